@@ -1,0 +1,39 @@
+//! Every metric of the API: names, descriptions and the one place that writes each.
+
+use std::time::Duration;
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+const REQUESTS: &str = "sternway_http_request_duration_seconds";
+const STREAMS: &str = "sternway_http_streams_open";
+const REFUSED_TOKENS: &str = "sternway_http_refused_tokens_total";
+const ROLLBACK_REQUESTS: &str = "sternway_api_rollback_requests_total";
+
+/// Tells the recorder what each metric means. Called once, after the recorder is installed.
+pub fn describe() {
+    describe_histogram!(REQUESTS, metrics::Unit::Seconds, "Time to an answer's header, by route, method and status");
+    describe_gauge!(STREAMS, "Open event streams and long polls");
+    describe_counter!(REFUSED_TOKENS, "Requests whose token was refused");
+    describe_counter!(ROLLBACK_REQUESTS, "Rollback requests by answer: new or replayed");
+}
+
+pub(crate) fn request(method: &'static str, route: &str, status: u16, took: Duration) {
+    let labels = [("method", method.to_owned()), ("route", route.to_owned()), ("status", status.to_string())];
+    histogram!(REQUESTS, &labels).record(took);
+}
+
+pub(crate) fn stream_opened() {
+    gauge!(STREAMS).increment(1);
+}
+
+pub(crate) fn stream_closed() {
+    gauge!(STREAMS).decrement(1);
+}
+
+pub(crate) fn token_refused() {
+    counter!(REFUSED_TOKENS).increment(1);
+}
+
+pub(crate) fn rollback_requested(answer: &'static str) {
+    counter!(ROLLBACK_REQUESTS, "answer" => answer).increment(1);
+}

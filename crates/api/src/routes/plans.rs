@@ -1,0 +1,169 @@
+//! Plans: what a rollback would do. Making one changes nothing.
+
+use axum::Json;
+use domain::{
+    engine_look::EngineFacts,
+    name::{ApplicationName, PlanDigest, Version},
+    plan::Plan,
+    planner::{Downtime, Proposal},
+    target::Target,
+    time::Moment,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::applications::ApplicationPath;
+use crate::{
+    auth::{self, Permit, Read},
+    input::{At, Input},
+    look::Sight,
+    problem::Problem,
+};
+
+/// What to go back to.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"target": "last_known_good"}))]
+pub struct PlanRequest {
+    /// `last_known_good` when left out.
+    #[serde(default)]
+    pub target: Target,
+}
+
+/// A plan, with what a person should know before saying yes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PlanAnswer {
+    /// What a request and an approval name.
+    pub digest: PlanDigest,
+    /// The application.
+    pub application: ApplicationName,
+    /// What was asked for.
+    pub target: Target,
+    /// The version that runs, when the ledger knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Version>,
+    /// The version to go back to.
+    pub to: Version,
+    /// Whether the target is what runs.
+    pub changes_nothing: bool,
+    /// What would be done, in order.
+    pub steps: Vec<PlannedStep>,
+    /// How long clients would go without an answer; absent when an old plan is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downtime: Option<Downtime>,
+    /// What stays as it is.
+    #[serde(default)]
+    pub unchanged: Vec<String>,
+    /// What is worth knowing.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    /// When the engine was looked at; absent when an old plan is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub seen_at: Option<Moment>,
+    /// The engine, as seen then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<EngineAnswer>,
+    /// Whether another person has to approve it.
+    pub approval_required: bool,
+}
+
+/// One step of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PlannedStep {
+    /// Its number, from 1.
+    pub number: u32,
+    /// It in one or two words.
+    pub title: String,
+    /// It as a plain sentence.
+    pub sentence: String,
+}
+
+/// An engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EngineAnswer {
+    /// Its host name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The newest API version it speaks.
+    pub api_version: String,
+}
+
+/// Names one plan.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct PlanPath {
+    /// Digest of the plan.
+    #[param(inline)]
+    pub digest: PlanDigest,
+}
+
+/// Computes a plan from a fresh look at the engine. Nothing is changed.
+#[utoipa::path(post, path = "/api/v1/applications/{name}/plans", operation_id = "make_plan", tag = "plans",
+    params(ApplicationPath), request_body = PlanRequest, responses(
+        (status = 200, description = "The plan", body = PlanAnswer),
+        (status = 409, description = "Something stands in the way: see `blockers`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The engine does not answer", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn make(
+    permit: Permit<auth::Plan>,
+    At(path): At<ApplicationPath>,
+    Input(ask): Input<PlanRequest>,
+) -> Result<Json<PlanAnswer>, Problem> {
+    let sight = Sight::take(&permit, &path.name).await?;
+    let proposal = sight.plan(&ask.target).map_err(Problem::plan_blocked)?;
+    permit.store().plan_put(&proposal.plan, permit.actor()).await?;
+    Ok(Json(proposed(proposal, &sight)))
+}
+
+/// A plan that was made. What is only true of a moment (downtime, warnings, engine) is not in it.
+#[utoipa::path(get, path = "/api/v1/plans/{digest}", operation_id = "get_plan", tag = "plans",
+    params(PlanPath), responses((status = 200, description = "The plan", body = PlanAnswer)))]
+pub(crate) async fn get(permit: Permit<Read>, At(path): At<PlanPath>) -> Result<Json<PlanAnswer>, Problem> {
+    let missing = || Problem::not_found("plan", path.digest.as_str());
+    match permit.store().plan_get(&path.digest).await {
+        Ok(plan) if permit.sees(&plan.application.name) => Ok(Json(answer(&plan))),
+        Ok(_) | Err(store::Error::NotFound(_)) => Err(missing()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn proposed(proposal: Proposal, sight: &Sight) -> PlanAnswer {
+    PlanAnswer {
+        downtime: Some(proposal.downtime),
+        unchanged: proposal.unchanged,
+        warnings: proposal.warnings,
+        seen_at: Some(sight.look.at),
+        engine: Some(EngineAnswer::from(&sight.look.engine)),
+        ..answer(&proposal.plan)
+    }
+}
+
+fn answer(plan: &Plan) -> PlanAnswer {
+    let step = |(number, step): (u32, &domain::steps::Step)| PlannedStep {
+        number,
+        title: step.title(),
+        sentence: step.explain(plan),
+    };
+    PlanAnswer {
+        digest: plan.digest(),
+        application: plan.application.name.clone(),
+        target: plan.target.clone(),
+        from: plan.from.clone(),
+        to: plan.to.clone(),
+        changes_nothing: plan.changes_nothing(),
+        steps: (1..).zip(&plan.steps).map(step).collect(),
+        downtime: None,
+        unchanged: Vec::new(),
+        warnings: Vec::new(),
+        seen_at: None,
+        engine: None,
+        approval_required: plan.application.approval,
+    }
+}
+
+impl From<&EngineFacts> for EngineAnswer {
+    fn from(facts: &EngineFacts) -> Self {
+        Self { name: facts.name.clone(), version: facts.version.clone(), api_version: facts.api_version.clone() }
+    }
+}

@@ -1,0 +1,345 @@
+//! Requests for rollbacks, and where each is. Intent only: no route advances a run.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::OriginalUri,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use domain::{
+    lifecycle::Phase,
+    name::{ApplicationName, PlanDigest, RollbackId},
+    next::Order,
+    plan,
+    reason::Reason,
+    time::Millis,
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use store::{Idempotency, NewRollback, OrderPut, Page, Requested, RollbackFilter, RollbackView, Verified};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::page::{Listing, Paged, limit, position};
+use crate::{
+    clock::now,
+    auth::{Action, Operate, Permit, Read},
+    input::{At, InputWithBytes, Params, header_text},
+    look::Sight,
+    metric,
+    problem::{FieldError, Problem},
+};
+
+mod answer;
+
+pub use answer::{LogHead, NextAction, PhaseWord, PresentStep, RollbackAnswer, RollbackItem, VerdictWord};
+
+/// Longest note: what a person types in an incident.
+const NOTE_CHARS_MAX: usize = 1000;
+/// Longest wait of a long poll, in seconds: most proxies cut a silent request off after a minute.
+pub const WAIT_S_MAX: u32 = 60;
+/// Longest key.
+const KEY_CHARS_MAX: usize = 255;
+
+/// A request for a rollback.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"plan_digest": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "reason": "critical_bug", "note": "checkout answers 500 since 1.5.0"}))]
+pub struct RollbackRequest {
+    /// The plan to follow.
+    pub plan_digest: PlanDigest,
+    /// Why, as the runbook names it.
+    pub reason: Reason,
+    /// Why, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 1000)]
+    pub note: Option<String>,
+}
+
+/// How long to wait for news.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct WaitParams {
+    /// Seconds to wait until the target is proved or the rollback has ended.
+    #[param(minimum = 0, maximum = 60)]
+    pub wait: Option<u32>,
+}
+
+/// How to read one rollback.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ReadParams {
+    /// Seconds to wait until the target is proved or the rollback has ended.
+    #[param(minimum = 0, maximum = 60)]
+    pub wait: Option<u32>,
+    /// Whether to check the log's hash chain; the answer is `log.intact`.
+    pub verify: Option<bool>,
+}
+
+/// Which rollbacks.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RollbackParams {
+    /// Only of this application.
+    #[param(inline)]
+    pub application: Option<ApplicationName>,
+    /// Only in this phase.
+    #[param(inline)]
+    pub phase: Option<PhaseWord>,
+    /// Only those that have not ended, or only those that have.
+    pub active: Option<bool>,
+    /// The `next` of the page before.
+    #[param(max_length = 200)]
+    pub after: Option<String>,
+    /// Most rows.
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    pub limit: Option<u32>,
+}
+
+/// Names one rollback.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct RollbackPath {
+    /// The rollback.
+    #[param(value_type = Uuid)]
+    pub id: RollbackId,
+}
+
+/// A rollback that was accepted.
+pub(crate) struct Accepted {
+    answer: RollbackAnswer,
+    replayed: bool,
+}
+
+impl IntoResponse for Accepted {
+    fn into_response(self) -> Response {
+        let location = format!("/api/v1/rollbacks/{}", self.answer.id);
+        let mut response = (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(self.answer)).into_response();
+        if self.replayed {
+            let name = HeaderName::from_static("idempotency-replayed");
+            response.headers_mut().insert(name, HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
+
+/// Requests a rollback along a plan. The plan is made again from a fresh look; if it differs, nothing is done.
+#[utoipa::path(post, path = "/api/v1/rollbacks", operation_id = "request_rollback", tag = "rollbacks",
+    params(WaitParams, ("idempotency-key" = String, Header, pattern = "^[!-~]{1,255}$",
+        description = "A random key of this intent, such as a UUID; the same request with the same key is done once",
+        example = "0199c0de-7a11-7000-8000-000000000001")),
+    request_body = RollbackRequest, responses(
+        (status = 202, description = "It is accepted and goes on by itself", body = RollbackAnswer, headers(
+            ("location" = String, description = "The rollback"),
+            ("idempotency-replayed" = Option<String>, description = "`true` when the key had been used for the same request"))),
+        (status = 409, description = "Another rollback is active, something stands in the way, or there is nothing to do", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "The plan is not known or no longer true", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The engine does not answer", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn request(
+    permit: Permit<Operate>,
+    headers: HeaderMap,
+    Params(params): Params<WaitParams>,
+    InputWithBytes(ask, bytes): InputWithBytes<RollbackRequest>,
+) -> Result<Accepted, Problem> {
+    let wait = wait(params.wait)?;
+    let idempotency = Idempotency {
+        principal: permit.actor().to_string(),
+        key: key(&headers)?,
+        body_hash: Sha256::digest(&bytes).to_vec(),
+    };
+    check(&ask)?;
+    let (id, replayed) = match permit.store().idempotency_find(&idempotency).await? {
+        Some(earlier) => (earlier, true),
+        None => admit(&permit, &ask, idempotency).await?,
+    };
+    metric::rollback_requested(if replayed { "replayed" } else { "new" });
+    let view = waited(&permit, id, wait).await?;
+    Ok(Accepted { answer: RollbackAnswer::of(&view), replayed })
+}
+
+/// Plans again and writes the request; the identity of the rollback, and whether an earlier request made it.
+async fn admit(
+    permit: &Permit<Operate>,
+    ask: &RollbackRequest,
+    idempotency: Idempotency,
+) -> Result<(RollbackId, bool), Problem> {
+    let store = permit.store();
+    let stored = match store.plan_get(&ask.plan_digest).await {
+        Ok(plan) if permit.sees(&plan.application.name) => plan,
+        Ok(_) | Err(store::Error::NotFound(_)) => return Err(Problem::plan_unknown(&ask.plan_digest)),
+        Err(error) => return Err(error.into()),
+    };
+    let name = stored.application.name.clone();
+    none_acts(permit, &name).await?;
+    let sight = Sight::take(permit, &name).await?;
+    let fresh = sight.plan(&stored.target).map_err(Problem::plan_blocked)?.plan;
+    if fresh.digest() != ask.plan_digest {
+        let digest = store.plan_put(&fresh, permit.actor()).await?;
+        return Err(Problem::plan_stale(digest, plan::difference(&stored, &fresh)));
+    }
+    if stored.changes_nothing() {
+        return Err(Problem::nothing_to_do(stored.to.as_str()));
+    }
+    let (id, at) = (RollbackId(Uuid::now_v7()), now());
+    let approval = Millis::from_secs(stored.application.timeouts.approval_s);
+    let new = NewRollback {
+        id,
+        plan: &stored,
+        requested_by: permit.actor().clone(),
+        reason: ask.reason,
+        note: ask.note.clone(),
+        idempotency,
+        approval_until: stored.application.approval.then(|| at.after(approval)),
+        at,
+    };
+    match store.rollback_request(&new).await {
+        Ok(Requested::New) => Ok((id, false)),
+        Ok(Requested::Replayed(earlier)) => Ok((earlier, true)),
+        Err(store::Error::Conflict(store::Constraint::OneActing { active })) => {
+            Err(Problem::rollback_active(active, name.as_str()))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Said before the look: while one acts, a fresh plan always differs, and that would hide the reason.
+async fn none_acts(permit: &Permit<Operate>, name: &ApplicationName) -> Result<(), Problem> {
+    let filter = RollbackFilter { application: Some(name.clone()), active: Some(true), ..RollbackFilter::default() };
+    let active = permit.store().rollback_list(&filter, &Page { after: None, limit: 0 }).await?;
+    match active.items.iter().find(|row| row.run.phase.acts()) {
+        Some(row) => Err(Problem::rollback_active(row.id, name.as_str())),
+        None => Ok(()),
+    }
+}
+
+/// Rollbacks, newest first.
+#[utoipa::path(get, path = "/api/v1/rollbacks", operation_id = "list_rollbacks", tag = "rollbacks",
+    params(RollbackParams), responses((status = 200, description = "A page of rollbacks", body = Listing<RollbackItem>,
+        headers(("link" = Option<String>, description = "The next page, RFC 8288")))))]
+pub(crate) async fn list(
+    permit: Permit<Read>,
+    Params(ask): Params<RollbackParams>,
+    OriginalUri(uri): OriginalUri,
+) -> Result<Paged<RollbackItem>, Problem> {
+    let filter = RollbackFilter {
+        application: ask.application,
+        within: permit.principal().applications.as_ref().map(|names| names.iter().cloned().collect()),
+        phase: ask.phase.map(|phase| phase.word().to_owned()),
+        active: ask.active,
+    };
+    let after = position::<Uuid>(ask.after.as_deref())?.map(RollbackId);
+    let listed = permit.store().rollback_list(&filter, &Page { after, limit: limit(ask.limit)? }).await?;
+    let next = listed.next.map(|id| id.to_string());
+    let listing = Listing { items: listed.items.into_iter().map(Into::into).collect(), next };
+    Ok(Paged { listing, uri })
+}
+
+/// One rollback: where it is, how it ended, what to do next.
+#[utoipa::path(get, path = "/api/v1/rollbacks/{id}", operation_id = "get_rollback", tag = "rollbacks",
+    params(RollbackPath, ReadParams), responses((status = 200, description = "The rollback", body = RollbackAnswer)))]
+pub(crate) async fn get(
+    permit: Permit<Read>,
+    At(path): At<RollbackPath>,
+    Params(params): Params<ReadParams>,
+) -> Result<Json<RollbackAnswer>, Problem> {
+    let wait = wait(params.wait)?;
+    find(&permit, path.id).await?;
+    let view = waited(&permit, path.id, wait).await?;
+    let mut answer = RollbackAnswer::of(&view);
+    if params.verify == Some(true) {
+        answer.log.intact = Some(match permit.store().verify(path.id).await? {
+            Verified::Ok { .. } => true,
+            Verified::Broken { seq, why } => {
+                answer.notes.push(format!("the log is not what was written: event {seq}: {why}"));
+                false
+            }
+        });
+    }
+    Ok(Json(answer))
+}
+
+/// Asks to call a rollback off at its next safe point.
+#[utoipa::path(post, path = "/api/v1/rollbacks/{id}/cancel", operation_id = "cancel_rollback", tag = "rollbacks",
+    params(RollbackPath), responses(
+        (status = 202, description = "It is asked for; the log says what came of it", body = RollbackAnswer, headers(("location" = String, description = "The rollback"))),
+        (status = 409, description = "It has ended", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn cancel(permit: Permit<Operate>, At(path): At<RollbackPath>) -> Result<Accepted, Problem> {
+    let view = find(&permit, path.id).await?;
+    order(&permit, &view, Order::Cancel { by: permit.actor().clone() }).await
+}
+
+/// Writes an order of a person and answers with the rollback as it is now.
+pub(crate) async fn order<A: Action>(
+    permit: &Permit<A>,
+    view: &RollbackView,
+    order: Order,
+) -> Result<Accepted, Problem> {
+    let ended = |view: &RollbackView| {
+        let verdict = view.verdict.as_ref().map_or("it has ended", domain::verdict::Verdict::word);
+        Problem::rollback_ended(view.id, verdict)
+    };
+    if view.verdict.is_some() {
+        return Err(ended(view));
+    }
+    match permit.store().order_put(view.id, &order, permit.actor()).await? {
+        OrderPut::Accepted => Ok(Accepted { answer: RollbackAnswer::of(view), replayed: false }),
+        OrderPut::Ended => Err(ended(&permit.store().rollback_get(view.id).await?)),
+    }
+}
+
+/// The rollback, when it exists and may be seen.
+pub(crate) async fn find<A: Action>(permit: &Permit<A>, id: RollbackId) -> Result<RollbackView, Problem> {
+    match permit.store().rollback_get(id).await {
+        Ok(view) if permit.sees(&view.application) => Ok(view),
+        Ok(_) | Err(store::Error::NotFound(_)) => Err(Problem::not_found("rollback", &id.to_string())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The rollback once it is proved or ended, or as it is when the time is up.
+async fn waited<A: Action>(permit: &Permit<A>, id: RollbackId, wait: Duration) -> Result<RollbackView, Problem> {
+    let _place = if wait.is_zero() { None } else { Some(permit.stream_place()?) };
+    let deadline = tokio::time::Instant::now() + wait;
+    let mut wakes = permit.store().wake().subscribe(store::Topic::Events);
+    loop {
+        let view = permit.store().rollback_get(id).await?;
+        let decided = matches!(view.run.phase, Phase::Watching { .. } | Phase::Ended { .. });
+        if decided || tokio::time::Instant::now() >= deadline || permit.shutting_down() {
+            return Ok(view);
+        }
+        permit.pause(&mut wakes, deadline).await;
+        permit.still_valid().await?;
+    }
+}
+
+fn wait(seconds: Option<u32>) -> Result<Duration, Problem> {
+    match seconds.unwrap_or(0) {
+        seconds @ 0..=WAIT_S_MAX => Ok(Duration::from_secs(u64::from(seconds))),
+        _ => Err(Problem::parameter("wait", format!("use 0 to {WAIT_S_MAX} seconds"))),
+    }
+}
+
+fn key(headers: &HeaderMap) -> Result<String, Problem> {
+    let Some(key) = header_text(headers, "idempotency-key").map_err(|_| Problem::key_bad("is not 1 to 255 visible ASCII characters, given once"))? else {
+        return Err(Problem::key_bad("is missing"));
+    };
+    let visible = key.bytes().all(|b| b.is_ascii_graphic());
+    if visible && (1..=KEY_CHARS_MAX).contains(&key.len()) {
+        Ok(key.to_owned())
+    } else {
+        Err(Problem::key_bad("is not 1 to 255 visible ASCII characters"))
+    }
+}
+
+fn check(ask: &RollbackRequest) -> Result<(), Problem> {
+    if ask.note.as_deref().is_some_and(|note| note.chars().count() > NOTE_CHARS_MAX) {
+        let what = format!("use at most {NOTE_CHARS_MAX} characters");
+        return Err(Problem::fields([FieldError { field: "note".to_owned(), what }]));
+    }
+    Ok(())
+}

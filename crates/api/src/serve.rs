@@ -1,0 +1,79 @@
+//! Puts store, routes and edge together and serves until it is told to stop.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use store::Store;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    auth::{App, ReadinessCheck},
+    edge::{BindError, Edge},
+    routes,
+};
+
+/// Where to listen, and what to say of itself.
+#[derive(Clone, Debug)]
+pub struct ApiSettings {
+    /// TCP addresses. Port 0 takes any free one.
+    pub listen: Vec<SocketAddr>,
+    /// Socket file for clients of the same user; they need no token.
+    pub unix_socket: Option<PathBuf>,
+    /// Version of the binary, for `/version`.
+    pub version: String,
+}
+
+/// What the binary knows and this crate does not.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Asked by `/health/ready`, each time.
+    pub readiness: ReadinessCheck,
+    /// Rendered by `/metrics`; empty without.
+    pub metrics: Option<PrometheusHandle>,
+}
+
+/// A server that has its listeners and does not accept yet.
+pub struct Server {
+    edge: Edge,
+    settings: ApiSettings,
+}
+
+impl Server {
+    /// Takes the listeners.
+    ///
+    /// # Errors
+    /// An address or the socket file can not be had.
+    pub async fn bind(settings: ApiSettings) -> Result<Self, BindError> {
+        let edge = Edge::bind(&settings.listen, settings.unix_socket.as_deref()).await?;
+        Ok(Self { edge, settings })
+    }
+
+    /// The TCP addresses, with the ports that were taken.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.edge.addresses()
+    }
+
+    /// Serves until `shutdown`: then it stops accepting, ends streams and long polls, and lets requests under way
+    /// end within [`crate::edge::DRAIN_TIMEOUT`].
+    pub async fn run(self, store: Store, surroundings: Surroundings, shutdown: CancellationToken) {
+        crate::metric::describe();
+        let Surroundings { readiness, metrics } = surroundings;
+        let app = App::new(store, self.settings.version, readiness, metrics, shutdown.clone());
+        self.edge.run(routes::router(app), shutdown).await;
+    }
+}
+
+/// [`Server::bind`] and [`Server::run`] in one.
+///
+/// # Errors
+/// An address or the socket file can not be had.
+pub async fn serve(
+    settings: ApiSettings,
+    store: Store,
+    surroundings: Surroundings,
+    shutdown: CancellationToken,
+) -> Result<(), BindError> {
+    Server::bind(settings).await?.run(store, surroundings, shutdown).await;
+    Ok(())
+}

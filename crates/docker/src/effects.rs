@@ -1,0 +1,95 @@
+//! The effects that rollbacks ask of an engine. Each may be repeated: it looks first, and what is already as
+//! wanted is done. None of them retries; the next look decides.
+
+mod change;
+mod create;
+mod keep;
+
+use std::collections::HashMap;
+
+use domain::{
+    application::Application,
+    effect::{Effect, Failure, Outcome},
+    name::{Fence, RollbackId},
+    specification::Specification,
+};
+
+use crate::{
+    capture::Capture,
+    connect::Engine,
+    error::{Error, Kind},
+    label,
+};
+
+pub(crate) use keep::lock_name;
+
+/// Under whose authority an effect is performed, and with what.
+#[derive(Clone, Copy, Debug)]
+pub struct PerformContext<'a> {
+    /// The application.
+    pub application: &'a Application,
+    /// The rollback.
+    pub rollback: RollbackId,
+    /// The fence of the present claim.
+    pub fence: Fence,
+    /// Index of the step, written on what is created, for people.
+    pub step: u16,
+    /// Which control plane this is, written on the lock, for people.
+    pub owner: &'a str,
+    /// What to create a container from; only a creation needs it.
+    pub specification: Option<&'a Specification>,
+}
+
+/// What came of an effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Performed {
+    /// What its performer could tell.
+    pub outcome: Outcome,
+    /// What was captured, when that was the effect.
+    pub capture: Option<Capture>,
+}
+
+impl Engine {
+    /// Performs an effect once. `Record` belongs to the ledger and is refused here.
+    pub async fn perform(&self, effect: &Effect, ctx: &PerformContext<'_>) -> Performed {
+        let result = match effect {
+            Effect::TakeLock { image } => self.take_lock(image, ctx).await,
+            Effect::KeepImage { image } => self.keep_image(image, ctx).await,
+            Effect::CreateContainer { component, name, image, specification, replaces } => {
+                let wanted = create::Wanted { component, name, image, digest: specification, replaces };
+                self.create(&wanted, ctx).await
+            }
+            Effect::StopContainer { container, grace_s } => self.stop(container, *grace_s, ctx).await,
+            Effect::StartContainer { container, restart } => self.start(container, restart.as_ref(), ctx).await,
+            Effect::RenameContainer { container, name } => self.rename(container, name, ctx).await,
+            Effect::RemoveContainer { container } => self.remove(container, ctx).await,
+            Effect::Capture { container, .. } => {
+                return match self.capture(container).await {
+                    Ok(capture) => Performed { outcome: Outcome::Done, capture: Some(capture) },
+                    Err(error) => Performed { outcome: error.into_outcome(), capture: None },
+                };
+            }
+            Effect::Record => {
+                let said = "the ledger is not the engine's to write".to_owned();
+                return Performed { outcome: Outcome::Failed { failure: Failure::Refused, said }, capture: None };
+            }
+        };
+        let outcome = result.map_or_else(Error::into_outcome, |()| Outcome::Done);
+        Performed { outcome, capture: None }
+    }
+
+    /// Refuses when somebody with a higher fence has left a mark on this application: we are the past. Between
+    /// this look and the act that follows there is a window that no engine lets us close.
+    async fn fence_check(&self, ctx: &PerformContext<'_>) -> Result<(), Error> {
+        let filter = format!("{}={}", label::APPLICATION, ctx.application.name);
+        let marked = self.list(HashMap::from([("label".to_owned(), vec![filter])])).await?;
+        let fences = marked.iter().filter_map(|summary| label::fence(summary.labels.as_ref()?));
+        match fences.max().filter(|fence| *fence > ctx.fence) {
+            Some(fence) => {
+                let said = format!("somebody newer acts on {} (fence {}, ours is {})", ctx.application.name, fence.0, ctx.fence.0);
+                Err(Error::new(Kind::Fenced, said))
+            }
+            None => Ok(()),
+        }
+    }
+}

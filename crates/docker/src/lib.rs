@@ -1,0 +1,18 @@
+#![doc = include_str!("../README.md")]
+
+mod adopt;
+mod capture;
+mod connect;
+mod effects;
+mod error;
+mod image;
+mod label;
+mod look;
+pub mod specification;
+
+pub use adopt::{Adoption, Candidate};
+pub use capture::Capture;
+pub use connect::{Engine, default_endpoint};
+pub use effects::{PerformContext, Performed};
+pub use error::{Error, Kind};
+pub use look::{LookRequest, Looked};

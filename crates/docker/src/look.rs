@@ -1,0 +1,228 @@
+//! One look at everything of an application on its engine. It changes nothing.
+//!
+//! The list is only trusted for what exists and what it is called: with a full disk it goes on saying "running"
+//! of a container that its inspection says has exited.
+
+mod container;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+};
+
+use bollard::{
+    models::{ContainerInspectResponse, ContainerSummary},
+    query_parameters::{InspectContainerOptions, ListContainersOptions},
+};
+use domain::{
+    application::Application,
+    engine_look::{EngineLook, ImageFacts, Lock},
+    name::{ApplicationName, ComponentName, ContainerId, ImageId, RollbackId},
+    seen::Seen,
+    specification::Specification,
+    time::Moment,
+};
+use futures_util::{StreamExt, TryStreamExt, future::try_join3, stream};
+
+use crate::{
+    connect::{Engine, ORDINARY},
+    error::{Error, Kind},
+    label::{self, Labels, own_name, replica_name},
+    specification::subtract,
+};
+
+pub(crate) use container::{address, image_of, restart_of};
+
+/// Inspections under way at a time: an engine serves them in parallel, and a shared one has other guests.
+const AT_A_TIME: usize = 16;
+
+/// What to look at.
+#[derive(Clone, Copy, Debug)]
+pub struct LookRequest<'a> {
+    /// The application whose containers are inspected.
+    pub application: &'a Application,
+    /// Images whose presence is asked about.
+    pub images: &'a [ImageId],
+    /// Whether the free disk is measured.
+    pub disk: bool,
+    /// Whether each container's specification is worked out: it costs an inspection per new image.
+    pub specifications: bool,
+}
+
+/// What was seen.
+#[derive(Clone, Debug)]
+pub struct Looked {
+    /// The look. Digests and fingerprints of specifications are the caller's to fill in: they need its key.
+    pub look: EngineLook,
+    /// What each container would be created from again, where that can be told.
+    pub specifications: BTreeMap<ContainerId, Specification>,
+}
+
+/// A container of the application in a list.
+struct Found {
+    id: String,
+    component: ComponentName,
+    replica: u32,
+}
+
+impl Engine {
+    /// Looks once. A container that vanishes meanwhile is left out.
+    ///
+    /// # Errors
+    /// When the engine does not answer or says something that is not understood.
+    pub async fn look(&self, request: &LookRequest<'_>) -> Result<Looked, Error> {
+        let at = Moment::from(time::OffsetDateTime::now_utc());
+        let (engine, list, images) =
+            try_join3(self.facts(request.disk), self.list(HashMap::new()), self.images(request.images)).await?;
+        let found = list.iter().filter_map(|summary| found(summary, request.application));
+        let inspected = self.inspect_all(found.collect()).await?;
+        let mut names = names(&list);
+        let (mut containers, mut specifications) = (Vec::new(), BTreeMap::new());
+        for (found, inspect) in &inspected {
+            let parent = self.address_of_parent(inspect, &inspected).await?;
+            let container = container::read(found, inspect, &request.application.name, parent)?;
+            // A rename between the list and the inspection: the later one is right.
+            names.retain(|name, id| *id != container.id || *name == container.name);
+            names.insert(container.name.clone(), container.id.clone());
+            if request.specifications
+                && let Some(config) = self.image_config(&container.image).await?
+            {
+                specifications.insert(container.id.clone(), subtract(inspect, &config)?);
+            }
+            containers.push(container);
+        }
+        containers.sort_by(|a, b| a.name.cmp(&b.name));
+        let name = &request.application.name;
+        let look = EngineLook { at, engine, containers, images, names, kept: kept(&list, name), lock: lock(&list, name) };
+        Ok(Looked { look, specifications })
+    }
+
+    /// Every container with these filters, those that do not run included.
+    pub(crate) async fn list(&self, filters: HashMap<String, Vec<String>>) -> Result<Vec<ContainerSummary>, Error> {
+        let filters = (!filters.is_empty()).then_some(filters);
+        let options = ListContainersOptions { all: true, filters, ..ListContainersOptions::default() };
+        self.call("list the containers", ORDINARY, |docker| async move { docker.list_containers(Some(options)).await }).await
+    }
+
+    /// A container's inspection, by identity or name; none when there is no such container.
+    pub(crate) async fn inspect(&self, container: &str) -> Result<Option<ContainerInspectResponse>, Error> {
+        let (what, name) = (format!("inspect container {container}"), container.to_owned());
+        let inspect = self.call(&what, ORDINARY, |docker| async move {
+            docker.inspect_container(&name, None::<InspectContainerOptions>).await
+        });
+        match inspect.await {
+            Ok(inspect) => Ok(Some(inspect)),
+            Err(error) if error.kind() == Kind::Missing => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn inspect_all(&self, found: Vec<Found>) -> Result<Vec<(Found, ContainerInspectResponse)>, Error> {
+        let inspect = |found: Found| async move {
+            let inspect = self.inspect(&found.id).await?;
+            Ok(inspect.map(|inspect| (found, inspect)))
+        };
+        let all: Vec<Option<_>> = stream::iter(found.into_iter().map(inspect)).buffer_unordered(AT_A_TIME).try_collect().await?;
+        Ok(all.into_iter().flatten().collect())
+    }
+
+    async fn images(&self, ids: &[ImageId]) -> Result<BTreeMap<ImageId, Seen<ImageFacts>>, Error> {
+        let look = |id: ImageId| async move { Ok((id.clone(), self.image_seen(&id).await?)) };
+        stream::iter(ids.iter().cloned().map(look)).buffer_unordered(AT_A_TIME).try_collect().await
+    }
+
+    /// A side-car has no address of its own: it is reached at the container whose network it shares.
+    async fn address_of_parent(
+        &self,
+        inspect: &ContainerInspectResponse,
+        inspected: &[(Found, ContainerInspectResponse)],
+    ) -> Result<Option<IpAddr>, Error> {
+        let Some(parent) = inspect.host_config.as_ref().and_then(crate::specification::joined) else { return Ok(None) };
+        if let Some((_, parent)) = inspected.iter().find(|(found, _)| found.id == parent) {
+            return Ok(address(parent));
+        }
+        Ok(self.inspect(parent).await?.as_ref().and_then(address))
+    }
+}
+
+/// The part of the application that a listed container is, if any.
+fn found(summary: &ContainerSummary, application: &Application) -> Option<Found> {
+    let none = Labels::new();
+    let labels = summary.labels.as_ref().unwrap_or(&none);
+    if labels.contains_key(label::KEEP) || labels.contains_key(label::LOCK) {
+        return None;
+    }
+    let name = own_name(summary.names.as_deref().unwrap_or_default()).unwrap_or_default();
+    let (component, replica) = of_project(labels, application)
+        .or_else(|| of_names(name, application))
+        .or_else(|| of_marks(labels, application))?;
+    Some(Found { id: summary.id.clone()?, component, replica })
+}
+
+fn of_project(labels: &Labels, application: &Application) -> Option<(ComponentName, u32)> {
+    let project = application.project.as_ref()?;
+    let oneoff = labels.get(label::COMPOSE_ONEOFF).is_some_and(|oneoff| oneoff.eq_ignore_ascii_case("true"));
+    if oneoff || labels.get(label::COMPOSE_PROJECT)? != project.as_str() {
+        return None;
+    }
+    let component: ComponentName = labels.get(label::COMPOSE_SERVICE)?.parse().ok()?;
+    application.component(&component)?;
+    Some((component, number(labels)))
+}
+
+fn of_names(name: &str, application: &Application) -> Option<(ComponentName, u32)> {
+    let name = replica_name(name);
+    application.components.iter().find_map(|component| {
+        let at = component.containers.iter().position(|own| own == name)?;
+        Some((component.name.clone(), u32::try_from(at).unwrap_or(u32::MAX).saturating_add(1)))
+    })
+}
+
+/// A container of ours whose name or project no longer says whose it is.
+fn of_marks(labels: &Labels, application: &Application) -> Option<(ComponentName, u32)> {
+    label::mark(labels, &application.name)?;
+    let component: ComponentName = labels.get(label::COMPONENT)?.parse().ok()?;
+    application.component(&component)?;
+    Some((component, number(labels)))
+}
+
+fn number(labels: &Labels) -> u32 {
+    labels.get(label::COMPOSE_NUMBER).and_then(|number| number.parse().ok()).unwrap_or(1)
+}
+
+fn names(list: &[ContainerSummary]) -> BTreeMap<String, ContainerId> {
+    let named = list.iter().filter_map(|summary| {
+        let name = own_name(summary.names.as_deref()?)?;
+        Some((name.to_owned(), summary.id.as_deref()?.parse().ok()?))
+    });
+    named.collect()
+}
+
+fn kept(list: &[ContainerSummary], application: &ApplicationName) -> BTreeMap<ImageId, ContainerId> {
+    let keepers = list.iter().filter_map(|summary| {
+        let keeps = summary.labels.as_ref()?.get(label::KEEP)? == application.as_str();
+        keeps.then_some(())?;
+        Some((summary.image_id.as_deref()?.parse().ok()?, summary.id.as_deref()?.parse().ok()?))
+    });
+    keepers.collect()
+}
+
+fn lock(list: &[ContainerSummary], application: &ApplicationName) -> Option<Lock> {
+    let name = crate::effects::lock_name(application);
+    let held = |summary: &&ContainerSummary| own_name(summary.names.as_deref().unwrap_or_default()) == Some(name.as_str());
+    let summary = list.iter().find(held)?;
+    let container = summary.id.as_deref()?.parse().ok()?;
+    let labels = summary.labels.clone().unwrap_or_default();
+    let known = label::rollback(&labels).zip(labels.get(label::OWNER).cloned());
+    let (rollback, owner) = known.unwrap_or_else(|| (nobody(), "somebody else (its container has none of our labels)".to_owned()));
+    Some(Lock { container, rollback, owner, stale: false })
+}
+
+/// The identity of no rollback.
+fn nobody() -> RollbackId {
+    let nil = serde_json::Value::String("00000000-0000-0000-0000-000000000000".to_owned());
+    serde_json::from_value(nil).expect("the nil UUID is one")
+}
+
+#[cfg(test)]
+mod tests;

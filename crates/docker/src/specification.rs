@@ -1,0 +1,254 @@
+//! What the operator meant by a container: its inspection minus everything that its image brought.
+//!
+//! Pure functions; nothing here asks an engine. The image's configuration must be the one read by the
+//! container's image identity, since a tag may have moved. What can not be known: a value that the operator
+//! set to exactly the image's own default counts as the image's.
+
+mod body;
+mod replica;
+
+pub use crate::label::Marks;
+pub use body::{Creation, create_body};
+pub(crate) use body::joined;
+pub use replica::Replica;
+
+use std::collections::BTreeMap;
+
+use bollard::models::{
+    ContainerConfig, ContainerCreateBody, ContainerInspectResponse, EndpointIpamConfig, EndpointSettings, HostConfig,
+    ImageConfig, Mount, MountType, NetworkingConfig,
+};
+use domain::specification::Specification;
+use serde_json::Value;
+
+use crate::{
+    error::{Error, Kind},
+    label::{self, Labels, replica_name},
+};
+
+/// The specification of an inspected container: the same for every replica of its component.
+///
+/// # Errors
+/// When the inspection lacks its configuration.
+pub fn subtract(inspect: &ContainerInspectResponse, image: &ImageConfig) -> Result<Specification, Error> {
+    let (Some(config), Some(host)) = (inspect.config.clone(), inspect.host_config.clone()) else {
+        return Err(Error::new(Kind::Unreadable, "the inspection of a container lacks its configuration"));
+    };
+    let env = minus(config.env.clone(), image.env.as_deref());
+    let networking_config = networking(inspect, &host);
+    let mut body = configuration(inspect, config, &host, image);
+    body.host_config = Some(host_config(host));
+    body.networking_config = networking_config;
+    let body = serde_json::to_value(body).map_err(|error| Error::new(Kind::Unreadable, error.to_string()))?;
+    Ok(Specification { body: sorted(body), env })
+}
+
+fn configuration(
+    inspect: &ContainerInspectResponse,
+    config: ContainerConfig,
+    host: &HostConfig,
+    image: &ImageConfig,
+) -> ContainerCreateBody {
+    let short = short_id(inspect).to_owned();
+    let own_hostname = |hostname: &String| !shares_hostname(host) && *hostname != short;
+    let (entrypoint, cmd) = command(config.entrypoint, config.cmd, image);
+    let mut volumes = minus(config.volumes, image.volumes.as_deref());
+    for destination in anonymous_volumes(inspect).into_keys() {
+        if !volumes.contains(&destination) && !listed(image.volumes.as_deref(), &destination) && !mounted(host, &destination) {
+            volumes.push(destination);
+        }
+    }
+    volumes.sort();
+    let mut exposed_ports = minus(config.exposed_ports, image.exposed_ports.as_deref());
+    exposed_ports.sort();
+    ContainerCreateBody {
+        hostname: text(config.hostname).filter(own_hostname),
+        domainname: text(config.domainname).filter(|_| !shares_hostname(host)),
+        user: own(text(config.user), image.user.as_ref()),
+        exposed_ports: filled(exposed_ports),
+        tty: config.tty,
+        open_stdin: config.open_stdin,
+        stdin_once: config.stdin_once,
+        cmd,
+        entrypoint,
+        healthcheck: own(config.healthcheck, image.healthcheck.as_ref()),
+        volumes: filled(volumes),
+        working_dir: own(text(config.working_dir), image.working_dir.as_ref()),
+        network_disabled: config.network_disabled,
+        labels: labels(config.labels.unwrap_or_default(), image.labels.as_ref()),
+        stop_signal: own(text(config.stop_signal), image.stop_signal.as_ref()),
+        stop_timeout: config.stop_timeout,
+        shell: own(config.shell, image.shell.as_ref()),
+        ..ContainerCreateBody::default()
+    }
+}
+
+/// Entrypoint and command. The command may only be left to the image when the entrypoint is the image's too:
+/// an entrypoint of one's own makes the engine forget the image's command.
+fn command(
+    entrypoint: Option<Vec<String>>,
+    cmd: Option<Vec<String>>,
+    image: &ImageConfig,
+) -> (Option<Vec<String>>, Option<Vec<String>>) {
+    let (entrypoint, cmd) = (entrypoint.unwrap_or_default(), cmd.unwrap_or_default());
+    if entrypoint == image.entrypoint.clone().unwrap_or_default() {
+        let own_cmd = (cmd != image.cmd.clone().unwrap_or_default()).then_some(cmd);
+        return (None, own_cmd);
+    }
+    // An empty one would let the image's in again; one empty word is how the engine is told "none".
+    let entrypoint = if entrypoint.is_empty() { vec![String::new()] } else { entrypoint };
+    (Some(entrypoint), filled(cmd))
+}
+
+fn labels(mine: Labels, image: Option<&Labels>) -> Option<Labels> {
+    let per_replica = [label::COMPOSE_NUMBER, label::COMPOSE_SLUG, label::COMPOSE_REPLACE];
+    let kept: Labels = mine
+        .into_iter()
+        .filter(|(name, value)| {
+            !name.starts_with(label::PREFIX)
+                && !per_replica.contains(&name.as_str())
+                && image.and_then(|labels| labels.get(name)) != Some(value)
+        })
+        .collect();
+    (!kept.is_empty()).then_some(kept)
+}
+
+fn host_config(mut host: HostConfig) -> HostConfig {
+    host.links = host.links.map(|links| links.iter().map(|link| rewritten_link(link)).collect());
+    host.binds = host.binds.and_then(|binds| filled(binds.into_iter().filter(|bind| !is_anonymous(bind_source(bind))).collect()));
+    for mount in host.mounts.iter_mut().flatten() {
+        if mount.typ == Some(MountType::VOLUME) && mount.source.as_deref().is_some_and(is_anonymous) {
+            mount.source = None;
+        }
+    }
+    // Facts of the client that created it, not of the container.
+    host.container_id_file = None;
+    host.console_size = None;
+    host
+}
+
+/// What was meant by each network; addresses that the engine chose are not kept.
+fn networking(inspect: &ContainerInspectResponse, host: &HostConfig) -> Option<NetworkingConfig> {
+    if !has_networks(host) {
+        return None;
+    }
+    let networks = inspect.network_settings.as_ref()?.networks.clone()?;
+    let ours = |(network, endpoint): (String, EndpointSettings)| {
+        let endpoint = endpoint_meant(endpoint, short_id(inspect), replica_of(inspect));
+        (network, endpoint)
+    };
+    Some(NetworkingConfig { endpoints_config: Some(networks.into_iter().map(ours).collect()) })
+}
+
+fn endpoint_meant(endpoint: EndpointSettings, short: &str, replica: &str) -> EndpointSettings {
+    let keep = |alias: &String| alias != short && alias != replica;
+    EndpointSettings {
+        ipam_config: address_meant(endpoint.ipam_config),
+        links: endpoint.links.and_then(|links| filled(links.iter().map(|link| rewritten_link(link)).collect())),
+        aliases: endpoint.aliases.and_then(|aliases| filled(aliases.into_iter().filter(keep).collect())),
+        driver_opts: endpoint.driver_opts.filter(|options| !options.is_empty()),
+        gw_priority: endpoint.gw_priority.filter(|priority| *priority != 0),
+        ..EndpointSettings::default()
+    }
+}
+
+/// An address that was asked for; none when the engine chose it.
+fn address_meant(address: Option<EndpointIpamConfig>) -> Option<EndpointIpamConfig> {
+    let address = address?;
+    let meant = EndpointIpamConfig {
+        ipv4_address: text(address.ipv4_address),
+        ipv6_address: text(address.ipv6_address),
+        link_local_ips: address.link_local_ips.and_then(filled),
+    };
+    (meant != EndpointIpamConfig::default()).then_some(meant)
+}
+
+/// Volumes that nobody named, by destination: where a replica's data silently is. A copy gets them by name, so
+/// that an explicit mount of such a name is still one of these.
+fn anonymous_volumes(inspect: &ContainerInspectResponse) -> BTreeMap<String, String> {
+    let mounts = inspect.mounts.iter().flatten();
+    mounts
+        .filter_map(|mount| Some((mount.destination.clone()?, mount.name.clone()?)))
+        .filter(|(_, volume)| is_anonymous(volume))
+        .collect()
+}
+
+/// The engine gives a volume without a name 64 hex digits.
+fn is_anonymous(volume: &str) -> bool {
+    volume.len() == 64 && volume.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+fn mounted(host: &HostConfig, destination: &str) -> bool {
+    host.mounts.iter().flatten().any(|mount: &Mount| mount.target.as_deref() == Some(destination))
+}
+
+fn bind_source(bind: &str) -> &str {
+    bind.split(':').next().unwrap_or(bind)
+}
+
+fn bind_destination(bind: &str) -> &str {
+    bind.split(':').nth(1).unwrap_or(bind)
+}
+
+/// `/shop_db_1:/shop_web_1/db`, as an inspection says it, is `shop_db_1:db` to whoever creates.
+fn rewritten_link(link: &str) -> String {
+    match link.split_once(':') {
+        Some((container, alias)) if link.starts_with('/') => {
+            format!("{}:{}", container.trim_start_matches('/'), alias.rsplit('/').next().unwrap_or(alias))
+        }
+        _ => link.to_owned(),
+    }
+}
+
+fn has_networks(host: &HostConfig) -> bool {
+    let mode = host.network_mode.as_deref().unwrap_or_default();
+    !matches!(mode, "host" | "none") && !mode.starts_with("container:")
+}
+
+fn shares_hostname(host: &HostConfig) -> bool {
+    let mode = host.network_mode.as_deref().unwrap_or_default();
+    mode == "host" || mode.starts_with("container:") || host.uts_mode.as_deref() == Some("host")
+}
+
+fn short_id(inspect: &ContainerInspectResponse) -> &str {
+    inspect.id.as_deref().and_then(|id| id.get(..12)).unwrap_or_default()
+}
+
+fn replica_of(inspect: &ContainerInspectResponse) -> &str {
+    replica_name(inspect.name.as_deref().unwrap_or_default().trim_start_matches('/'))
+}
+
+fn own<T: PartialEq>(mine: Option<T>, image: Option<&T>) -> Option<T> {
+    if mine.as_ref() == image { None } else { mine }
+}
+
+fn text(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
+}
+
+fn filled<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
+}
+
+fn minus(mine: Option<Vec<String>>, image: Option<&[String]>) -> Vec<String> {
+    mine.unwrap_or_default().into_iter().filter(|entry| !listed(image, entry)).collect()
+}
+
+fn listed(list: Option<&[String]>, entry: &str) -> bool {
+    list.is_some_and(|list| list.iter().any(|other| other == entry))
+}
+
+/// The same with every object's keys in order: a digest is taken over its text.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let ordered: BTreeMap<String, Value> = map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            Value::Object(ordered.into_iter().collect())
+        }
+        Value::Array(list) => Value::Array(list.into_iter().map(sorted).collect()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,10 @@
+//! The crate against a real engine: at `DOCKER_HOST`, else at the usual socket. Nothing is skipped: without an
+//! engine these tests fail and say so. Each uses names of its own and removes what it made.
+
+mod change;
+mod clone;
+mod create;
+mod hold;
+mod house;
+mod look;
+mod unwell;

@@ -1,0 +1,350 @@
+//! What is rolled back as one unit: its parts, how to tell that they serve, and how long to wait.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    name::{ApplicationName, ComponentName, EnvironmentName},
+    probe::{FrontProbe, Probe, VersionEndpoint},
+    time::Millis,
+};
+
+/// Most components of one application; each costs its own switch.
+pub const COMPONENTS_MAX: usize = 64;
+/// Most probes of one component, and of one front.
+pub const PROBES_MAX: usize = 16;
+/// Longest text that a probe may look for.
+pub const CONTAINS_CHARS_MAX: usize = 512;
+/// Longest path or URL of a probe.
+pub const URL_CHARS_MAX: usize = 2048;
+
+/// The definition of an application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Application {
+    /// Unique name.
+    pub name: ApplicationName,
+    /// Where it runs, such as `production`.
+    pub environment: EnvironmentName,
+    /// The engine it runs on: `local` (the server's own `DOCKER_HOST`) or `unix:///path`.
+    #[serde(default = "engine_default")]
+    pub engine: String,
+    /// The Compose project that its components belong to; none for plain containers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<ComponentName>,
+    /// How long the probes must stay green after the switch, in seconds (the runbook says 15 to 30 minutes).
+    #[serde(default = "watch_window_default")]
+    #[schema(maximum = 86400)]
+    pub watch_window_s: u32,
+    /// Whether a rollback waits for one other person's approval before it starts.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub approval: bool,
+    /// How long each thing may take.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    /// Checks through the front, as clients see the application.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 16)]
+    pub probes: Vec<FrontProbe>,
+    /// Its parts, in the order in which they are switched.
+    #[schema(min_items = 1, max_items = 64)]
+    pub components: Vec<Component>,
+}
+
+/// One part of an application: a Compose service, or a named set of plain containers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Component {
+    /// Its name; with a Compose project, the service's name.
+    pub name: ComponentName,
+    /// The names of its containers when they do not belong to a Compose project.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 64)]
+    pub containers: Vec<String>,
+    /// Where it says which version it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_endpoint: Option<VersionEndpoint>,
+    /// Checks at each of its replicas.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 16)]
+    pub probes: Vec<Probe>,
+}
+
+/// How long each thing may take, in seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// From a replica's start to its proof.
+    #[schema(minimum = 1, maximum = 3600)]
+    pub proof_s: u32,
+    /// How long an engine that does not answer is waited for.
+    #[schema(minimum = 1, maximum = 3600)]
+    pub engine_s: u32,
+    /// How long one step other than the proof may be tried.
+    #[schema(minimum = 1, maximum = 3600)]
+    pub step_s: u32,
+    /// How long an approval is waited for; a plan is not fresh for longer.
+    #[schema(minimum = 1, maximum = 86400)]
+    pub approval_s: u32,
+    /// How long a red probe may stay red during the watch window.
+    #[schema(minimum = 1, maximum = 3600)]
+    pub red_s: u32,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        // An engine under a supervisor needs two starts and about 20 s after a SIGKILL; a host boot
+        // takes minutes. A step costs at most one grace period (10 s by default) and a start.
+        Self { proof_s: 60, engine_s: 300, step_s: 120, approval_s: 900, red_s: 15 }
+    }
+}
+
+impl Timeouts {
+    /// The proof's deadline.
+    #[must_use]
+    pub fn proof(&self) -> Millis {
+        Millis::from_secs(self.proof_s)
+    }
+}
+
+fn engine_default() -> String {
+    "local".to_owned()
+}
+
+fn watch_window_default() -> u32 {
+    900
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// What is wrong with a definition: the field and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{field}: {what}")]
+pub struct BadField {
+    /// Path of the field, such as `components[1].probes[0].path`.
+    pub field: String,
+    /// What is wrong and what to write instead.
+    pub what: String,
+}
+
+impl BadField {
+    fn new(field: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { field: field.into(), what: what.into() }
+    }
+}
+
+impl Application {
+    /// Every rule of the definition that types alone do not hold; all violations, not only the first.
+    ///
+    /// # Errors
+    /// The fields that break a rule.
+    pub fn check(&self) -> Result<(), Vec<BadField>> {
+        let mut bad = Vec::new();
+        self.check_engine(&mut bad);
+        self.check_components(&mut bad);
+        self.check_front(&mut bad);
+        self.check_times(&mut bad);
+        if bad.is_empty() { Ok(()) } else { Err(bad) }
+    }
+
+    /// The component of that name.
+    #[must_use]
+    pub fn component(&self, name: &ComponentName) -> Option<&Component> {
+        self.components.iter().find(|component| component.name == *name)
+    }
+
+    fn check_engine(&self, bad: &mut Vec<BadField>) {
+        let path = self.engine.strip_prefix("unix://");
+        let absolute = path.is_some_and(|path| path.starts_with('/') && is_plain(path, URL_CHARS_MAX));
+        if self.engine != "local" && !absolute {
+            bad.push(BadField::new("engine", "use `local` or `unix:///absolute/path/of/the.sock`"));
+        }
+    }
+
+    fn check_components(&self, bad: &mut Vec<BadField>) {
+        let count = self.components.len();
+        if count == 0 || count > COMPONENTS_MAX {
+            bad.push(BadField::new("components", format!("give 1 to {COMPONENTS_MAX} components")));
+        }
+        let mut names = BTreeSet::new();
+        for (at, component) in self.components.iter().enumerate() {
+            let field = format!("components[{at}]");
+            if !names.insert(&component.name) {
+                bad.push(BadField::new(format!("{field}.name"), "is used twice; names must differ"));
+            }
+            self.check_component(&field, component, bad);
+        }
+    }
+
+    fn check_component(&self, field: &str, component: &Component, bad: &mut Vec<BadField>) {
+        if self.project.is_some() != component.containers.is_empty() {
+            let what = "name the containers exactly when the application has no Compose `project`";
+            bad.push(BadField::new(format!("{field}.containers"), what));
+        }
+        if component.containers.iter().any(|name| !is_container_name(name)) {
+            let what = "use container names of letters, digits, `_`, `.`, `-`";
+            bad.push(BadField::new(format!("{field}.containers"), what));
+        }
+        if component.probes.len() > PROBES_MAX {
+            bad.push(BadField::new(format!("{field}.probes"), format!("give at most {PROBES_MAX}")));
+        }
+        if let Some(endpoint) = &component.version_endpoint {
+            check_port(&format!("{field}.version_endpoint"), endpoint.port, bad);
+            check_path(&format!("{field}.version_endpoint"), &endpoint.path, bad);
+        }
+        for (at, probe) in component.probes.iter().enumerate() {
+            check_probe(&format!("{field}.probes[{at}]"), probe, bad);
+        }
+    }
+
+    fn check_front(&self, bad: &mut Vec<BadField>) {
+        if self.probes.len() > PROBES_MAX {
+            bad.push(BadField::new("probes", format!("give at most {PROBES_MAX}")));
+        }
+        for (at, probe) in self.probes.iter().enumerate() {
+            let http = ["http://", "https://"].iter().any(|scheme| {
+                probe.url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
+            });
+            if !http || !is_plain(&probe.url, URL_CHARS_MAX) {
+                bad.push(BadField::new(format!("probes[{at}].url"), "use a whole http:// or https:// URL"));
+            }
+            check_status(&format!("probes[{at}]"), probe.status, bad);
+            check_contains(&format!("probes[{at}]"), probe.contains.as_deref(), bad);
+        }
+    }
+
+    fn check_times(&self, bad: &mut Vec<BadField>) {
+        let times = &self.timeouts;
+        let limits = [
+            ("timeouts.proof_s", times.proof_s, 3600),
+            ("timeouts.engine_s", times.engine_s, 3600),
+            ("timeouts.step_s", times.step_s, 3600),
+            ("timeouts.approval_s", times.approval_s, 86_400),
+            ("timeouts.red_s", times.red_s, 3600),
+        ];
+        for (field, value, max) in limits {
+            if value == 0 || value > max {
+                bad.push(BadField::new(field, format!("use 1 to {max} seconds")));
+            }
+        }
+        if self.watch_window_s > 86_400 {
+            bad.push(BadField::new("watch_window_s", "use at most 86400 seconds"));
+        }
+    }
+}
+
+fn check_probe(field: &str, probe: &Probe, bad: &mut Vec<BadField>) {
+    match probe {
+        Probe::Http { port, path, status, contains } => {
+            check_port(field, *port, bad);
+            check_path(field, path, bad);
+            check_status(field, *status, bad);
+            check_contains(field, contains.as_deref(), bad);
+        }
+        Probe::Tcp { port } => check_port(field, *port, bad),
+    }
+}
+
+fn check_port(field: &str, port: u16, bad: &mut Vec<BadField>) {
+    if port == 0 {
+        bad.push(BadField::new(format!("{field}.port"), "use 1 to 65535"));
+    }
+}
+
+fn check_path(field: &str, path: &str, bad: &mut Vec<BadField>) {
+    if !path.starts_with('/') || !is_plain(path, URL_CHARS_MAX) {
+        bad.push(BadField::new(format!("{field}.path"), "start with `/` and use no spaces or controls"));
+    }
+}
+
+fn check_status(field: &str, status: Option<u16>, bad: &mut Vec<BadField>) {
+    if status.is_some_and(|status| !(100..=599).contains(&status)) {
+        bad.push(BadField::new(format!("{field}.status"), "use 100 to 599"));
+    }
+}
+
+fn check_contains(field: &str, contains: Option<&str>, bad: &mut Vec<BadField>) {
+    if contains.is_some_and(|text| text.is_empty() || text.len() > CONTAINS_CHARS_MAX) {
+        let what = format!("use 1 to {CONTAINS_CHARS_MAX} bytes, or leave it out");
+        bad.push(BadField::new(format!("{field}.contains"), what));
+    }
+}
+
+fn is_plain(text: &str, chars_max: usize) -> bool {
+    text.len() <= chars_max && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+fn is_container_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    name.len() <= 200
+        && bytes.next().is_some_and(|b| b.is_ascii_alphanumeric())
+        && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn shop() -> serde_json::Value {
+        json!({"name": "shop", "environment": "production", "project": "shop",
+               "components": [{"name": "api", "probes": [{"kind": "http", "port": 8080, "path": "/health"}]}]})
+    }
+
+    fn parse(definition: serde_json::Value) -> Application {
+        serde_json::from_value(definition).unwrap()
+    }
+
+    #[test]
+    fn a_short_definition_is_filled_with_the_runbooks_times() {
+        let shop = parse(shop());
+        assert_eq!(shop.check(), Ok(()));
+        assert_eq!((shop.watch_window_s, shop.engine.as_str()), (900, "local"));
+    }
+
+    #[test]
+    fn an_unknown_field_is_refused() {
+        let mut definition = shop();
+        definition["componants"] = json!([]);
+        assert!(serde_json::from_value::<Application>(definition).is_err());
+    }
+
+    #[test]
+    fn every_broken_rule_is_named_with_its_field() {
+        let mut shop = parse(shop());
+        shop.engine = "tcp://10.0.0.1:2375".to_owned();
+        shop.timeouts.proof_s = 0;
+        shop.components[0].probes.push(Probe::Http {
+            port: 0,
+            path: "health".to_owned(),
+            status: Some(42),
+            contains: Some(String::new()),
+        });
+        shop.components.push(shop.components[0].clone());
+        let fields: Vec<String> = shop.check().unwrap_err().into_iter().map(|bad| bad.field).collect();
+        for expected in [
+            "engine",
+            "timeouts.proof_s",
+            "components[1].name",
+            "components[0].probes[1].port",
+            "components[0].probes[1].path",
+            "components[0].probes[1].status",
+            "components[0].probes[1].contains",
+        ] {
+            assert!(fields.contains(&expected.to_owned()), "{expected} missing in {fields:?}");
+        }
+    }
+
+    #[test]
+    fn plain_containers_are_named_exactly_without_a_project() {
+        let mut shop = parse(shop());
+        shop.project = None;
+        assert_eq!(shop.check().unwrap_err()[0].field, "components[0].containers");
+        shop.components[0].containers = vec!["web-1".to_owned()];
+        assert_eq!(shop.check(), Ok(()));
+    }
+}

@@ -1,0 +1,142 @@
+//! Everything that a decision may ask to be done, and what came of it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    engine_look::RestartPolicy,
+    name::{ComponentName, ContainerId, ImageId, SpecificationDigest},
+};
+
+/// One act. It is committed as an intent before it is performed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Effect {
+    /// Create the application's lock container.
+    TakeLock {
+        /// Any image on the engine; the container is never started.
+        image: ImageId,
+    },
+    /// Create a never-started container that keeps an image from every clean-up.
+    KeepImage {
+        /// The image.
+        image: ImageId,
+    },
+    /// Store the last logs and the inspection of a container as artifacts.
+    Capture {
+        /// Its component.
+        component: ComponentName,
+        /// The container.
+        container: ContainerId,
+    },
+    /// Create the target's container beside the one that it will replace.
+    CreateContainer {
+        /// Its component.
+        component: ComponentName,
+        /// Its temporary name; the engine gives a name once, so a second creation finds the first.
+        name: String,
+        /// Its image, by digest and never by tag.
+        image: ImageId,
+        /// What to create it from.
+        specification: SpecificationDigest,
+        /// The container that it will replace, whose replica-specific facts it takes over.
+        replaces: ContainerId,
+    },
+    /// Take away its restart policy, then stop it: a stopped container must not come back by itself.
+    StopContainer {
+        /// The container.
+        container: ContainerId,
+        /// Seconds between asking and killing.
+        grace_s: u32,
+    },
+    /// Start it, with its restart policy put back first when one is given.
+    StartContainer {
+        /// The container.
+        container: ContainerId,
+        /// The policy to put back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        restart: Option<RestartPolicy>,
+    },
+    /// Give it another name.
+    RenameContainer {
+        /// The container.
+        container: ContainerId,
+        /// The new name.
+        name: String,
+    },
+    /// Remove it; its volumes stay, always.
+    RemoveContainer {
+        /// The container.
+        container: ContainerId,
+    },
+    /// Write the rollback into the ledger and hold the release that was rolled back.
+    Record,
+}
+
+impl Effect {
+    /// Whether a replica may be another one after it: from then on the run has something to undo that clients see.
+    #[must_use]
+    pub fn touches(&self) -> bool {
+        match self {
+            Self::StopContainer { .. } | Self::StartContainer { .. } | Self::RenameContainer { .. } => true,
+            Self::TakeLock { .. }
+            | Self::KeepImage { .. }
+            | Self::Capture { .. }
+            | Self::CreateContainer { .. }
+            | Self::RemoveContainer { .. }
+            | Self::Record => false,
+        }
+    }
+
+    /// Whether something that serves or that holds the way back may be lost by it.
+    #[must_use]
+    pub fn destructive(&self) -> bool {
+        match self {
+            Self::StopContainer { .. } | Self::RemoveContainer { .. } => true,
+            Self::TakeLock { .. }
+            | Self::KeepImage { .. }
+            | Self::Capture { .. }
+            | Self::CreateContainer { .. }
+            | Self::StartContainer { .. }
+            | Self::RenameContainer { .. }
+            | Self::Record => false,
+        }
+    }
+}
+
+/// What came of an effect, as far as its performer could tell. The next look decides, not this.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// The call succeeded.
+    Done,
+    /// The call was refused.
+    Failed {
+        /// What kind of refusal.
+        failure: Failure,
+        /// What was said, with secrets left out.
+        said: String,
+    },
+    /// The connection broke or the time was up: it may have happened or not.
+    Unknown {
+        /// What was said.
+        said: String,
+    },
+}
+
+/// Kinds of refusals that decisions tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Failure {
+    /// What it was about is not there.
+    Missing,
+    /// A name is taken.
+    NameTaken,
+    /// There is no room left.
+    DiskFull,
+    /// A stored specification can not be read with the key we have.
+    Unreadable,
+    /// Somebody newer acts on this application: we are the past.
+    Fenced,
+    /// Anything else that the engine says no to.
+    Refused,
+}

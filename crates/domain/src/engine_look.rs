@@ -1,0 +1,181 @@
+//! What an engine looks like: the facts that plans and steps decide on.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    name::{ComponentName, ContainerId, Fence, ImageId, RollbackId, SpecificationDigest},
+    seen::Seen,
+    time::Moment,
+};
+
+/// One look at everything of an application on its engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineLook {
+    /// When it was taken.
+    pub at: Moment,
+    /// The engine itself.
+    pub engine: EngineFacts,
+    /// The application's containers, ours beside them included.
+    pub containers: Vec<Container>,
+    /// The images asked about: whether each is on the engine.
+    pub images: BTreeMap<ImageId, Seen<ImageFacts>>,
+    /// Every container name on the engine, and whose it is.
+    pub names: BTreeMap<String, ContainerId>,
+    /// Images that a keeper container of this application protects from clean-ups.
+    pub kept: BTreeMap<ImageId, ContainerId>,
+    /// Who holds the application's lock on this engine.
+    pub lock: Option<Lock>,
+}
+
+/// Facts of an engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineFacts {
+    /// Its host name.
+    pub name: String,
+    /// Its version, such as `20.10.24`.
+    pub version: String,
+    /// The newest API version it speaks, such as `1.41`.
+    pub api_version: String,
+    /// Free bytes where it keeps its data; unknown for an engine whose disk we can not see.
+    pub disk_free: Seen<u64>,
+}
+
+/// Facts of an image on an engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageFacts {
+    /// Its tags, for people.
+    pub tags: Vec<String>,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Its architecture, such as `amd64`.
+    pub architecture: String,
+}
+
+/// One container of an application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// Its identity.
+    pub id: ContainerId,
+    /// Its name, without the leading slash.
+    pub name: String,
+    /// The component it belongs to.
+    pub component: ComponentName,
+    /// Its number among the component's replicas, from 1.
+    pub replica: u32,
+    /// The image it was created from.
+    pub image: ImageId,
+    /// What it does.
+    pub state: ContainerState,
+    /// What Docker's own health check says.
+    pub health: Health,
+    /// When it was last started.
+    pub started_at: Option<Moment>,
+    /// How often the engine started it again by itself.
+    pub restarts: u32,
+    /// Exit code of the last run, when it is not running.
+    pub exit_code: i64,
+    /// Its restart policy.
+    pub restart: RestartPolicy,
+    /// Where it can be reached from this host; none while it has no network of its own.
+    pub address: Option<IpAddr>,
+    /// Whether the engine removes it as soon as it stops (`--rm`).
+    pub auto_remove: bool,
+    /// Seconds between asking it to stop and killing it.
+    pub stop_grace_s: u32,
+    /// Our mark, when a rollback of ours created it.
+    pub mark: Option<Mark>,
+    /// The specification it was created from, as we would create it again.
+    pub specification: Option<SpecificationDigest>,
+    /// Keyed fingerprints of its environment values by name, to tell a difference without the value.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+}
+
+impl Container {
+    /// Whether it is serving as far as the engine can tell.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        self.state == ContainerState::Running
+    }
+
+    /// Whether it runs or is about to: it may hold a port.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        match self.state {
+            ContainerState::Running | ContainerState::Paused | ContainerState::Restarting => true,
+            ContainerState::Created | ContainerState::Exited | ContainerState::Removing | ContainerState::Dead => {
+                false
+            }
+        }
+    }
+}
+
+/// State of a container as the engine names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ContainerState {
+    /// Created and never started.
+    Created,
+    /// Running.
+    Running,
+    /// Running, and stopped by the freezer.
+    Paused,
+    /// Ended, and about to be started again by its restart policy.
+    Restarting,
+    /// Ended.
+    Exited,
+    /// Being removed.
+    Removing,
+    /// Broken beyond use.
+    Dead,
+}
+
+/// What Docker's own health check says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// It has no health check.
+    None,
+    /// No result yet.
+    Starting,
+    /// The last results were good.
+    Healthy,
+    /// The last results were bad.
+    Unhealthy,
+}
+
+/// A container's restart policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestartPolicy {
+    /// `no`, `always`, `unless-stopped` or `on-failure`.
+    pub name: String,
+    /// Most retries of `on-failure`; 0 is unlimited.
+    pub retries_max: i64,
+}
+
+/// The labels that a rollback puts on what it creates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The rollback (`sternway.rollback`).
+    pub rollback: RollbackId,
+    /// Its fence at that time (`sternway.fence`).
+    pub fence: Fence,
+    /// The container that it takes the place of (`sternway.replaces`).
+    pub replaces: ContainerId,
+}
+
+/// A never-started container whose name makes it the application's lock on an engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lock {
+    /// The lock container.
+    pub container: ContainerId,
+    /// The rollback that took it.
+    pub rollback: RollbackId,
+    /// Which control plane took it, for a person to find.
+    pub owner: String,
+    /// Whether that rollback is one of ours and acts no more: it ended, or it only watches
+    /// (see [`crate::lifecycle::Phase::acts`]).
+    pub stale: bool,
+}

@@ -1,0 +1,85 @@
+//! The version history: what was put in service, by whom, and whether it was proved healthy.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    name::{ComponentName, ImageId, SpecificationDigest, Version},
+    time::Moment,
+};
+
+/// How a release was put in service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeploymentKind {
+    /// Recorded by CI or a person.
+    Deploy,
+    /// Put back by a rollback.
+    Rollback,
+}
+
+/// What is known of a deployment's health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// Not looked at for a whole watch window yet.
+    Watching,
+    /// Proved healthy for its watch window.
+    Good,
+    /// Its probes turned red and stayed red.
+    Bad,
+    /// Replaced before its watch window passed, or never seen running: nothing was proved.
+    Unproved,
+}
+
+/// A release of one application as the planner sees it: its newest deployment and what was ever proved of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// Its newest deployment.
+    pub deployment: Uuid,
+    /// Its version.
+    pub version: Version,
+    /// When that deployment was made.
+    pub deployed_at: Moment,
+    /// When a deployment of it was last proved healthy for its whole watch window.
+    pub good_at: Option<Moment>,
+    /// Why it may not come back, when it is held.
+    pub hold: Option<String>,
+    /// Why it is insecure, when it is marked so.
+    pub insecure: Option<String>,
+    /// What each component runs.
+    pub components: BTreeMap<ComponentName, ReleaseComponent>,
+}
+
+/// What one component of a release runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseComponent {
+    /// The image.
+    pub image: ImageId,
+    /// The reference that it was deployed by, for people.
+    pub reference: String,
+    /// The specification it ran with, and whether it can be read with the key we have.
+    pub specification: Option<RecordedSpecification>,
+}
+
+/// A specification in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedSpecification {
+    /// Its digest.
+    pub digest: SpecificationDigest,
+    /// Whether the key that its environment values are sealed with is the one we have.
+    pub readable: bool,
+    /// Keyed fingerprints of its environment values by name.
+    pub env: BTreeMap<String, String>,
+}
+
+impl Release {
+    /// Whether this release was proved good and nothing speaks against it.
+    #[must_use]
+    pub fn eligible(&self) -> bool {
+        self.good_at.is_some() && self.hold.is_none() && self.insecure.is_none()
+    }
+}

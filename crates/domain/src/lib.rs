@@ -1,0 +1,23 @@
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
+pub mod application;
+pub mod chain;
+pub mod deployment_watch;
+pub mod effect;
+pub mod engine_look;
+pub mod lease;
+pub mod ledger;
+pub mod lifecycle;
+pub mod name;
+pub mod next;
+pub mod plan;
+pub mod planner;
+pub mod probe;
+pub mod reason;
+pub mod seen;
+pub mod specification;
+pub mod steps;
+pub mod target;
+pub mod time;
+pub mod verdict;

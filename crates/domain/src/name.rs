@@ -1,0 +1,241 @@
+//! Names and identifiers, parsed at the door so that nothing behind it has to check again.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// Longest name of an application, environment or component: it becomes part of container names.
+pub const NAME_CHARS_MAX: usize = 63;
+/// Longest version; Docker allows 128 characters in a tag.
+pub const VERSION_CHARS_MAX: usize = 128;
+
+/// Why a text is not the name it should be; says what would be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} `{text}` is not valid: {rule}")]
+pub struct BadName {
+    what: &'static str,
+    text: String,
+    rule: &'static str,
+}
+
+fn starts_with_alphanumeric(text: &str, lower_only: bool) -> bool {
+    text.bytes().next().is_some_and(|b| {
+        b.is_ascii_digit() || b.is_ascii_lowercase() || (!lower_only && b.is_ascii_uppercase())
+    })
+}
+
+fn is_name(text: &str) -> bool {
+    text.len() <= NAME_CHARS_MAX
+        && starts_with_alphanumeric(text, true)
+        && text.bytes().all(|b| {
+            b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-')
+        })
+}
+
+fn is_version(text: &str) -> bool {
+    text.len() <= VERSION_CHARS_MAX
+        && starts_with_alphanumeric(text, false)
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'+'))
+}
+
+fn is_image_id(text: &str) -> bool {
+    text.strip_prefix("sha256:").is_some_and(|hex| {
+        hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    })
+}
+
+fn is_hex_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+fn is_container_id(text: &str) -> bool {
+    is_hex_digest(text)
+}
+
+fn is_person(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 128 && !text.chars().any(char::is_control)
+}
+
+macro_rules! text_newtype {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $check:ident, $rule:literal, $pattern:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+        #[serde(try_from = "String", into = "String")]
+        #[schema(value_type = String, pattern = $pattern)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text itself.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = BadName;
+            fn from_str(text: &str) -> Result<Self, BadName> {
+                if $check(text) {
+                    Ok(Self(text.to_owned()))
+                } else {
+                    let text = text.chars().take(80).collect();
+                    Err(BadName { what: $what, text, rule: $rule })
+                }
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = BadName;
+            fn try_from(text: String) -> Result<Self, BadName> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                out.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_newtype!(
+    /// Name of an application, unique in one control plane.
+    ApplicationName, "application name", is_name,
+    "use 1 to 63 of a-z, 0-9, `_`, `.`, `-`, starting with a letter or digit",
+    "^[a-z0-9][a-z0-9_.-]{0,62}$"
+);
+text_newtype!(
+    /// Name of a component: the Compose service, or a name given to a set of plain containers.
+    ComponentName, "component name", is_name,
+    "use 1 to 63 of a-z, 0-9, `_`, `.`, `-`, starting with a letter or digit",
+    "^[a-z0-9][a-z0-9_.-]{0,62}$"
+);
+text_newtype!(
+    /// Name of an environment, such as `production`.
+    EnvironmentName, "environment name", is_name,
+    "use 1 to 63 of a-z, 0-9, `_`, `.`, `-`, starting with a letter or digit",
+    "^[a-z0-9][a-z0-9_.-]{0,62}$"
+);
+text_newtype!(
+    /// Version of a release, as the application itself reports it.
+    Version, "version", is_version,
+    "use 1 to 128 of letters, digits, `_`, `.`, `-`, `+`, starting with a letter or digit",
+    "^[A-Za-z0-9][A-Za-z0-9_.+-]{0,127}$"
+);
+text_newtype!(
+    /// Identity of an image on an engine: the digest of its configuration, `sha256:` and 64 hex digits.
+    /// A tag may move and a local image has no registry digest; this one names exactly one image.
+    ImageId, "image digest", is_image_id, "expected `sha256:` and 64 lower-case hex digits",
+    "^sha256:[0-9a-f]{64}$"
+);
+text_newtype!(
+    /// Identity of a container on an engine, 64 hex digits.
+    ContainerId, "container id", is_container_id, "expected 64 lower-case hex digits",
+    "^[0-9a-f]{64}$"
+);
+text_newtype!(
+    /// SHA-256 over the canonical bytes of a plan, hex. What is approved is this digest.
+    PlanDigest, "plan digest", is_hex_digest, "expected 64 lower-case hex digits",
+    "^[0-9a-f]{64}$"
+);
+text_newtype!(
+    /// Keyed digest (HMAC-SHA-256, hex) of a container specification, environment values included.
+    SpecificationDigest, "specification digest", is_hex_digest, "expected 64 lower-case hex digits",
+    "^[0-9a-f]{64}$"
+);
+text_newtype!(
+    /// Who did something: a person (`ana`), a local user (`local:root`) or a service (`service:ci`).
+    Actor, "actor", is_person, "use 1 to 128 characters without control characters",
+    "^[^\\x00-\\x1f\\x7f]{1,128}$"
+);
+
+impl ImageId {
+    /// The first twelve hex digits, as Docker prints them.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        &self.0["sha256:".len()..][..12]
+    }
+}
+
+impl ContainerId {
+    /// The first twelve hex digits, as Docker prints them.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        &self.0[..12]
+    }
+}
+
+impl PlanDigest {
+    /// The digest of these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(crate::chain::sha256_hex(&[bytes]))
+    }
+}
+
+/// Identity of a rollback: UUIDv7, so that order of creation is order of identifiers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = Uuid)]
+pub struct RollbackId(pub Uuid);
+
+impl RollbackId {
+    /// Digits of [`RollbackId::short`].
+    pub const SHORT_CHARS: usize = 12;
+
+    /// Twelve hex digits that name this rollback in container names: the random tail, since the head is time.
+    #[must_use]
+    pub fn short(&self) -> String {
+        self.0.simple().to_string()[32 - Self::SHORT_CHARS..].to_owned()
+    }
+}
+
+impl std::fmt::Display for RollbackId {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
+/// Counter per application that only grows, taken anew at each claim. The higher fence is the living owner.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Fence(pub i64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_with_meaning_to_a_shell_or_a_path_are_refused() {
+        for bad in ["", "-rf", "a b", "a;b", "../x", "A", "a\0b", "a/b", "ä", "$(x)", &"a".repeat(64)] {
+            assert!(bad.parse::<ApplicationName>().is_err(), "{bad:?} was let in");
+        }
+    }
+
+    #[test]
+    fn an_image_is_named_by_its_digest_only() {
+        assert!("app:1.4.2".parse::<ImageId>().is_err());
+        let id: ImageId = format!("sha256:{}", "0a".repeat(32)).parse().unwrap();
+        assert_eq!(id.short(), "0a0a0a0a0a0a");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_let_in_is_a_safe_argument(text in "\\PC{0,80}") {
+            if let Ok(name) = text.parse::<ApplicationName>() {
+                prop_assert!(name.as_str().bytes().all(|b| b.is_ascii_graphic()));
+                prop_assert!(!name.as_str().starts_with('-'));
+            }
+        }
+    }
+}

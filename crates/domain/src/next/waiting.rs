@@ -1,0 +1,105 @@
+//! The phases that wait, for a person's yes and for the watch window. Neither acts on anything. What rests is
+//! woken by what it waits for: an order, or a look of the watcher from which something would follow.
+
+use super::{Claim, Order, Then, Turn, end, engine_lost, go, needs_human, rest};
+use crate::{
+    engine_look::EngineLook,
+    lifecycle::{Event, Run},
+    plan::Plan,
+    steps::{self, Side, World},
+    time::{Millis, Moment},
+    verdict::{Cause, CauseCode, Verdict},
+};
+
+pub(super) fn for_approval(until: Moment, orders: &[Order], now: Moment) -> Turn {
+    let mut approved = None;
+    for order in orders {
+        // A no wins over a yes that came with it: nothing has started yet.
+        let cause = match order {
+            Order::Reject { by } => Cause::new(CauseCode::NotApproved, format!("{by} rejected the plan")),
+            Order::Cancel { by } => Cause::new(CauseCode::Cancelled, format!("{by} cancelled it before it started")),
+            Order::Approve { by } => {
+                approved = approved.or(Some(by));
+                continue;
+            }
+            Order::Supersede { .. } => continue,
+        };
+        return end(Verdict::Cancelled { cause });
+    }
+    if let Some(by) = approved {
+        return go(vec![Event::Approved { by: by.clone() }]);
+    }
+    if now >= until {
+        let cause = Cause::new(CauseCode::NotApproved, "nobody approved the plan in time; ask for a new one");
+        return end(Verdict::Cancelled { cause });
+    }
+    rest(until)
+}
+
+pub(super) fn for_watch(
+    plan: &Plan,
+    run: &Run,
+    claim: Claim,
+    until: Moment,
+    orders: &[Order],
+    world: &World,
+    now: Moment,
+) -> Turn {
+    let mut notes = run.notes.clone();
+    for order in orders {
+        let cut = match order {
+            Order::Cancel { by } => format!("{by} ended the watch window early"),
+            Order::Supersede { by } => format!("rollback {by} ended the watch window early"),
+            Order::Approve { .. } | Order::Reject { .. } => continue,
+        };
+        notes.push(cut);
+        return end(Verdict::RolledBack { good: false, notes });
+    }
+    let look = match &world.engine {
+        Ok(look) => look,
+        Err(said) => return unseen(plan, run, said, now),
+    };
+    if run.lost_since.is_some() {
+        return go(vec![Event::EngineBack]);
+    }
+    match (red_in_watch(plan, claim, look, world, now), run.red_since) {
+        (None, Some(_)) => go(vec![Event::WatchGreen]),
+        (None, None) if now >= until => end(Verdict::RolledBack { good: true, notes }),
+        (None, None) => rest(until),
+        (Some(said), None) => go(vec![Event::WatchRed { said }]),
+        (Some(said), Some(since)) => {
+            let limit = since.after(red_limit(plan));
+            if now < limit {
+                return rest(limit);
+            }
+            let sentence = format!("{} went bad in its watch window: {said}", plan.to);
+            end(needs_human(plan, run, Cause::new(CauseCode::WatchFailed, sentence)))
+        }
+    }
+}
+
+/// As long as the engine may be away from any step; meanwhile nothing is to be done, so the lease is given back.
+fn unseen(plan: &Plan, run: &Run, said: &str, now: Moment) -> Turn {
+    let turn = engine_lost(plan, run, said, now);
+    let until = run.lost_since.unwrap_or(now).after(Millis::from_secs(plan.application.timeouts.engine_s));
+    match turn.then {
+        Then::Pause(_) => Turn { then: Then::Rest(until), ..turn },
+        Then::Look | Then::Perform(_) | Then::Rest(_) | Then::Ended | Then::Fenced => turn,
+    }
+}
+
+fn red_limit(plan: &Plan) -> Millis {
+    Millis::from_secs(plan.application.timeouts.red_s)
+}
+
+/// What is red in the watch window, with how much of it is green.
+fn red_in_watch(plan: &Plan, claim: Claim, look: &EngineLook, world: &World, now: Moment) -> Option<String> {
+    let tally = steps::tally_of(plan, claim.rollback, Side::Target, look, &world.answers, now);
+    if tally.all_green() {
+        return None;
+    }
+    let checks = steps::health_answers(plan, claim.rollback, Side::Target, look, now);
+    let red = checks.iter().chain(&world.answers).find(|answer| !answer.green);
+    let said = red.map_or_else(|| "not every check was answered".to_owned(), |red| format!("{}: {}", red.asked, red.said));
+    Some(format!("{said}; {tally}"))
+}

@@ -1,0 +1,316 @@
+//! The steps that plans are made of. Each is level-triggered: it looks, compares, and asks for one act only
+//! if what is seen differs from what is wanted. No step remembers that it acted.
+
+mod capture;
+mod check;
+mod create;
+mod keep;
+mod lock;
+mod prove;
+mod record;
+mod retire;
+mod switch;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    effect::Effect,
+    engine_look::{Container, EngineLook},
+    lifecycle::Run,
+    name::{ComponentName, ContainerId, Fence, RollbackId, SpecificationDigest},
+    plan::{Plan, Swap},
+    probe::Answer,
+    time::{Millis, Moment},
+    verdict::{Cause, CauseCode},
+};
+
+pub use prove::{expected_questions, front_questions, health_answers, replica_questions};
+pub(crate) use prove::{failure as proof_failure, tally, tally_of};
+pub(crate) use record::forward as recorded;
+
+/// One step of a plan. Its data is the plan's own; here is only which part it is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum Step {
+    /// Look whether the way back exists before anything is touched.
+    Check,
+    /// Take the application's lock on the engine.
+    Lock,
+    /// Protect the present and the target's images from clean-ups.
+    Keep,
+    /// Store what the present containers say, for the incident report.
+    Capture,
+    /// Create the target's containers of one component beside the present ones.
+    Create {
+        /// The component.
+        component: ComponentName,
+    },
+    /// Stop the present containers of one component, start the target's, hand over the names.
+    Switch {
+        /// The component.
+        component: ComponentName,
+    },
+    /// Prove that the target serves, on every replica.
+    Prove,
+    /// Write the ledger and hold the bad release. From here on the run does not turn back.
+    Record,
+    /// Remove the former containers and give the lock back.
+    Retire,
+}
+
+/// Which side of a rollback probes are asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// What served before.
+    Former,
+    /// What shall serve.
+    Target,
+}
+
+/// What a step wants to know beyond the application's containers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// The engine at all. Without it only our own store is looked at.
+    pub engine: bool,
+    /// The plan's images, the disk and the stored specifications.
+    pub supplies: bool,
+    /// What this rollback stored of itself: artifacts, ledger entry.
+    pub records: bool,
+    /// The probes of one side.
+    pub probes: Option<Side>,
+}
+
+/// What was seen for one decision.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The engine; none when it could not be looked at, with what was said.
+    pub engine: Result<EngineLook, String>,
+    /// Stored specifications, and whether each can be read with the key we have.
+    pub specifications: BTreeMap<SpecificationDigest, bool>,
+    /// Containers whose artifacts this rollback has stored.
+    pub captured: BTreeSet<ContainerId>,
+    /// Whether this rollback is in the ledger.
+    pub recorded: bool,
+    /// The answers of the probes asked.
+    pub answers: Vec<Answer>,
+}
+
+/// What a step decides with.
+#[derive(Clone, Copy)]
+pub struct Ctx<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The run so far.
+    pub run: &'a Run,
+    /// The rollback.
+    pub rollback: RollbackId,
+    /// The fence of the present claim.
+    pub fence: Fence,
+    /// What is seen of the engine.
+    pub look: &'a EngineLook,
+    /// Everything else that is seen.
+    pub world: &'a World,
+    /// What time it is.
+    pub now: Moment,
+}
+
+/// What a step wants next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Do this, then look again.
+    Do(Effect),
+    /// What is seen is what is wanted, as a sentence.
+    Done(String),
+    /// Not yet; look again after this.
+    Wait(Millis),
+    /// It can not be reached.
+    Fail(Cause),
+}
+
+impl Step {
+    /// What to look at before asking this step.
+    #[must_use]
+    pub fn scope(&self, backward: bool) -> Scope {
+        let engine = Scope { engine: true, ..Scope::default() };
+        match self {
+            Self::Check if backward => Scope::default(),
+            Self::Lock if backward => Scope { probes: Some(Side::Former), ..engine },
+            Self::Check => Scope { supplies: true, probes: Some(Side::Former), ..engine },
+            Self::Capture => Scope { records: true, ..engine },
+            Self::Prove if !backward => Scope { probes: Some(Side::Target), ..engine },
+            Self::Record => Scope { records: true, ..Scope::default() },
+            Self::Lock | Self::Keep | Self::Create { .. } | Self::Switch { .. } | Self::Prove | Self::Retire => engine,
+        }
+    }
+
+    /// Given what is seen, what next.
+    #[must_use]
+    pub fn forward(&self, ctx: &Ctx<'_>) -> Next {
+        match self {
+            Self::Check => check::forward(ctx),
+            Self::Lock => lock::forward(ctx),
+            Self::Keep => keep::forward(ctx),
+            Self::Capture => capture::forward(ctx),
+            Self::Create { component } => create::forward(ctx, component),
+            Self::Switch { component } => switch::forward(ctx, component),
+            Self::Prove => prove::forward(ctx),
+            Self::Record => record::forward(ctx.world),
+            Self::Retire => retire::forward(ctx),
+        }
+    }
+
+    /// Given what is seen, what next on the way back.
+    #[must_use]
+    pub fn backward(&self, ctx: &Ctx<'_>) -> Next {
+        match self {
+            Self::Check => Next::Done("a look leaves nothing to undo".to_owned()),
+            Self::Lock => lock::backward(ctx),
+            Self::Create { component } => create::backward(ctx, component),
+            Self::Switch { component } => switch::backward(ctx, component),
+            Self::Keep => Next::Done("the images stay protected".to_owned()),
+            Self::Capture => Next::Done("what was captured stays".to_owned()),
+            Self::Prove | Self::Record | Self::Retire => Next::Done("nothing to undo".to_owned()),
+        }
+    }
+
+    /// Whether the rollback goes on when this step can not be done.
+    #[must_use]
+    pub fn may_be_skipped(&self) -> bool {
+        match self {
+            Self::Capture | Self::Retire => true,
+            Self::Check
+            | Self::Lock
+            | Self::Keep
+            | Self::Create { .. }
+            | Self::Switch { .. }
+            | Self::Prove
+            | Self::Record => false,
+        }
+    }
+
+    /// How long it may be tried.
+    #[must_use]
+    pub fn time_limit(&self, plan: &Plan) -> Millis {
+        match self {
+            // Evidence is worth a few seconds of an outage and no more.
+            Self::Capture => Millis::from_secs(CAPTURE_S_MAX.min(plan.application.timeouts.step_s)),
+            // The lock is given back once what served before is seen to serve again.
+            Self::Prove | Self::Check | Self::Lock => plan.application.timeouts.proof(),
+            Self::Keep | Self::Create { .. } | Self::Switch { .. } | Self::Record | Self::Retire => {
+                Millis::from_secs(plan.application.timeouts.step_s)
+            }
+        }
+    }
+
+    /// The step as a plain sentence.
+    #[must_use]
+    pub fn explain(&self, plan: &Plan) -> String {
+        match self {
+            Self::Check => check::explain(plan),
+            Self::Lock => lock::explain(plan),
+            Self::Keep => keep::explain(plan),
+            Self::Capture => capture::explain(plan),
+            Self::Create { component } => create::explain(plan, component),
+            Self::Switch { component } => switch::explain(plan, component),
+            Self::Prove => prove::explain(plan),
+            Self::Record => record::explain(plan),
+            Self::Retire => retire::explain(plan),
+        }
+    }
+
+    /// The step in one or two words, for a progress line.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match self {
+            Self::Check => "check".to_owned(),
+            Self::Lock => "lock".to_owned(),
+            Self::Keep => "keep images".to_owned(),
+            Self::Capture => "capture".to_owned(),
+            Self::Create { component } => format!("create {component}"),
+            Self::Switch { component } => format!("switch {component}"),
+            Self::Prove => "prove".to_owned(),
+            Self::Record => "record".to_owned(),
+            Self::Retire => "retire".to_owned(),
+        }
+    }
+}
+
+/// Longest time that storing evidence may delay the way back.
+const CAPTURE_S_MAX: u32 = 10;
+
+impl<'a> Ctx<'a> {
+    /// From when on no effect of the way forward can land any more.
+    pub(crate) fn settled_at(&self) -> Moment {
+        self.run.unsettled_until.unwrap_or(self.run.since)
+    }
+
+    /// The container that this rollback created for a swap.
+    fn next_of(&self, swap: &Swap) -> Option<&'a Container> {
+        self.created_for(swap).max_by_key(|container| (container.name == swap.name, container.is_up()))
+    }
+
+    /// Containers that a creation made which landed late, after its name was free again.
+    fn strays_of(&self, swap: &Swap) -> impl Iterator<Item = &'a Container> {
+        let next = self.next_of(swap).map(|next| &next.id);
+        self.created_for(swap).filter(move |container| Some(&container.id) != next)
+    }
+
+    fn created_for(&self, swap: &Swap) -> impl Iterator<Item = &'a Container> {
+        self.look.containers.iter().filter(|container| {
+            let mark = container.mark.as_ref();
+            mark.is_some_and(|mark| mark.rollback == self.rollback && mark.replaces == swap.former)
+        })
+    }
+
+    /// The container that a swap replaces.
+    fn former_of(&self, swap: &Swap) -> Option<&'a Container> {
+        self.container(&swap.former)
+    }
+
+    /// Every container that gives way to the target's: leftovers first, so that what serves stops last.
+    fn outgoing_of(&self, swap: &Swap) -> impl Iterator<Item = &'a Container> {
+        swap.leftovers.iter().chain([&swap.former]).filter_map(|id| self.container(id))
+    }
+
+    fn container(&self, id: &ContainerId) -> Option<&'a Container> {
+        self.look.containers.iter().find(|container| container.id == *id)
+    }
+
+    /// What is wrong when a name that a swap needs belongs to a container that is no part of it.
+    fn name_taken(&self, swap: &Swap, name: &str) -> Option<Cause> {
+        let owner = self.look.names.get(name)?;
+        let ours = self.outgoing_of(swap).chain(self.created_for(swap)).any(|container| container.id == *owner);
+        (!ours).then(|| {
+            let sentence = format!(
+                "the container name `{name}` is taken by container {}, which is not part of this rollback; \
+                 remove or rename it",
+                owner.short()
+            );
+            Cause::new(CauseCode::NameTaken, sentence)
+        })
+    }
+
+    /// Gives a container of a swap a name, or says whose it is.
+    fn rename(&self, swap: &Swap, container: &Container, name: String) -> Next {
+        match self.name_taken(swap, &name) {
+            Some(cause) => Next::Fail(cause),
+            None => Next::Do(Effect::RenameContainer { container: container.id.clone(), name }),
+        }
+    }
+}
+
+/// Removes a container; one that is up is asked to stop first, since the engine would only kill it.
+fn remove(container: &Container, grace_s: u32) -> Next {
+    let id = container.id.clone();
+    Next::Do(if container.is_up() {
+        Effect::StopContainer { container: id, grace_s }
+    } else {
+        Effect::RemoveContainer { container: id }
+    })
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}

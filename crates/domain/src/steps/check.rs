@@ -1,0 +1,96 @@
+//! Does the way back exist? Everything that can be known before anything is touched is asked here.
+
+use super::{Ctx, Next, plural, prove};
+use crate::{
+    plan::Plan,
+    seen::Seen,
+    verdict::{Cause, CauseCode},
+};
+
+pub(super) fn explain(plan: &Plan) -> String {
+    format!(
+        "Check that the engine answers, that {} and {} of {} are there by digest, and that the disk has room; \
+         nothing is touched.",
+        plural(target_images(plan), "image"),
+        plural(plan.swaps.len(), "container specification"),
+        plan.to,
+    )
+}
+
+fn target_images(plan: &Plan) -> usize {
+    plan.swaps.iter().map(|swap| &swap.image).collect::<std::collections::BTreeSet<_>>().len()
+}
+
+pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
+    let obstacle = images(ctx)
+        .or_else(|| specifications(ctx))
+        .or_else(|| disk(ctx))
+        .or_else(|| drift(ctx))
+        .or_else(|| names(ctx));
+    match obstacle {
+        Some(cause) => Next::Fail(cause),
+        None => Next::Done(format!("the way back to {} exists", ctx.plan.to)),
+    }
+}
+
+fn images(ctx: &Ctx<'_>) -> Option<Cause> {
+    ctx.plan.swaps.iter().find_map(|swap| match ctx.look.images.get(&swap.image) {
+        Some(Seen::Known(_)) => None,
+        Some(Seen::Absent) | None => Some(Cause::new(
+            CauseCode::ImageMissing,
+            format!("image {} of {} {} is not on the engine", swap.image.short(), swap.component, ctx.plan.to),
+        )),
+        Some(Seen::Unknown(why)) => Some(Cause::new(
+            CauseCode::EngineRefused,
+            format!("image {} of {} could not be looked at: {why}", swap.image.short(), swap.component),
+        )),
+    })
+}
+
+fn specifications(ctx: &Ctx<'_>) -> Option<Cause> {
+    let unreadable = |swap: &&crate::plan::Swap| {
+        ctx.world.specifications.get(&swap.specification).copied() != Some(true)
+    };
+    let swap = ctx.plan.swaps.iter().find(unreadable)?;
+    let sentence = format!("the specification of {} can not be read: its key or its record is gone", swap.component);
+    Some(Cause::new(CauseCode::SpecificationMissing, sentence))
+}
+
+fn disk(ctx: &Ctx<'_>) -> Option<Cause> {
+    let free = *ctx.look.engine.disk_free.known()?;
+    (free < ctx.plan.disk_free_min).then(|| {
+        let (free, need) = (free >> 20, ctx.plan.disk_free_min >> 20);
+        let sentence = format!("the engine has {free} MiB of disk left and needs {need} MiB; free some, then ask again");
+        Cause::new(CauseCode::DiskFull, sentence)
+    })
+}
+
+/// What runs must still be what the plan was made for.
+fn drift(ctx: &Ctx<'_>) -> Option<Cause> {
+    let drifted = |what: String| Some(Cause::new(CauseCode::Drifted, format!("{what}; ask for a new plan")));
+    for swap in &ctx.plan.swaps {
+        if ctx.former_of(swap).is_none_or(|container| container.image != swap.former_image) {
+            let (name, former) = (&swap.name, swap.former.short());
+            return drifted(format!("container {name} ({former}) is not what the plan was made for"));
+        }
+    }
+    for settled in &ctx.plan.settled {
+        if !ctx.container(&settled.container).is_some_and(|container| container.runs()) {
+            let (component, container) = (&settled.component, settled.container.short());
+            return drifted(format!("container {container} of {component} ran when the plan was made, now it does not"));
+        }
+    }
+    let strange = prove::strangers(ctx.plan, ctx.rollback, ctx.look).find(|container| {
+        !ctx.plan.swaps.iter().any(|swap| swap.former == container.id || swap.leftovers.contains(&container.id))
+    })?;
+    drifted(format!("container {} ({}) runs and is not in the plan", strange.name, strange.id.short()))
+}
+
+/// A name that is taken must be known before anything is stopped.
+fn names(ctx: &Ctx<'_>) -> Option<Cause> {
+    ctx.plan.swaps.iter().find_map(|swap| {
+        [swap.name.clone(), swap.name_before(ctx.rollback), swap.name_after(ctx.rollback)]
+            .iter()
+            .find_map(|name| ctx.name_taken(swap, name))
+    })
+}

@@ -1,0 +1,40 @@
+//! The target's containers are created while the present ones still serve: what can be done before the stop
+//! is done before the stop.
+
+use super::{Ctx, Next, plural, remove};
+use crate::{effect::Effect, name::ComponentName, plan::Plan};
+
+pub(super) fn explain(plan: &Plan, component: &ComponentName) -> String {
+    format!(
+        "Create {} of {component} {} beside the present ones, which go on serving.",
+        plural(plan.swaps_of(component).count(), "container"),
+        plan.to,
+    )
+}
+
+pub(super) fn forward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
+    for swap in ctx.plan.swaps_of(component) {
+        if ctx.next_of(swap).is_some() {
+            continue;
+        }
+        let name = swap.name_before(ctx.rollback);
+        if let Some(cause) = ctx.name_taken(swap, &name) {
+            return Next::Fail(cause);
+        }
+        return Next::Do(Effect::CreateContainer {
+            component: component.clone(),
+            name,
+            image: swap.image.clone(),
+            specification: swap.specification.clone(),
+            replaces: swap.former.clone(),
+        });
+    }
+    Next::Done(format!("{} of {component} created", plural(ctx.plan.swaps_of(component).count(), "container")))
+}
+
+pub(super) fn backward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
+    match ctx.plan.swaps_of(component).find_map(|swap| Some((swap, ctx.next_of(swap)?))) {
+        Some((swap, next)) => remove(next, swap.stop_grace_s),
+        None => Next::Done(format!("the containers created for {component} are gone")),
+    }
+}

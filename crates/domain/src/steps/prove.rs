@@ -1,0 +1,303 @@
+//! Proof: every replica runs the target's digest under its own name, says the target's version, and answers
+//! its probes. Nothing less is called rolled back.
+
+use std::net::IpAddr;
+
+use super::{Ctx, Next, Side};
+use crate::{
+    application::Application,
+    effect::Effect,
+    engine_look::{Container, ContainerState, EngineLook, Health},
+    name::{ContainerId, ImageId, RollbackId, Version},
+    plan::Plan,
+    probe::{Answer, Ask, Probe, Question, Subject, Tally},
+    time::{Millis, Moment},
+    verdict::{Cause, CauseCode},
+};
+
+/// An application serves its first answer about a millisecond after its start; a look costs two.
+const LOOK_AGAIN: Millis = Millis(20);
+/// A replica that nothing can be asked of is taken for serving once it ran this long without a restart.
+const STEADY: Millis = Millis(1000);
+/// Starts of targets that ended by themselves, beyond one for each: more would only make the outage longer.
+const STARTS_SPARE: usize = 2;
+/// A replica that the engine had to start again this often will not come up by waiting.
+const RESTARTS_MAX: u32 = 3;
+
+pub(super) fn explain(plan: &Plan) -> String {
+    format!(
+        "Prove that every replica runs {} by digest, says its version and answers its probes, within {}; \
+         if not, go back to what serves now, if that is better.",
+        plan.to,
+        plan.application.timeouts.proof(),
+    )
+}
+
+pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
+    let tally = tally(ctx, Side::Target);
+    if tally.all_green() {
+        return Next::Done(format!("{} is proved to be serving, {tally}", ctx.plan.to));
+    }
+    let down = ctx.plan.swaps.iter().filter_map(|swap| ctx.next_of(swap)).find(|container| ended(container));
+    let starts_max = ctx.plan.swaps.len() + STARTS_SPARE;
+    match down {
+        // It may have been a restart of the engine, which starts nothing that has no restart policy.
+        Some(container) if usize::from(ctx.run.acts) < starts_max => {
+            Next::Do(Effect::StartContainer { container: container.id.clone(), restart: None })
+        }
+        Some(container) => hopeless(ctx, &format!("{} ended again after each start", container.name)),
+        None if restarted_too_often(ctx) => {
+            hopeless(ctx, &format!("the engine restarted a replica of it {RESTARTS_MAX} times"))
+        }
+        None => Next::Wait(LOOK_AGAIN),
+    }
+}
+
+fn ended(container: &Container) -> bool {
+    match container.state {
+        ContainerState::Created | ContainerState::Exited => true,
+        ContainerState::Running
+        | ContainerState::Paused
+        | ContainerState::Restarting
+        | ContainerState::Removing
+        | ContainerState::Dead => false,
+    }
+}
+
+fn restarted_too_often(ctx: &Ctx<'_>) -> bool {
+    ctx.plan.swaps.iter().filter_map(|swap| ctx.next_of(swap)).any(|container| container.restarts >= RESTARTS_MAX)
+}
+
+fn hopeless(ctx: &Ctx<'_>, how: &str) -> Next {
+    let red = first_red(ctx).unwrap_or_default();
+    Next::Fail(Cause::new(CauseCode::ProofFailed, format!("{} does not stay up, {how}; {red}", ctx.plan.to)))
+}
+
+/// What a proof that ran out of time says: the first check that is still red.
+pub(crate) fn failure(ctx: &Ctx<'_>) -> Cause {
+    let red = first_red(ctx).unwrap_or_else(|| "not every check was answered".to_owned());
+    let limit = ctx.plan.application.timeouts.proof();
+    Cause::new(CauseCode::ProofFailed, format!("{} could not be proved within {limit}; {red}", ctx.plan.to))
+}
+
+fn first_red(ctx: &Ctx<'_>) -> Option<String> {
+    let checks = health_answers(ctx.plan, ctx.rollback, Side::Target, ctx.look, ctx.now);
+    let red = checks.iter().chain(&ctx.world.answers).find(|answer| !answer.green)?;
+    Some(format!("{}: {}", red.asked, red.said))
+}
+
+/// How much of a side is green.
+pub(crate) fn tally(ctx: &Ctx<'_>, side: Side) -> Tally {
+    tally_of(ctx.plan, ctx.rollback, side, ctx.look, &ctx.world.answers, ctx.now)
+}
+
+/// A question that could not be asked counts as asked and not green: silence proves nothing.
+pub(crate) fn tally_of(
+    plan: &Plan,
+    rollback: RollbackId,
+    side: Side,
+    look: &EngineLook,
+    answers: &[Answer],
+    now: Moment,
+) -> Tally {
+    let checks = health_answers(plan, rollback, side, look, now);
+    let seen = Tally::of(&checks).and(Tally::of(answers));
+    let due = u32::try_from(checks.len() + questions_due(plan, rollback, side)).unwrap_or(u32::MAX);
+    Tally { asked: seen.asked.max(due), ..seen }
+}
+
+/// How many questions a side has when all of its replicas can be asked.
+fn questions_due(plan: &Plan, rollback: RollbackId, side: Side) -> usize {
+    let version_known = version_of(plan, side).is_some();
+    let at_replicas: usize = replicas(plan, rollback, side)
+        .iter()
+        .filter_map(|replica| plan.application.component(replica.component))
+        .map(|component| component.probes.len() + usize::from(version_known && component.version_endpoint.is_some()))
+        .sum();
+    at_replicas + plan.application.probes.len()
+}
+
+fn version_of(plan: &Plan, side: Side) -> Option<&Version> {
+    match side {
+        Side::Former => plan.from.as_ref(),
+        Side::Target => Some(&plan.to),
+    }
+}
+
+/// One replica that a side consists of.
+struct Replica<'a> {
+    name: &'a str,
+    component: &'a crate::name::ComponentName,
+    image: &'a ImageId,
+    which: Which<'a>,
+}
+
+enum Which<'a> {
+    Id(&'a ContainerId),
+    CreatedFor(RollbackId, &'a ContainerId),
+}
+
+impl Replica<'_> {
+    fn find<'l>(&self, look: &'l EngineLook) -> Option<&'l Container> {
+        look.containers.iter().find(|container| match self.which {
+            Which::Id(id) => container.id == *id,
+            Which::CreatedFor(rollback, former) => {
+                container.mark.as_ref().is_some_and(|mark| mark.rollback == rollback && mark.replaces == *former)
+            }
+        })
+    }
+}
+
+fn replicas(plan: &Plan, rollback: RollbackId, side: Side) -> Vec<Replica<'_>> {
+    let swapped = plan.swaps.iter().filter(move |swap| side == Side::Target || swap.former_runs);
+    let swapped = swapped.map(move |swap| Replica {
+        name: &swap.name,
+        component: &swap.component,
+        image: match side {
+            Side::Former => &swap.former_image,
+            Side::Target => &swap.image,
+        },
+        which: match side {
+            Side::Former => Which::Id(&swap.former),
+            Side::Target => Which::CreatedFor(rollback, &swap.former),
+        },
+    });
+    let settled = plan.settled.iter().map(|settled| Replica {
+        name: settled.component.as_str(),
+        component: &settled.component,
+        image: &settled.image,
+        which: Which::Id(&settled.container),
+    });
+    swapped.chain(settled).collect()
+}
+
+/// What the engine itself says of every replica of a side: running, the right digest, the right name, not
+/// unhealthy; and, of the target, that nothing else runs beside it.
+#[must_use]
+pub fn health_answers(plan: &Plan, rollback: RollbackId, side: Side, look: &EngineLook, now: Moment) -> Vec<Answer> {
+    let replicas = replicas(plan, rollback, side);
+    let mut answers: Vec<Answer> = replicas.iter().map(|replica| health_answer(plan, replica, look, now)).collect();
+    if side == Side::Target {
+        answers.extend(strangers(plan, rollback, look).map(|container| Answer {
+            subject: subject(container),
+            asked: format!("nothing else of {} runs", container.component),
+            green: false,
+            said: format!("container {} ({}) runs {}", container.name, container.id.short(), container.image.short()),
+        }));
+    }
+    answers
+}
+
+fn health_answer(plan: &Plan, replica: &Replica<'_>, look: &EngineLook, now: Moment) -> Answer {
+    let container = replica.find(look);
+    let red = match container {
+        None => Some("there is no such container".to_owned()),
+        Some(container) => trouble(plan, replica, container, now),
+    };
+    Answer {
+        subject: container.map_or(Subject::Front, subject),
+        asked: format!("{} runs {}", replica.name, replica.image.short()),
+        green: red.is_none(),
+        said: red.unwrap_or_else(|| "it does".to_owned()),
+    }
+}
+
+fn subject(container: &Container) -> Subject {
+    Subject::Replica { component: container.component.clone(), container: container.id.clone() }
+}
+
+/// Containers of the application that are up and are no part of the target: clients may reach them.
+pub(super) fn strangers<'a>(
+    plan: &'a Plan,
+    rollback: RollbackId,
+    look: &'a EngineLook,
+) -> impl Iterator<Item = &'a Container> {
+    look.containers.iter().filter(move |container| {
+        container.is_up()
+            && plan.application.component(&container.component).is_some()
+            && container.mark.as_ref().is_none_or(|mark| mark.rollback != rollback)
+            && !plan.settled.iter().any(|settled| settled.container == container.id)
+    })
+}
+
+/// What is wrong with a replica as the engine sees it.
+fn trouble(plan: &Plan, replica: &Replica<'_>, container: &Container, now: Moment) -> Option<String> {
+    if container.image != *replica.image {
+        return Some(format!("it runs image {}", container.image.short()));
+    }
+    if container.state != ContainerState::Running {
+        let state = format!("{:?}", container.state).to_lowercase();
+        return Some(format!("it is {state}, exit code {}", container.exit_code));
+    }
+    if matches!(replica.which, Which::CreatedFor(..)) && container.name != replica.name {
+        return Some(format!("it is still named {}", container.name));
+    }
+    // By the engine's clock: one that restarts starts anew, so a crash loop never gets steady.
+    let steady = container.started_at.is_some_and(|started| now.since(started) >= STEADY);
+    match container.health {
+        Health::Unhealthy => Some("its health check says unhealthy".to_owned()),
+        Health::Starting if !can_be_asked(plan, replica) => Some("its health check has no result yet".to_owned()),
+        Health::None if !can_be_asked(plan, replica) && !steady => {
+            Some("nothing can be asked of it, so it must run for a second without a restart".to_owned())
+        }
+        Health::None | Health::Starting | Health::Healthy => None,
+    }
+}
+
+fn can_be_asked(plan: &Plan, replica: &Replica<'_>) -> bool {
+    plan.application
+        .component(replica.component)
+        .is_some_and(|component| component.version_endpoint.is_some() || !component.probes.is_empty())
+}
+
+/// The questions to ask of a side, directly at each replica and through the front.
+#[must_use]
+pub fn expected_questions(plan: &Plan, rollback: RollbackId, side: Side, look: &EngineLook) -> Vec<Question> {
+    let version = version_of(plan, side);
+    let mut questions = Vec::new();
+    for replica in replicas(plan, rollback, side) {
+        // A container that does not run has no address, and whatever answers in its place is not it.
+        let Some(container) = replica.find(look).filter(|container| container.runs()) else { continue };
+        questions.extend(replica_questions(&plan.application, container, version));
+    }
+    questions.extend(front_questions(&plan.application));
+    questions
+}
+
+/// The questions to ask through an application's front.
+#[must_use]
+pub fn front_questions(application: &Application) -> Vec<Question> {
+    let ask = |front: &crate::probe::FrontProbe| Question {
+        subject: Subject::Front,
+        ask: Ask::Http { url: front.url.clone(), status: front.status, contains: front.contains.clone() },
+    };
+    application.probes.iter().map(ask).collect()
+}
+
+/// The questions to ask of one container of an application.
+#[must_use]
+pub fn replica_questions(application: &Application, container: &Container, version: Option<&Version>) -> Vec<Question> {
+    let Some(component) = application.component(&container.component) else { return Vec::new() };
+    // Without an address of its own it can only be asked at the host, as with host networking.
+    let address = container.address.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+    let url = |port: u16, path: &str| format!("http://{}{path}", std::net::SocketAddr::new(address, port));
+    let mut questions: Vec<Question> = component
+        .probes
+        .iter()
+        .map(|probe| Question {
+            subject: subject(container),
+            ask: match probe {
+                Probe::Http { port, path, status, contains } => {
+                    Ask::Http { url: url(*port, path), status: *status, contains: contains.clone() }
+                }
+                Probe::Tcp { port } => Ask::Tcp { address, port: *port },
+            },
+        })
+        .collect();
+    if let (Some(endpoint), Some(version)) = (&component.version_endpoint, version) {
+        let (url, field) = (url(endpoint.port, &endpoint.path), endpoint.field.clone());
+        let ask = Ask::Version { url, field, expected: version.to_string() };
+        questions.push(Question { subject: subject(container), ask });
+    }
+    questions
+}

@@ -1,0 +1,90 @@
+//! The moment in which a component changes over, replica by replica: stop the present container, start the
+//! target's, hand over the name by which Compose knows the replica.
+
+use super::{Ctx, Next, plural, remove};
+use crate::{
+    effect::Effect,
+    engine_look::{Container, ContainerState},
+    name::ComponentName,
+    plan::{Plan, Swap},
+    verdict::{Cause, CauseCode},
+};
+
+pub(super) fn explain(plan: &Plan, component: &ComponentName) -> String {
+    let names: Vec<&str> = plan.swaps_of(component).map(|swap| swap.name.as_str()).collect();
+    format!(
+        "Switch {component}: stop {}, start {} of {}, hand over the name{}.",
+        names.join(", "),
+        plural(names.len(), "container"),
+        plan.to,
+        if names.len() == 1 { "" } else { "s" },
+    )
+}
+
+pub(super) fn forward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
+    for swap in ctx.plan.swaps_of(component) {
+        if let Some(next) = forward_one(ctx, swap) {
+            return next;
+        }
+    }
+    Next::Done(format!("{component} {} is started", ctx.plan.to))
+}
+
+/// None when this replica is switched. A target that was started and ended by itself is switched all the
+/// same: whether it stays up is for the proof to say.
+fn forward_one(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
+    let Some(next) = ctx.next_of(swap) else {
+        let sentence = format!("the container created for {} is gone from the engine", swap.name);
+        return Some(Next::Fail(Cause::new(CauseCode::Drifted, sentence)));
+    };
+    // After the start as well: a restart of the engine can bring one back whose policy outlived our stop.
+    if let Some(outgoing) = ctx.outgoing_of(swap).find(|container| container.is_up()) {
+        return Some(stop(outgoing, swap));
+    }
+    if next.state == ContainerState::Created {
+        return Some(Next::Do(Effect::StartContainer { container: next.id.clone(), restart: None }));
+    }
+    if let Some(outgoing) = ctx.outgoing_of(swap).find(|container| container.name == swap.name) {
+        return Some(ctx.rename(swap, outgoing, swap.name_after(ctx.rollback)));
+    }
+    (next.name != swap.name).then(|| ctx.rename(swap, next, swap.name.clone()))
+}
+
+pub(super) fn backward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
+    for swap in ctx.plan.swaps_of(component).rev() {
+        if let Some(next) = backward_one(ctx, swap) {
+            return next;
+        }
+    }
+    Next::Done(format!("{component} is what it was before"))
+}
+
+/// Serving first, names second: None when this replica is what it was before. A leftover of an earlier
+/// rollback gets its name back and stays stopped: it was none of the replicas.
+fn backward_one(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
+    let next = ctx.next_of(swap);
+    if let Some(next) = next.filter(|next| next.is_up()) {
+        return Some(stop(next, swap));
+    }
+    let Some(former) = ctx.former_of(swap) else {
+        let sentence = format!("container {} ({}) is gone from the engine", swap.name, swap.former.short());
+        return Some(Next::Fail(Cause::new(CauseCode::Drifted, sentence)));
+    };
+    if swap.former_runs && (!former.is_up() || former.restart != swap.former_restart) {
+        let restart = Some(swap.former_restart.clone());
+        return Some(Next::Do(Effect::StartContainer { container: former.id.clone(), restart }));
+    }
+    if let Some(stray) = ctx.strays_of(swap).next() {
+        return Some(remove(stray, swap.stop_grace_s));
+    }
+    if let Some(next) = next.filter(|next| next.name == swap.name) {
+        return Some(ctx.rename(swap, next, swap.name_before(ctx.rollback)));
+    }
+    let aside = swap.name_after(ctx.rollback);
+    let outgoing = ctx.outgoing_of(swap).find(|container| container.name == aside)?;
+    Some(ctx.rename(swap, outgoing, swap.name.clone()))
+}
+
+fn stop(container: &Container, swap: &Swap) -> Next {
+    Next::Do(Effect::StopContainer { container: container.id.clone(), grace_s: swap.stop_grace_s })
+}

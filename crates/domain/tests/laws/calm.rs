@@ -1,0 +1,55 @@
+//! How each mood ends when nothing else goes wrong.
+
+use crate::{
+    day::{Calm, live},
+    engine::Mood,
+    shop::{Leftover, Part, Recipe, State},
+};
+
+fn ends(recipe: &Recipe) -> String {
+    let evening = live(recipe, format!("{recipe:?}"), &mut Calm);
+    evening.said()
+}
+
+#[test]
+fn a_healthy_target_is_proved_and_becomes_good() {
+    assert_eq!(ends(&Recipe::usual()), "rolled_back good=true");
+}
+
+#[test]
+fn each_mood_ends_as_it_should() {
+    let table = [
+        (Mood::Slow(1500), Mood::Sick, "rolled_back good=true"),
+        (Mood::Slow(60_000), Mood::Healthy, "restored ProofFailed"),
+        (Mood::Sick, Mood::Healthy, "restored ProofFailed"),
+        (Mood::Sick, Mood::Sick, "needs_human ProofFailed"),
+        (Mood::Liar, Mood::Healthy, "restored ProofFailed"),
+        (Mood::Crashes(30), Mood::Healthy, "restored ProofFailed"),
+        (Mood::Unstartable, Mood::Healthy, "restored EngineRefused"),
+        (Mood::Unstartable, Mood::Sick, "restored EngineRefused"),
+        (Mood::SickAfter(3000), Mood::Sick, "needs_human WatchFailed"),
+    ];
+    for (target, bad, verdict) in table {
+        assert_eq!(ends(&Recipe::with_target(target).with_bad(bad)), verdict, "{target:?} after {bad:?}");
+    }
+}
+
+#[test]
+fn each_shape_of_application_is_rolled_back() {
+    let usual = Part::usual();
+    let shapes = [
+        Part { replicas: 3, ..usual },
+        Part { state: State::Stopped, ..usual },
+        Part { health_check: true, ..usual },
+        Part { probed: false, ..usual },
+        Part { probed: false, health_check: true, ..usual },
+        Part { port: false, ..usual },
+        Part { restart: "no", ..usual },
+        Part { leftover: Leftover::Aside, ..usual },
+        Part { leftover: Leftover::Interim, ..usual },
+    ];
+    for shape in shapes {
+        let settled = Part { state: State::Settled, ..usual };
+        assert_eq!(ends(&Recipe::of(vec![shape, settled])), "rolled_back good=true", "{shape:?}");
+    }
+}

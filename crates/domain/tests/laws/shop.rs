@@ -1,0 +1,239 @@
+//! An application to roll back: how many parts, in which state, with which moods. The real planner plans it.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    application::Application,
+    engine_look::{Container, ContainerState, Health, Mark},
+    ledger::{RecordedSpecification, Release, ReleaseComponent},
+    name::{ComponentName, Fence, ImageId, RollbackId, SpecificationDigest, Version},
+    plan::Plan,
+    planner::{self, Snapshot},
+    target::Target,
+    time::{Millis, Moment},
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::engine::{Engine, Mood, container_id, policy};
+
+/// When every simulated day begins.
+pub(crate) fn start() -> Moment {
+    Moment::from_unix_ms(1_800_000_000_000)
+}
+
+/// What one component is like before the rollback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Runs the bad release.
+    Bad,
+    /// Runs the target already.
+    Settled,
+    /// Its containers of the bad release have ended.
+    Stopped,
+}
+
+/// What an earlier rollback left of the first replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leftover {
+    None,
+    /// A stopped container that was set aside.
+    Aside,
+    /// The replica itself goes by an interim name, and a stopped one has the replica's name.
+    Interim,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) replicas: u32,
+    pub(crate) state: State,
+    pub(crate) bad: Mood,
+    pub(crate) good: Mood,
+    pub(crate) probed: bool,
+    pub(crate) health_check: bool,
+    pub(crate) port: bool,
+    pub(crate) restart: &'static str,
+    pub(crate) leftover: Leftover,
+}
+
+impl Part {
+    pub(crate) fn usual() -> Self {
+        Self {
+            replicas: 1,
+            state: State::Bad,
+            bad: Mood::Sick,
+            good: Mood::Healthy,
+            probed: true,
+            health_check: false,
+            port: true,
+            restart: "unless-stopped",
+            leftover: Leftover::None,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Recipe {
+    pub(crate) parts: Vec<Part>,
+    pub(crate) approval: bool,
+    pub(crate) front: bool,
+}
+
+impl Recipe {
+    pub(crate) fn of(parts: Vec<Part>) -> Self {
+        Self { parts, approval: false, front: false }
+    }
+
+    /// One API and one worker, both of the bad release.
+    pub(crate) fn usual() -> Self {
+        let silent = Part { probed: false, port: false, bad: Mood::Healthy, ..Part::usual() };
+        Self::of(vec![Part { replicas: 2, ..Part::usual() }, silent])
+    }
+
+    /// Two components of which the target is like this.
+    pub(crate) fn with_target(good: Mood) -> Self {
+        let mut recipe = Self::usual();
+        recipe.parts[0].good = good;
+        recipe
+    }
+
+    pub(crate) fn with_bad(mut self, bad: Mood) -> Self {
+        self.parts[0].bad = bad;
+        self
+    }
+
+    fn name(at: usize) -> ComponentName {
+        format!("c{at}").parse().unwrap()
+    }
+
+    fn image(at: usize, good: bool) -> ImageId {
+        format!("sha256:{:062x}{:02x}", at + 1, u8::from(good)).parse().unwrap()
+    }
+
+    pub(crate) fn application(&self) -> Application {
+        let components: Vec<_> = self.parts.iter().enumerate().map(|(at, part)| component(at, part)).collect();
+        let front = json!([{"url": "http://shop.test/"}]);
+        serde_json::from_value(json!({
+            "name": "shop", "environment": "test", "project": "shop", "approval": self.approval,
+            "watch_window_s": 12, "components": components, "probes": if self.front { front } else { json!([]) },
+            "timeouts": {"proof_s": 2, "engine_s": 20, "step_s": 10, "approval_s": 60, "red_s": 6},
+        }))
+        .unwrap()
+    }
+
+    pub(crate) fn releases(&self) -> Vec<Release> {
+        let release = |version: &str, at: i64, good: bool| Release {
+            deployment: Uuid::from_u128(u128::from(good)),
+            version: version.parse().unwrap(),
+            deployed_at: Moment::from_unix_ms(at),
+            good_at: good.then(|| Moment::from_unix_ms(at + 1)),
+            hold: None,
+            insecure: None,
+            components: (0..self.parts.len()).map(|at| (Self::name(at), released(at, good))).collect(),
+        };
+        vec![release("1.4.2", 1, true), release("1.5.0", 2, false)]
+    }
+
+    pub(crate) fn engine(&self) -> Engine {
+        let mut engine = Engine::new();
+        let mut number = 0;
+        for (at, part) in self.parts.iter().enumerate() {
+            let name = Self::name(at);
+            for (good, mood, version) in [(false, part.bad, "1.5.0"), (true, part.good, "1.4.2")] {
+                engine.moods.insert(Self::image(at, good), mood);
+                engine.versions.insert(Self::image(at, good), version.to_owned());
+            }
+            if part.health_check {
+                engine.health_checks.insert(name.clone());
+            }
+            for replica in 1..=part.replicas {
+                number += 1;
+                engine.put(container(number, at, replica, part), part.port);
+                if replica == 1 {
+                    number += 1;
+                    leave(&mut engine, number, part);
+                }
+            }
+        }
+        engine
+    }
+
+    pub(crate) fn plan(&self, engine: &Engine) -> Plan {
+        let (application, releases) = (self.application(), self.releases());
+        let images: Vec<ImageId> = engine.moods.keys().cloned().collect();
+        let look = engine.look(&images, start());
+        let snapshot =
+            Snapshot { application: &application, look: &look, releases: &releases, outages: &[] };
+        let target: Target = Target::Version("1.4.2".parse::<Version>().unwrap());
+        planner::plan(&snapshot, &target).unwrap_or_else(|blockers| panic!("{self:?}: {blockers:?}")).plan
+    }
+}
+
+fn component(at: usize, part: &Part) -> serde_json::Value {
+    let name = Recipe::name(at);
+    if part.probed {
+        json!({"name": name, "probes": [{"kind": "http", "port": 80, "path": "/health"}],
+               "version_endpoint": {"port": 80, "path": "/version"}})
+    } else {
+        json!({"name": name})
+    }
+}
+
+fn released(at: usize, good: bool) -> ReleaseComponent {
+    let digest: SpecificationDigest = format!("{at:064x}").parse().unwrap();
+    ReleaseComponent {
+        image: Recipe::image(at, good),
+        reference: "shop".to_owned(),
+        specification: Some(RecordedSpecification { digest, readable: true, env: BTreeMap::new() }),
+    }
+}
+
+fn container(number: u64, at: usize, replica: u32, part: &Part) -> Container {
+    let runs = part.state != State::Stopped;
+    Container {
+        id: container_id(number),
+        name: format!("shop-c{at}-{replica}"),
+        component: Recipe::name(at),
+        replica,
+        image: Recipe::image(at, part.state == State::Settled),
+        state: if runs { ContainerState::Running } else { ContainerState::Exited },
+        health: Health::None,
+        started_at: Some(Moment::from_unix_ms(start().unix_ms() - 60_000)),
+        restarts: 0,
+        exit_code: 0,
+        restart: policy(part.restart),
+        address: None,
+        auto_remove: false,
+        stop_grace_s: 1,
+        mark: None,
+        specification: Some(format!("{number:064x}").parse().unwrap()),
+        env: BTreeMap::new(),
+    }
+}
+
+/// What a rollback that needed a person had left of the container before `number`.
+fn leave(engine: &mut Engine, number: u64, part: &Part) {
+    let replica = engine.boxes[&container_id(number - 1)].seen.clone();
+    let earlier = RollbackId(Uuid::from_u128(0xEA));
+    let (base, short) = (replica.name.clone(), earlier.short());
+    let stopped = Container {
+        id: container_id(number),
+        state: ContainerState::Exited,
+        restart: policy("no"),
+        started_at: None,
+        ..replica.clone()
+    };
+    match part.leftover {
+        Leftover::None => {}
+        Leftover::Aside => engine.put(Container { name: format!("{base}.former-{short}"), ..stopped }, part.port),
+        Leftover::Interim => {
+            let mark = Mark { rollback: earlier, fence: Fence(1), replaces: container_id(number) };
+            let name = format!("{base}.next-{short}");
+            engine.put(Container { name, mark: Some(mark), ..replica }, part.port);
+            engine.put(stopped, part.port);
+        }
+    }
+}
+
+/// How long a whole rollback may take in the simulated world before it is called stuck.
+pub(crate) const PATIENCE: Millis = Millis(20 * 60 * 1000);

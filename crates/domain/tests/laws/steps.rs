@@ -1,0 +1,271 @@
+//! The laws, applied to every step in both directions: done twice, failed, killed and frozen at every move, the
+//! engine lost, and called off.
+
+use domain::{
+    effect::{Effect, Failure},
+    name::Actor,
+    next::Order,
+    time::Millis,
+};
+
+use crate::{
+    day::{Blow, Calm, Director, Evening, live},
+    engine::Mood,
+    shop::{Leftover, Part, Recipe, State},
+    world::{Fate, World},
+};
+
+/// Days that between them walk every step in both directions, to every verdict.
+fn recipes() -> Vec<Recipe> {
+    let usual = Part::usual();
+    let mixed = vec![
+        Part { replicas: 2, state: State::Stopped, ..usual },
+        Part { state: State::Settled, ..usual },
+        Part { health_check: true, probed: false, leftover: Leftover::Interim, ..usual },
+    ];
+    vec![
+        Recipe::usual(),
+        Recipe::of(mixed),
+        Recipe::with_target(Mood::Sick).with_bad(Mood::Healthy),
+        Recipe::with_target(Mood::Crashes(30)).with_bad(Mood::Healthy),
+        Recipe::with_target(Mood::Unstartable).with_bad(Mood::Healthy),
+        Recipe::of(vec![Part { replicas: 2, good: Mood::Liar, bad: Mood::Healthy, leftover: Leftover::Interim, ..usual }]),
+        Recipe::with_target(Mood::SickAfter(3000)),
+    ]
+}
+
+/// One thing at one moment.
+struct Once<F> {
+    at: usize,
+    strike: F,
+}
+
+impl<F: FnMut(&mut World) -> Blow> Director for Once<F> {
+    fn at_move(&mut self, move_: usize, world: &mut World) -> Blow {
+        if move_ == self.at { (self.strike)(world) } else { Blow::None }
+    }
+}
+
+/// Every effect, or one of them, has this fate.
+struct Fated<F>(F);
+impl<F: FnMut(&Effect, usize) -> Fate> Director for Fated<F> {
+    fn at_effect(&mut self, effect: &Effect, nth: usize) -> Fate {
+        (self.0)(effect, nth)
+    }
+}
+
+fn calm(recipe: &Recipe) -> Evening {
+    live(recipe, "a calm day", &mut Calm)
+}
+
+/// Lives the day once for each of its moves and gives each evening to `judge`.
+fn at_every_move(recipe: &Recipe, what: &str, mut strike: impl FnMut(&mut World) -> Blow, judge: impl Fn(&Evening)) {
+    let moves = calm(recipe).moves;
+    for at in 1..=moves {
+        let label = format!("{what} at move {at} of {recipe:?}");
+        judge(&live(recipe, label, &mut Once { at, strike: &mut strike }));
+    }
+}
+
+fn like(calm: &Evening) -> impl Fn(&Evening) + use<> {
+    let due = calm.result();
+    move |evening| assert_eq!(evening.result(), due, "{}", evening.world.label)
+}
+
+#[test]
+fn an_effect_done_twice_changes_nothing() {
+    for recipe in recipes() {
+        let twice = live(&recipe, format!("twice {recipe:?}"), &mut Fated(|_: &Effect, _| Fate::Twice));
+        like(&calm(&recipe))(&twice);
+    }
+}
+
+#[test]
+fn an_effect_of_unknown_outcome_is_looked_at_and_not_believed() {
+    for recipe in recipes() {
+        let due = calm(&recipe);
+        for fate in [Fate::LostBefore, Fate::LostAfter, Fate::Late(400), Fate::Late(9000)] {
+            for at in 0..due.world.effects {
+                let label = format!("{fate:?} at effect {at} of {recipe:?}");
+                let mut once = Fated(|_: &Effect, nth| if nth == at { fate } else { Fate::Done });
+                like(&due)(&live(&recipe, label, &mut once));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_worker_killed_at_any_move_is_replaced_without_a_trace() {
+    for recipe in recipes() {
+        at_every_move(&recipe, "killed", |_| Blow::Kill, like(&calm(&recipe)));
+    }
+}
+
+#[test]
+fn a_host_that_dies_at_any_move_is_replaced_without_a_trace() {
+    for recipe in recipes() {
+        let due = calm(&recipe);
+        // Its successor comes a lease later, when a target that goes bad after a while has gone bad already.
+        let mind = recipe.parts.iter().all(|part| !matches!(part.good, Mood::SickAfter(_)));
+        at_every_move(&recipe, "host killed", |_| Blow::KillHost, |evening| {
+            if mind {
+                like(&due)(evening);
+            }
+        });
+        at_every_move(&recipe, "killed in the call", |_| Blow::KillInCall(9000), |evening| {
+            if mind {
+                like(&due)(evening);
+            }
+        });
+    }
+}
+
+#[test]
+fn a_worker_that_slept_longer_than_its_lease_changes_nothing() {
+    for recipe in recipes() {
+        let mind = recipe.parts.iter().all(|part| !matches!(part.good, Mood::SickAfter(_)));
+        let due = calm(&recipe);
+        for for_moves in [1, 7, 40] {
+            at_every_move(&recipe, "frozen", |_| Blow::Freeze(for_moves), |evening| {
+                if mind {
+                    like(&due)(evening);
+                }
+            });
+        }
+    }
+}
+
+/// Every refusal for good, of each kind, of each effect: the run ends, and `live` checks that it ends well.
+#[test]
+fn a_step_that_is_refused_for_good_ends_the_run_well() {
+    let failures = [
+        Failure::Missing,
+        Failure::NameTaken,
+        Failure::DiskFull,
+        Failure::Unreadable,
+        Failure::Fenced,
+        Failure::Refused,
+    ];
+    for recipe in recipes() {
+        let effects = calm(&recipe).world.effects;
+        for failure in failures {
+            for from in 0..effects {
+                let mut kind = None;
+                let mut refuse = Fated(|effect: &Effect, nth| {
+                    let same = *kind.get_or_insert_with(|| std::mem::discriminant(effect));
+                    let struck = nth >= from && same == std::mem::discriminant(effect);
+                    if nth < from {
+                        kind = None;
+                    }
+                    if struck { Fate::Refused(failure) } else { Fate::Done }
+                });
+                let label = format!("{failure:?} from effect {from} on of {recipe:?}");
+                live(&recipe, label, &mut refuse);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_refusal_that_passes_changes_nothing() {
+    for recipe in recipes() {
+        let due = calm(&recipe);
+        for at in 0..due.world.effects {
+            let mut once = Fated(|_: &Effect, nth| {
+                if (at..at + 2).contains(&nth) { Fate::Refused(Failure::Refused) } else { Fate::Done }
+            });
+            like(&due)(&live(&recipe, format!("refused twice at {at} of {recipe:?}"), &mut once));
+        }
+    }
+}
+
+#[test]
+fn an_engine_that_is_away_for_a_while_is_waited_for() {
+    for recipe in recipes() {
+        let away = |world: &mut World| {
+            world.engine.away_until = Some(world.now.after(Millis(3000)));
+            Blow::None
+        };
+        let due = calm(&recipe);
+        let mind = recipe.parts.iter().all(|part| !matches!(part.good, Mood::SickAfter(_)));
+        at_every_move(&recipe, "engine away", away, |evening| {
+            if mind {
+                like(&due)(evening);
+            }
+        });
+    }
+}
+
+#[test]
+fn an_engine_that_restarts_at_any_move_is_survived() {
+    for recipe in recipes() {
+        let restart = |world: &mut World| {
+            world.engine_restarts(Millis(2000));
+            Blow::None
+        };
+        at_every_move(&recipe, "engine restarted", restart, |evening| {
+            let healthy = recipe.parts.iter().all(|part| part.good == Mood::Healthy);
+            assert!(!healthy || evening.said().starts_with("rolled_back"), "{}: {}", evening.world.label, evening.said());
+        });
+    }
+}
+
+#[test]
+fn an_engine_that_never_comes_back_is_given_up() {
+    for recipe in recipes() {
+        let gone = |world: &mut World| {
+            world.engine.away_until = Some(world.now.after(Millis(100_000_000)));
+            Blow::None
+        };
+        at_every_move(&recipe, "engine gone", gone, |evening| {
+            let untouched = evening.world.store.run.acted_at.is_none();
+            let said = evening.said();
+            assert!(!untouched || !said.starts_with("needs_human"), "{}: {said}", evening.world.label);
+        });
+    }
+}
+
+fn cancel(world: &mut World) -> Blow {
+    let by: Actor = "ana".parse().unwrap();
+    world.store.order(Order::Cancel { by });
+    Blow::None
+}
+
+#[test]
+fn a_cancel_at_any_move_is_obeyed_or_answered() {
+    for recipe in recipes() {
+        for blow in [Blow::None, Blow::Kill, Blow::KillInCall(9000), Blow::Freeze(5)] {
+            let strike = |world: &mut World| {
+                cancel(world);
+                blow
+            };
+            at_every_move(&recipe, "cancelled", strike, |evening| {
+                let run = &evening.world.store;
+                let answered = run.log.iter().any(|stored| {
+                    let words = serde_json::to_string(&stored.event).unwrap();
+                    words.contains("ana")
+                });
+                let over = run.orders_seen == 0;
+                assert!(answered || over, "{}: nobody answered the cancel", evening.world.label);
+            });
+        }
+    }
+}
+
+#[test]
+fn a_step_that_kills_its_workers_is_given_up() {
+    struct Killer {
+        from: usize,
+    }
+    impl Director for Killer {
+        fn at_move(&mut self, move_: usize, _: &mut World) -> Blow {
+            if move_ >= self.from && move_ % 2 == 0 { Blow::Kill } else { Blow::None }
+        }
+    }
+    for recipe in recipes() {
+        let moves = calm(&recipe).moves;
+        for from in 1..=moves {
+            live(&recipe, format!("killed again and again from {from} of {recipe:?}"), &mut Killer { from });
+        }
+    }
+}

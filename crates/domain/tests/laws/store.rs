@@ -1,0 +1,155 @@
+//! A store in memory: the event log with fence and chain, orders, and the claim on the run. What it accepts is
+//! decided by the domain's own lease rules.
+
+use domain::{
+    chain::{self, Entry, Link},
+    effect::Effect,
+    lease::{self, Held, Row},
+    lifecycle::{Event, Run},
+    name::{ContainerId, Fence, RollbackId},
+    next::Order,
+    plan::Plan,
+    time::{Millis, Moment},
+};
+
+/// One stored event.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub(crate) fence: Fence,
+    pub(crate) at: Moment,
+    pub(crate) event: Event,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    pub(crate) row: Row,
+    pub(crate) log: Vec<Stored>,
+    /// The cached state; folding the log must give it again.
+    pub(crate) run: Run,
+    pub(crate) orders: Vec<(i64, Order)>,
+    pub(crate) orders_seen: i64,
+    pub(crate) crashes: i16,
+    /// Whether somebody holds the claim who has not given it back.
+    pub(crate) held: bool,
+    pub(crate) recorded: bool,
+    pub(crate) captured: Vec<ContainerId>,
+}
+
+/// What a worker writes beside the events.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Meta {
+    pub(crate) release: bool,
+    pub(crate) orders_seen: i64,
+    pub(crate) step_changed: bool,
+}
+
+/// The lease of the simulated store.
+pub(crate) const LEASE: Millis = Millis::from_secs(15);
+
+fn since_epoch(now: Moment) -> Millis {
+    Millis(now.unix_ms().cast_unsigned())
+}
+
+impl Store {
+    pub(crate) fn new(approval_until: Option<Moment>, now: Moment) -> Self {
+        let event = Event::Requested { approval_until };
+        let run = Run::requested(&event, now).unwrap();
+        let fence = Fence(now.unix_ms());
+        Self {
+            row: Row { fence, seq: 1, lease_until: Millis(0) },
+            log: vec![Stored { fence, at: now, event }],
+            run,
+            orders: Vec::new(),
+            orders_seen: 0,
+            crashes: 0,
+            held: false,
+            recorded: false,
+            captured: Vec::new(),
+        }
+    }
+
+    /// Claims the run for a worker. One that is still held was lost by its worker: that is a crash of the step.
+    pub(crate) fn claim(&mut self, now: Moment) -> Held {
+        assert!(!self.held || lease::claim_allowed(&self.row, since_epoch(now)), "claimed while it is held");
+        self.crashes += i16::from(self.held);
+        self.held = true;
+        self.row.fence.0 += 1;
+        self.row.lease_until = since_epoch(now.after(LEASE));
+        Held { fence: self.row.fence, seq: self.row.seq }
+    }
+
+    pub(crate) fn renew(&mut self, held: &Held, now: Moment) {
+        if held.fence == self.row.fence {
+            self.row.lease_until = since_epoch(now.after(LEASE));
+        }
+    }
+
+    /// When a claim that its worker lost can be had.
+    pub(crate) fn lease_end(&self) -> Moment {
+        Moment::from_unix_ms(self.row.lease_until.0.cast_signed())
+    }
+
+    /// Whether the events were taken; all or none.
+    pub(crate) fn append(
+        &mut self,
+        held: &mut Held,
+        events: &[(Moment, Event)],
+        run: &Run,
+        meta: Meta,
+        now: Moment,
+    ) -> bool {
+        if !lease::append_allowed(&self.row, held, since_epoch(now)) {
+            return false;
+        }
+        for (at, event) in events {
+            self.log.push(Stored { fence: held.fence, at: *at, event: event.clone() });
+        }
+        self.row.seq += i32::try_from(events.len()).unwrap();
+        held.seq = self.row.seq;
+        self.run = run.clone();
+        self.orders_seen = meta.orders_seen;
+        if meta.step_changed {
+            self.crashes = 0;
+        }
+        self.held = !meta.release;
+        self.row.lease_until = if meta.release { Millis(0) } else { since_epoch(now.after(LEASE)) };
+        true
+    }
+
+    pub(crate) fn orders_after(&self, seen: i64) -> Vec<(i64, Order)> {
+        self.orders.iter().filter(|(number, _)| *number > seen).cloned().collect()
+    }
+
+    pub(crate) fn order(&mut self, order: Order) {
+        let number = i64::try_from(self.orders.len()).unwrap() + 1;
+        self.orders.push((number, order));
+    }
+
+    /// Whether an effect's intent was committed under this fence and nothing was heard of it since.
+    pub(crate) fn intends(&self, effect: &Effect, fence: Fence) -> bool {
+        let last = self.log.iter().rev().find(|stored| matches!(stored.event, Event::Intended { .. }));
+        last.is_some_and(|stored| stored.fence == fence && stored.event == Event::Intended { effect: effect.clone() })
+    }
+
+    /// The log folded again, from the text that a real store keeps.
+    pub(crate) fn replay(&self, plan: &Plan) -> Run {
+        let mut stored = self.log.iter().map(|stored| {
+            let text = serde_json::to_string(&stored.event).unwrap();
+            (serde_json::from_str::<Event>(&text).unwrap(), stored.at)
+        });
+        let (first, at) = stored.next().unwrap();
+        let run = Run::requested(&first, at).unwrap();
+        stored.fold(run, |run, (event, at)| run.evolve(plan, &event, at).unwrap())
+    }
+
+    /// The hash chain over the log.
+    pub(crate) fn chain(&self, rollback: RollbackId) -> Vec<Link> {
+        let mut links = vec![chain::root(rollback)];
+        for (seq, stored) in (1..).zip(&self.log) {
+            let body = serde_json::to_string(&stored.event).unwrap();
+            let entry = Entry { seq, fence: stored.fence, at: stored.at, actor: "worker", body: &body };
+            links.push(chain::link(links.last().unwrap(), &entry));
+        }
+        links
+    }
+}

@@ -1,0 +1,464 @@
+//! The command line as data. `--help` of anything is answered from here and never touches the network.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use domain::{
+    name::{ApplicationName, ComponentName, Version},
+    reason::Reason,
+    target::Target,
+};
+use uuid::Uuid;
+
+/// Where `serve` listens when nothing else is said.
+pub const LISTEN_DEFAULT: &str = "127.0.0.1:7423";
+
+/// Brings an application back to its last known good version.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "sternway", version, about, after_long_help = crate::exit::table(), arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub globals: Globals,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Globals {
+    /// Print one JSON object on stdout instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// No colours (also NO_COLOR, or TERM=dumb)
+    #[arg(long, global = true)]
+    pub no_color: bool,
+    /// The server's address; without it the server of this machine is asked over its socket. The token is
+    /// taken from STERNWAY_TOKEN or the file STERNWAY_TOKEN_FILE, never from a flag
+    #[arg(long, global = true, env = "STERNWAY_URL", value_name = "URL")]
+    pub url: Option<String>,
+    /// The folder where the server of this machine keeps its state and its socket
+    #[arg(long, global = true, env = "STERNWAY_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Run the server
+    Serve(ServeArgs),
+    /// Show one real rollback, from a request to the proof
+    Demo(DemoArgs),
+    /// Look whether everything that is needed is there, and say what to do where it is not
+    Doctor(DoctorArgs),
+    /// Look at a running Compose project and print its definition, for `apply`
+    Adopt(AdoptArgs),
+    /// Create or change an application from its definition
+    Apply(ApplyArgs),
+    /// Write into the ledger that a version was deployed (for CI)
+    RecordDeploy(RecordDeployArgs),
+    /// List the versions of an application and whether each could come back
+    Versions(ApplicationArgs),
+    /// Show what a rollback would do; nothing is changed
+    Plan(PlanArgs),
+    /// Roll an application back
+    Rollback(RollbackArgs),
+    /// Show what runs, what could come back, and what goes on
+    Status(StatusArgs),
+    /// Follow a rollback until its end
+    Watch(WatchArgs),
+    /// List an application's deployments and rollbacks, newest first
+    History(HistoryArgs),
+    /// Call a rollback off at the next safe point
+    Cancel(RunArgs),
+    /// Say yes to the plan of a rollback that waits for approval
+    Approve(RunArgs),
+    /// Say no to the plan of a rollback that waits for approval
+    Reject(RunArgs),
+    /// Hold a version: it may not come back until released
+    Hold(HoldArgs),
+    /// Release a held version
+    Release(ReleaseArgs),
+    /// Make, list and revoke API tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Print the OpenAPI description of the HTTP API
+    Openapi,
+    /// Print the version of this binary and of the server
+    Version,
+    /// Print a completion script
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// List the exit codes
+    #[command(hide = true, long_about = crate::exit::table())]
+    ExitCodes,
+}
+
+/// Which halves of the server run in this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Both
+    #[default]
+    All,
+    /// The HTTP API: needs no Docker socket
+    Api,
+    /// The worker that acts
+    Worker,
+}
+
+/// `serve`. With DATABASE_URL the state is kept in that Postgres (15 or newer), else in an embedded one.
+#[derive(Clone, Debug, Args)]
+pub struct ServeArgs {
+    /// Which half of the server to run
+    #[arg(long, value_enum, default_value_t)]
+    pub role: Role,
+    /// Address to listen on; may be given more than once
+    #[arg(long, value_name = "ADDR", default_value = LISTEN_DEFAULT)]
+    pub listen: Vec<SocketAddr>,
+    /// The engine that applications with `engine = "local"` run on
+    #[arg(long, env = "DOCKER_HOST", value_name = "HOST")]
+    pub docker_host: Option<String>,
+    /// How long a worker that fell silent keeps its rollbacks, in seconds
+    #[arg(long, env = "STERNWAY_LEASE_S", value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u32).range(2..=300))]
+    pub lease_s: u32,
+    /// Where to send traces (OTLP over HTTP)
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    pub otel: Option<String>,
+    /// `DATABASE_URL`: from the environment only, since it holds a password.
+    #[arg(skip = environment("DATABASE_URL"))]
+    pub database_url: Option<String>,
+    /// The global `--state-dir`.
+    #[arg(skip)]
+    pub state_dir: Option<PathBuf>,
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// `demo`.
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// The Compose file of the demo's application
+    #[arg(long, value_name = "FILE", default_value = "docker/demo/compose.yml")]
+    pub compose_file: PathBuf,
+    /// Leave everything running at the end, to look around
+    #[arg(long, conflicts_with = "stop")]
+    pub keep: bool,
+    /// Stop what an earlier `demo --keep` left running, and nothing else
+    #[arg(long)]
+    pub stop: bool,
+}
+
+/// `doctor`.
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// The engine to look at
+    #[arg(long, env = "DOCKER_HOST", value_name = "HOST")]
+    pub docker_host: Option<String>,
+    /// `DATABASE_URL`: from the environment only, since it holds a password.
+    #[arg(skip = environment("DATABASE_URL"))]
+    pub database_url: Option<String>,
+}
+
+/// `adopt`.
+#[derive(Clone, Debug, Args)]
+pub struct AdoptArgs {
+    /// The Compose project, as `docker-compose ls` or the containers' labels name it
+    pub project: ComponentName,
+    /// The engine it runs on: `local` or `unix:///path/of/the.sock`
+    #[arg(long, default_value = "local")]
+    pub engine: String,
+}
+
+/// `apply`.
+#[derive(Clone, Debug, Args)]
+pub struct ApplyArgs {
+    /// The definition in TOML; `-` reads stdin
+    #[arg(short, long, value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// `record-deploy`.
+#[derive(Clone, Debug, Args)]
+pub struct RecordDeployArgs {
+    /// The application
+    pub application: ApplicationName,
+    /// The version, as the application itself reports it
+    #[arg(long)]
+    pub version: Version,
+    /// The commit it was built from
+    #[arg(long)]
+    pub commit: Option<String>,
+    /// What is worth knowing about it
+    #[arg(long)]
+    pub notes: Option<String>,
+    /// What a component runs; once for each component
+    #[arg(long = "image", value_name = "COMPONENT=REFERENCE", required = true, value_parser = component_image)]
+    pub images: Vec<(ComponentName, String)>,
+}
+
+fn component_image(text: &str) -> Result<(ComponentName, String), String> {
+    let (component, reference) = text
+        .split_once('=')
+        .filter(|(_, reference)| !reference.is_empty())
+        .ok_or("write it as component=reference, such as api=registry.example/api:1.4.2")?;
+    Ok((component.parse().map_err(|bad: domain::name::BadName| bad.to_string())?, reference.to_owned()))
+}
+
+/// Commands about one application.
+#[derive(Clone, Debug, Args)]
+pub struct ApplicationArgs {
+    /// The application
+    pub application: ApplicationName,
+    /// At most so many rows
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=200))]
+    pub limit: u16,
+}
+
+/// Which version to go back to.
+#[derive(Clone, Debug, Default, Args)]
+#[group(multiple = false)]
+pub struct TargetArgs {
+    /// To this version
+    #[arg(long, value_name = "VERSION")]
+    pub to: Option<Version>,
+    /// To the version that was deployed before the one that runs
+    #[arg(long)]
+    pub previous: bool,
+    /// To the newest version that was proved healthy for its watch window
+    #[arg(long)]
+    pub good: bool,
+}
+
+impl TargetArgs {
+    /// The target, when one was named.
+    #[must_use]
+    pub fn target(&self) -> Option<Target> {
+        match (&self.to, self.previous, self.good) {
+            (Some(version), _, _) => Some(Target::Version(version.clone())),
+            (None, true, _) => Some(Target::Previous),
+            (None, false, true) => Some(Target::LastKnownGood),
+            (None, false, false) => None,
+        }
+    }
+}
+
+/// `plan`.
+#[derive(Clone, Debug, Args)]
+pub struct PlanArgs {
+    /// The application
+    pub application: ApplicationName,
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// `rollback`.
+#[derive(Clone, Debug, Args)]
+pub struct RollbackArgs {
+    /// The application
+    pub application: ApplicationName,
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Why: critical_bug, performance, security, integration or health_checks
+    #[arg(long)]
+    pub reason: Option<Reason>,
+    /// What else is worth knowing about why
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+    /// Wait until the target is proved to be serving (the default)
+    #[arg(long, conflicts_with = "detach")]
+    pub wait: bool,
+    /// Do not wait: print the rollback's id
+    #[arg(long)]
+    pub detach: bool,
+    /// Stop waiting after so many seconds; the rollback goes on
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub timeout: Option<u32>,
+    /// Do not ask before it starts
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// `status`.
+#[derive(Clone, Debug, Args)]
+pub struct StatusArgs {
+    /// The application; all of them when left out
+    pub application: Option<ApplicationName>,
+}
+
+/// Until when `watch` follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Until {
+    /// Until the watch window has passed
+    #[default]
+    End,
+    /// Until the target is proved to be serving
+    Proof,
+}
+
+/// `watch`.
+#[derive(Clone, Debug, Args)]
+pub struct WatchArgs {
+    /// The rollback
+    pub id: Uuid,
+    /// Until when to follow
+    #[arg(long, value_enum, default_value_t)]
+    pub until: Until,
+    /// Stop watching after so many seconds; the rollback goes on
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub timeout: Option<u32>,
+}
+
+/// `history`.
+#[derive(Clone, Debug, Args)]
+pub struct HistoryArgs {
+    #[command(flatten)]
+    pub of: ApplicationArgs,
+}
+
+/// Commands about one rollback.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// The rollback
+    pub id: Uuid,
+}
+
+/// `hold`.
+#[derive(Clone, Debug, Args)]
+pub struct HoldArgs {
+    /// The application
+    pub application: ApplicationName,
+    /// The version
+    pub version: Version,
+    /// Why it may not come back
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// It has a security hole
+    #[arg(long)]
+    pub insecure: bool,
+}
+
+/// `release`.
+#[derive(Clone, Debug, Args)]
+pub struct ReleaseArgs {
+    /// The application
+    pub application: ApplicationName,
+    /// The version
+    pub version: Version,
+}
+
+/// `token`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token; it is shown once, on stdout
+    Create(TokenCreateArgs),
+    /// List the tokens
+    List,
+    /// Revoke a token, at once and for good
+    Revoke {
+        /// The token's id, as `token list` shows it
+        id: Uuid,
+    },
+}
+
+/// What a token may do; each includes the ones before it, but an operator is no approver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TokenRole {
+    /// Look
+    Viewer,
+    /// Record deployments, ask for rollbacks, cancel them
+    Operator,
+    /// Approve what others asked for
+    Approver,
+    /// Everything
+    Admin,
+}
+
+/// `token create`.
+#[derive(Clone, Debug, Args)]
+pub struct TokenCreateArgs {
+    /// What it is for, such as `ci` or `ana-laptop`
+    pub name: String,
+    /// What it may do
+    #[arg(long, value_enum)]
+    pub role: TokenRole,
+    /// The person that acts with it; without it, the token belongs to a service and can not approve
+    #[arg(long, value_name = "NAME")]
+    pub person: Option<String>,
+    /// Only for this application; may be given more than once
+    #[arg(long = "application", value_name = "APPLICATION")]
+    pub applications: Vec<ApplicationName>,
+    /// Days until it expires
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=90))]
+    pub days: u16,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_rollback_names_at_most_one_target_and_may_name_none() {
+        let target = |line: &str| match parse(line).unwrap().command {
+            Command::Rollback(args) => args.target.target(),
+            _ => panic!("another command"),
+        };
+        assert_eq!(target("sternway rollback shop"), None);
+        assert_eq!(target("sternway rollback shop --to 1.4.2"), Some(Target::Version("1.4.2".parse().unwrap())));
+        assert_eq!(target("sternway rollback shop --previous"), Some(Target::Previous));
+        assert_eq!(target("sternway rollback shop --good --reason security"), Some(Target::LastKnownGood));
+        assert!(parse("sternway rollback shop --good --previous").is_err());
+        assert!(parse("sternway rollback shop --wait --detach").is_err());
+        assert!(parse("sternway rollback shop --good --reason boredom").is_err());
+    }
+
+    #[test]
+    fn a_deployment_names_an_image_for_each_component() {
+        let Command::RecordDeploy(args) =
+            parse("sternway record-deploy shop --version 1.4.2 --image api=reg/api:1.4.2 --image worker=w@sha256:00").unwrap().command
+        else {
+            panic!("another command");
+        };
+        let images: Vec<String> = args.images.iter().map(|(name, image)| format!("{name} {image}")).collect();
+        assert_eq!(images, ["api reg/api:1.4.2", "worker w@sha256:00"]);
+        assert!(parse("sternway record-deploy shop --version 1.4.2").is_err());
+        assert!(parse("sternway record-deploy shop --version 1.4.2 --image api").is_err());
+    }
+
+    #[test]
+    fn names_are_checked_before_anything_is_asked() {
+        for line in ["sternway status $(reboot)", "sternway adopt ../etc", "sternway watch 42", "sternway plan -- -rf"] {
+            let error = parse(line).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_server_listens_locally_unless_told() {
+        let listens = |line: &str| match parse(line).unwrap().command {
+            Command::Serve(args) => (args.role, args.listen),
+            _ => panic!("another command"),
+        };
+        assert_eq!(listens("sternway serve"), (Role::All, vec![LISTEN_DEFAULT.parse().unwrap()]));
+        let (role, listen) = listens("sternway serve --role api --listen 0.0.0.0:80 --listen [::]:80");
+        assert_eq!((role, listen.len()), (Role::Api, 2));
+    }
+
+    #[test]
+    fn flags_for_all_commands_may_come_last() {
+        assert!(parse("sternway version --json --no-color").unwrap().globals.json);
+    }
+}

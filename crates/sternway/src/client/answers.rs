@@ -1,0 +1,30 @@
+//! The shapes of the API, which this client shares with the server. Members that are unknown here are
+//! passed over, so a newer server may say more.
+
+pub use api::routes::{
+    adoptions::{AdoptionAnswer, AdoptionRequest},
+    applications::ApplicationItem,
+    approvals::{ApprovalRequest, Decision},
+    deployments::{DeploymentAnswer, DeploymentRequest, StateWord},
+    events::EventAnswer,
+    page::Listing,
+    plans::{PlanAnswer, PlanRequest, PlannedStep},
+    rollbacks::{LogHead, NextAction, PhaseWord, PresentStep, RollbackAnswer, RollbackItem, RollbackRequest, VerdictWord},
+    steps::{StepProgress, StepState, StepsAnswer},
+};
+use domain::verdict::{Cause, CauseCode, Verdict};
+
+/// The verdict with what the answer says beside it; none while it runs.
+#[must_use]
+pub fn whole_verdict(rollback: &RollbackAnswer) -> Option<Verdict> {
+    let cause = || rollback.cause.clone().unwrap_or_else(|| Cause::new(CauseCode::DeadlinePassed, "no cause was given"));
+    Some(match rollback.verdict? {
+        VerdictWord::RolledBack => Verdict::RolledBack { good: rollback.good.unwrap_or(false), notes: rollback.notes.clone() },
+        VerdictWord::Restored => Verdict::Restored { cause: cause() },
+        VerdictWord::Refused => Verdict::Refused { cause: cause() },
+        VerdictWord::Cancelled => Verdict::Cancelled { cause: cause() },
+        VerdictWord::NeedsHuman => {
+            Verdict::NeedsHuman { cause: cause(), production: rollback.production.clone().unwrap_or_default() }
+        }
+    })
+}

@@ -1,0 +1,16 @@
+//! The binary: the process, its settings, its own rooms (state folder, embedded Postgres, logs) and the
+//! commands. Nothing here decides about a rollback.
+
+pub mod cli;
+pub mod client;
+pub mod demo;
+pub mod doctor;
+pub mod exit;
+pub mod out;
+pub mod postgres;
+pub mod progress;
+pub mod state_folder;
+pub mod telemetry;
+
+#[cfg(test)]
+mod test_folder;

@@ -1,0 +1,195 @@
+//! The connection to our Postgres, and the promises that each session is checked for. It holds no SQL of the domain.
+
+use std::{future::Future, time::Duration};
+
+use sqlx::{
+    Connection, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use crate::{
+    error::{Error, Result},
+    seal::SecretKey,
+    wake::{Topic, Wake},
+};
+
+/// Longest that a store function may take: the server gives up at the same time, and a caller waits no longer.
+pub(crate) const QUERY_TIME_MAX: Duration = Duration::from_secs(5);
+/// Longest wait for a free connection, connecting included.
+const ACQUIRE_TIME_MAX: Duration = Duration::from_secs(3);
+/// A connection that was idle for longer is tried before it is used. A busy one is not: each try is a round trip.
+const TRUSTED_IDLE: Duration = Duration::from_millis(100);
+/// Connections that only renew leases: load on the others must not starve renewals.
+const LEASE_CONNECTIONS: u32 = 1;
+
+/// How the store connects.
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// Most connections, besides one for lease renewals.
+    pub connections: u32,
+    /// What Postgres shows for our sessions.
+    pub application_name: String,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        // No connection is held during an effect or a wait, so a few serve thousands of runs.
+        Self { connections: 8, application_name: "sternway".to_owned() }
+    }
+}
+
+/// Our Postgres. Clones share the connections.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) pool: PgPool,
+    pub(crate) leases: PgPool,
+    pub(crate) key: SecretKey,
+    pub(crate) wake: Wake,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Store").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Connects, and refuses a server that does not keep what it acknowledges.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], or [`Error::Unfit`] with what to change.
+    pub async fn connect(
+        options: PgConnectOptions,
+        settings: StoreSettings,
+        key: SecretKey,
+        wake: Wake,
+    ) -> Result<Self> {
+        let options = options.application_name(&settings.application_name);
+        timed(async { fit(&options).await }).await?;
+        let pool = pool(settings.connections).connect_lazy_with(options.clone());
+        let leases = pool_of_leases().connect_lazy_with(options);
+        Ok(Self { pool, leases, key, wake })
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        self.pool.close().await;
+        self.leases.close().await;
+    }
+
+    /// The process's wake-ups.
+    #[must_use]
+    pub fn wake(&self) -> &Wake {
+        &self.wake
+    }
+
+    /// The key that secrets are sealed with.
+    #[must_use]
+    pub fn key(&self) -> &SecretKey {
+        &self.key
+    }
+
+    /// Wakes this process at once and others soon after. Only for what happens at the rate of people:
+    /// committing a `NOTIFY` takes a lock of the whole server.
+    pub(crate) fn announce(&self, topic: Topic) {
+        self.wake.notify(topic);
+        let pool = self.pool.clone();
+        tokio::spawn(async move {
+            let sent = timed(async {
+                sqlx::query("select pg_notify('sternway', $1)").bind(topic.word()).execute(&pool).await?;
+                Ok(())
+            })
+            .await;
+            if let Err(error) = sent {
+                tracing::debug!(%error, "other processes were not woken; they poll");
+            }
+        });
+    }
+}
+
+/// Runs store work under the time limit.
+pub(crate) async fn timed<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    match tokio::time::timeout(QUERY_TIME_MAX, work).await {
+        Ok(result) => result,
+        Err(late) => Err(Error::Unavailable(Box::new(late))),
+    }
+}
+
+fn pool(connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections.max(1))
+        .acquire_timeout(ACQUIRE_TIME_MAX)
+        .test_before_acquire(false)
+        .before_acquire(|session, about| {
+            Box::pin(async move {
+                if about.idle_for < TRUSTED_IDLE {
+                    return Ok(true);
+                }
+                // A demoted primary answers reads for days and refuses each write: such a session is dropped.
+                let standby: bool = sqlx::query_scalar("select pg_is_in_recovery()").fetch_one(session).await?;
+                Ok(!standby)
+            })
+        })
+        .after_connect(|session, _| {
+            Box::pin(async move { prepare(session).await.map(|_| ()) })
+        })
+}
+
+fn pool_of_leases() -> PgPoolOptions {
+    pool(LEASE_CONNECTIONS)
+}
+
+/// Sets a session's limits and says what kind of server it is on.
+async fn prepare(session: &mut PgConnection) -> Result<Session, sqlx::Error> {
+    let found: Session = sqlx::query_as(
+        "select set_config('statement_timeout', '5s', false) as statement_timeout,
+                set_config('lock_timeout', '2s', false) as lock_timeout,
+                set_config('idle_in_transaction_session_timeout', '10s', false) as idle_timeout,
+                current_setting('synchronous_commit') as synchronous_commit,
+                current_setting('fsync') as fsync,
+                current_setting('server_version_num')::int as version,
+                pg_is_in_recovery() as standby",
+    )
+    .fetch_one(session)
+    .await?;
+    if found.standby {
+        return Err(sqlx::Error::Configuration("this server is a standby".into()));
+    }
+    Ok(found)
+}
+
+#[derive(sqlx::FromRow)]
+struct Session {
+    synchronous_commit: String,
+    fsync: String,
+    version: i32,
+    standby: bool,
+}
+
+async fn fit(options: &PgConnectOptions) -> Result<()> {
+    let mut session = PgConnection::connect_with(options).await?;
+    let found = match prepare(&mut session).await {
+        Ok(found) => found,
+        Err(error @ sqlx::Error::Configuration(_)) => return Err(Error::Unavailable(Box::new(error))),
+        Err(error) => return Err(error.into()),
+    };
+    session.close().await?;
+    check_version(found.version)?;
+    if found.synchronous_commit == "off" || found.fsync == "off" {
+        return Err(Error::Unfit(format!(
+            "Postgres has fsync={} and synchronous_commit={}: it would acknowledge what it can lose; set both to on",
+            found.fsync, found.synchronous_commit
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses a server that is too old.
+pub(crate) fn check_version(version: i32) -> Result<()> {
+    const OLDEST: i32 = 150_000;
+    if version < OLDEST {
+        let (major, minor) = (version / 10_000, version % 10_000);
+        return Err(Error::Unfit(format!("Postgres {major}.{minor} is too old: use 15 or newer")));
+    }
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! What can go wrong between us and our Postgres, in the classes that callers act on. It never retries.
+
+use domain::name::RollbackId;
+
+/// The result of every store function.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a store function did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such row.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// A rule of the schema says no.
+    #[error("{0}")]
+    Conflict(Constraint),
+    /// The present revision is another than the one that the caller has seen; none when there is nothing.
+    #[error("the revision is not the one that was given; the present one is {present:?}")]
+    Revision {
+        /// The present revision.
+        present: Option<i32>,
+    },
+    /// The idempotency key was used before, with another request.
+    #[error("the idempotency key was used before with another request")]
+    IdempotencyMismatch,
+    /// The claim is no longer ours, or its lease is over: drop everything.
+    #[error("the claim is no longer ours")]
+    Fenced,
+    /// Postgres can not be reached, is read-only or does not answer in time. Whether a write happened is not known.
+    #[error("the database is not available")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Somebody else holds a lock for too long, or a transaction has to be repeated. Nothing was written.
+    #[error("the database is busy")]
+    Busy(#[source] sqlx::Error),
+    /// What is stored is not what this code wrote.
+    #[error("what is stored can not be read: {0}")]
+    Corrupt(String),
+    /// What is stored is sealed with another key than ours.
+    #[error("it is sealed with key {0}, which is not here")]
+    KeyLost(String),
+    /// The database was migrated by a newer binary.
+    #[error("the database is at schema {database}, this binary knows {binary}: start the newer version, or restore a backup")]
+    NewerDatabase {
+        /// Schema version of the database.
+        database: i64,
+        /// Newest schema version that this binary knows.
+        binary: i64,
+    },
+    /// The server or the database is not fit to keep promises.
+    #[error("{0}")]
+    Unfit(String),
+    /// Anything else that Postgres says no to: a defect of ours.
+    #[error("the database refused a statement")]
+    Refused(#[source] sqlx::Error),
+}
+
+/// A rule of the schema, told by the name of its constraint.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Constraint {
+    /// Another rollback of the application acts.
+    #[error("rollback {active} of this application is active")]
+    OneActing {
+        /// That rollback.
+        active: RollbackId,
+    },
+    /// What is referred to is not there.
+    #[error("there is no such {0}")]
+    Unknown(&'static str),
+    /// The identifier is in use.
+    #[error("this {0} is there already")]
+    Taken(&'static str),
+    /// A row that can not be: a defect of ours.
+    #[error("the rule `{0}` is broken")]
+    Rule(String),
+    /// The log may only grow.
+    #[error("the log may only grow")]
+    AppendOnly,
+}
+
+impl Constraint {
+    /// The rule with that name in `migrations/`.
+    pub(crate) fn named(name: &str) -> Self {
+        match name {
+            "application_fence_application"
+            | "plan_application"
+            | "rollback_application"
+            | "rollback_run_application"
+            | "deployment_application"
+            | "hold_application" => Self::Unknown("application"),
+            "rollback_plan" => Self::Unknown("plan"),
+            "rollback_run_rollback"
+            | "rollback_order_rollback"
+            | "rollback_order_superseding"
+            | "artifact_rollback"
+            | "idempotency_rollback"
+            | "deployment_rollback"
+            | "hold_rollback" => Self::Unknown("rollback"),
+            "deployment_fact_deployment" => Self::Unknown("deployment"),
+            "hold_release_hold" => Self::Unknown("hold"),
+            "token_use_token" | "token_revocation_token" => Self::Unknown("token"),
+            "inquiry_answer_inquiry" => Self::Unknown("inquiry"),
+            "application_key" | "application_fence_key" => Self::Taken("application"),
+            "specification_key" => Self::Taken("specification"),
+            "plan_key" => Self::Taken("plan"),
+            "rollback_key" | "rollback_run_key" => Self::Taken("rollback"),
+            "rollback_event_key" => Self::Taken("event"),
+            "rollback_order_key" | "rollback_order_once" => Self::Taken("order"),
+            "artifact_key" | "artifact_once" => Self::Taken("artifact"),
+            "idempotency_key" => Self::Taken("idempotency key"),
+            "deployment_key" | "deployment_one_per_rollback" | "deployment_fact_key" => {
+                Self::Taken("deployment")
+            }
+            "hold_key" | "hold_one_per_rollback" | "hold_release_key" => Self::Taken("hold"),
+            "api_token_key" | "api_token_hash" | "token_use_key" | "token_revocation_key"
+            | "setup_token_key" => Self::Taken("token"),
+            "audit_entry_key" => Self::Taken("audit entry"),
+            "worker_key" => Self::Taken("worker"),
+            "inquiry_key" | "inquiry_answer_key" => Self::Taken("inquiry"),
+            other => Self::Rule(other.to_owned()),
+        }
+    }
+}
+
+/// What class an SQLSTATE belongs to.
+fn classify(code: &str) -> Class {
+    match code {
+        "23001" => Class::AppendOnly,
+        // Serialization failure, deadlock, lock time limit: nothing was written.
+        "40001" | "40P01" | "55P03" => Class::Busy,
+        // Read-only (a demoted primary), statement time limit, shutdowns, a server that starts.
+        "25006" | "57014" | "57P01" | "57P02" | "57P03" | "57P05" => Class::Unavailable,
+        _ if code.starts_with("08") || code.starts_with("53") || code.starts_with("58") => Class::Unavailable,
+        _ if code.starts_with("23") => Class::Constraint,
+        _ => Class::Other,
+    }
+}
+
+enum Class {
+    AppendOnly,
+    Busy,
+    Unavailable,
+    Constraint,
+    Other,
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        if let Some(said) = error.as_database_error() {
+            let code = said.code().unwrap_or_default();
+            return match classify(&code) {
+                Class::AppendOnly => Self::Conflict(Constraint::AppendOnly),
+                Class::Busy => Self::Busy(error),
+                Class::Unavailable => Self::Unavailable(Box::new(error)),
+                Class::Constraint => Self::Conflict(Constraint::named(said.constraint().unwrap_or(&code))),
+                Class::Other => Self::Refused(error),
+            };
+        }
+        // sqlx's enum may grow; whatever is not named here came from our own use of it.
+        if matches!(
+            error,
+            sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::WorkerCrashed
+        ) {
+            return Self::Unavailable(Box::new(error));
+        }
+        if matches!(error, sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }) {
+            return Self::Corrupt(error.to_string());
+        }
+        Self::Refused(error)
+    }
+}
+
+/// A stored text that does not parse as what was stored.
+pub(crate) fn corrupt(what: &str, error: impl std::fmt::Display) -> Error {
+    Error::Corrupt(format!("{what}: {error}"))
+}

@@ -1,0 +1,278 @@
+//! What the worker saw of a deployment: its images, its containers' specifications, its health.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use domain::{
+    application::Application,
+    ledger::{DeploymentKind, Health},
+    name::{ComponentName, ImageId, SpecificationDigest, Version},
+    time::Moment,
+};
+use serde::{Deserialize, Serialize};
+use sqlx::types::Json;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    applications,
+    connect::{Store, timed},
+    error::{Result, corrupt},
+    ledger::{DeploymentState, kind},
+};
+
+/// Most deployments that one look takes.
+const DUE_MAX: u32 = 64;
+
+/// What one component of a deployment runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeployedComponent {
+    /// The image.
+    pub image: ImageId,
+    /// The reference that it was deployed by.
+    pub reference: String,
+    /// What its containers were created from, once they were seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub specification: Option<SpecificationDigest>,
+}
+
+/// A deployment that the worker has to look at.
+#[derive(Clone, Debug)]
+pub struct DeploymentWork {
+    /// Its identity.
+    pub id: Uuid,
+    /// The application's present definition.
+    pub application: Application,
+    /// Its version.
+    pub version: Version,
+    /// How it was put in service.
+    pub kind: DeploymentKind,
+    /// The image reference of each component, as given.
+    pub images: BTreeMap<ComponentName, String>,
+    /// When.
+    pub deployed_at: Moment,
+    /// What is known of it.
+    pub state: DeploymentState,
+    /// What each component runs, once it is known.
+    pub components: BTreeMap<ComponentName, DeployedComponent>,
+    /// Since when its probes are green, short reds forgiven.
+    pub green_since: Option<Moment>,
+    /// Since when something is red, when it is.
+    pub red_since: Option<Moment>,
+    /// When its watch window ends.
+    pub watch_until: Option<Moment>,
+    /// Whether a newer deployment of the application is in the ledger.
+    pub replaced: bool,
+    /// Whether a rollback acts on the application now.
+    pub rolling_back: bool,
+}
+
+/// What is known now of a deployment that was being watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthUpdate {
+    /// Its health; anything but watching is final.
+    pub health: Health,
+    /// Since when its probes are green, short reds forgiven.
+    pub green_since: Option<Moment>,
+    /// Since when something is red, when it is.
+    pub red_since: Option<Moment>,
+    /// When its watch window ends.
+    pub watch_until: Option<Moment>,
+    /// The last thing that was said about it.
+    pub said: Option<String>,
+    /// When to look again; only while watching.
+    pub wake_at: Option<Moment>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    definition: String,
+    version: String,
+    kind: String,
+    images: Json<BTreeMap<ComponentName, String>>,
+    deployed_at: OffsetDateTime,
+    state: String,
+    components: Json<BTreeMap<ComponentName, DeployedComponent>>,
+    green_since: Option<OffsetDateTime>,
+    red_since: Option<OffsetDateTime>,
+    watch_until: Option<OffsetDateTime>,
+    replaced: bool,
+    rolling_back: bool,
+}
+
+impl Store {
+    /// Deployments that are due to be looked at. Each is due again after `lease` unless something is said of it.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn deployments_due(&self, limit: u32, lease: Duration) -> Result<Vec<DeploymentWork>> {
+        let rows: Vec<Row> = timed(async {
+            Ok(sqlx::query_as(
+                "with due as (
+                     select deployment_id from deployment_fact where wake_at <= now()
+                     order by wake_at limit $1 for update skip locked
+                 )
+                 update deployment_fact f set wake_at = now() + make_interval(secs => $2)
+                 from due join deployment d on d.id = due.deployment_id join application a on a.name = d.application
+                 where f.deployment_id = due.deployment_id
+                 returning d.id, a.definition, d.version, d.kind, d.images, d.deployed_at, f.state, f.components,
+                     f.green_since, f.red_since, f.watch_until,
+                     exists (select from deployment n where n.application = d.application
+                             and (n.deployed_at, n.id) > (d.deployed_at, d.id)) as replaced,
+                     exists (select from rollback_run r where r.application = d.application and r.acts) as rolling_back",
+            )
+            .bind(i64::from(limit.min(DUE_MAX)))
+            .bind(lease.as_secs_f64())
+            .fetch_all(&self.pool)
+            .await?)
+        })
+        .await?;
+        rows.into_iter().map(work).collect()
+    }
+
+    /// Its images are known: it is watched from now on.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn deployment_resolved(
+        &self,
+        id: Uuid,
+        components: &BTreeMap<ComponentName, DeployedComponent>,
+    ) -> Result<()> {
+        timed(async {
+            sqlx::query(
+                "update deployment_fact set state = 'watching', components = $2, said = null, wake_at = now()
+                 where deployment_id = $1 and state = 'resolving'",
+            )
+            .bind(id)
+            .bind(Json(components))
+            .execute(&self.pool)
+            .await?;
+            Ok(())
+        })
+        .await?;
+        self.wake.notify(crate::wake::Topic::Work);
+        Ok(())
+    }
+
+    /// What was reported is not on the engine; final.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn deployment_refused(&self, id: Uuid, said: &str) -> Result<()> {
+        timed(async {
+            sqlx::query(
+                "update deployment_fact set state = 'refused', said = $2, judged_at = now(), wake_at = null
+                 where deployment_id = $1 and state = 'resolving'",
+            )
+            .bind(id)
+            .bind(said)
+            .execute(&self.pool)
+            .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// It could not be looked at; try again at `wake_at`.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn deployment_later(&self, id: Uuid, said: &str, wake_at: Moment) -> Result<()> {
+        timed(async {
+            sqlx::query(
+                "update deployment_fact set said = $2, wake_at = $3
+                 where deployment_id = $1 and state in ('resolving', 'watching')",
+            )
+            .bind(id)
+            .bind(said)
+            .bind(OffsetDateTime::from(wake_at))
+            .execute(&self.pool)
+            .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// What its containers were created from. Components that it does not have are left out.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn deployment_specifications(
+        &self,
+        id: Uuid,
+        specifications: &BTreeMap<ComponentName, SpecificationDigest>,
+    ) -> Result<()> {
+        timed(async {
+            sqlx::query(
+                "update deployment_fact set components = (
+                     select coalesce(jsonb_object_agg(c.key, case
+                         when $2::jsonb ? c.key
+                         then c.value || jsonb_build_object('specification', $2::jsonb -> c.key)
+                         else c.value end), '{}')
+                     from jsonb_each(components) c)
+                 where deployment_id = $1",
+            )
+            .bind(id)
+            .bind(Json(specifications))
+            .execute(&self.pool)
+            .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// What is known of a watched deployment now. False when it is no longer watched: its state is final.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn deployment_health(&self, id: Uuid, update: &HealthUpdate) -> Result<bool> {
+        timed(async {
+            let written = sqlx::query(
+                "update deployment_fact
+                 set state = $2, green_since = $3, watch_until = $4, said = $5,
+                     judged_at = case when $2 = 'watching' then null else now() end,
+                     wake_at = case when $2 = 'watching' then coalesce($6, now()) end, red_since = $7
+                 where deployment_id = $1 and state = 'watching'",
+            )
+            .bind(id)
+            .bind(health_word(update.health))
+            .bind(update.green_since.map(OffsetDateTime::from))
+            .bind(update.watch_until.map(OffsetDateTime::from))
+            .bind(&update.said)
+            .bind(update.wake_at.map(OffsetDateTime::from))
+            .bind(update.red_since.map(OffsetDateTime::from))
+            .execute(&self.pool)
+            .await?;
+            Ok(written.rows_affected() == 1)
+        })
+        .await
+    }
+}
+
+fn health_word(health: Health) -> &'static str {
+    match health {
+        Health::Watching => "watching",
+        Health::Good => "good",
+        Health::Bad => "bad",
+        Health::Unproved => "unproved",
+    }
+}
+
+fn work(row: Row) -> Result<DeploymentWork> {
+    Ok(DeploymentWork {
+        id: row.id,
+        application: applications::definition(&row.definition)?,
+        version: row.version.parse().map_err(|error| corrupt("deployment", error))?,
+        kind: kind(&row.kind)?,
+        images: row.images.0,
+        deployed_at: row.deployed_at.into(),
+        state: row.state.parse().map_err(|error: String| corrupt("deployment", error))?,
+        components: row.components.0,
+        green_since: row.green_since.map(Moment::from),
+        red_since: row.red_since.map(Moment::from),
+        watch_until: row.watch_until.map(Moment::from),
+        replaced: row.replaced,
+        rolling_back: row.rolling_back,
+    })
+}

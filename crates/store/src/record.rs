@@ -1,0 +1,170 @@
+//! The effect `record`: the rollback in the ledger, and the hold of the release that was rolled back.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    name::{ComponentName, RollbackId},
+    plan::Plan,
+    time::Millis,
+};
+use sqlx::{PgTransaction, types::Json};
+use uuid::Uuid;
+
+use crate::{
+    connect::{Store, timed},
+    error::{Error, Result},
+    facts::DeployedComponent,
+    ledger::request_hash,
+    plans,
+    runs::Held,
+    wake::Topic,
+};
+
+#[derive(sqlx::FromRow)]
+struct Source {
+    requested_by: String,
+    reason: String,
+    note: Option<String>,
+    plan_digest: String,
+    plan: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct Target {
+    commit_id: Option<String>,
+    notes: Option<String>,
+    images: Json<BTreeMap<ComponentName, String>>,
+    components: Json<BTreeMap<ComponentName, DeployedComponent>>,
+}
+
+impl Store {
+    /// Writes the rollback into the ledger, watching, and holds the release that was rolled back. Doing it again
+    /// changes nothing. `deployment` is the entry's identity when it is new.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`], or as every store function.
+    pub async fn record(&self, held: &Held, deployment: Uuid) -> Result<()> {
+        timed(async {
+            let mut tx = self.pool.begin().await?;
+            let source = hold_claim(&mut tx, held).await?;
+            let plan = plans::parse(&source.plan_digest, &source.plan)?;
+            if insert(&mut tx, held.rollback, deployment, &source, &plan).await? {
+                hold_former(&mut tx, held.rollback, &source, &plan).await?;
+            }
+            tx.commit().await?;
+            Ok(())
+        })
+        .await?;
+        self.wake.notify(Topic::Events);
+        Ok(())
+    }
+
+    /// Whether a rollback is in the ledger.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn recorded(&self, rollback: RollbackId) -> Result<bool> {
+        timed(async {
+            Ok(sqlx::query_scalar("select exists (select from deployment where rollback_id = $1)")
+                .bind(rollback.0)
+                .fetch_one(&self.pool)
+                .await?)
+        })
+        .await
+    }
+}
+
+/// Locks the run's row while the claim is ours: no newer claim can be made before we commit.
+async fn hold_claim(tx: &mut PgTransaction<'_>, held: &Held) -> Result<Source> {
+    let source: Option<Source> = sqlx::query_as(
+        "select q.requested_by, q.reason, q.note, q.plan_digest, p.body as plan
+         from rollback_run r join rollback q on q.id = r.rollback_id join plan p on p.digest = q.plan_digest
+         where r.rollback_id = $1 and r.fence = $2 and r.lease_until > now()
+         for no key update of r",
+    )
+    .bind(held.rollback.0)
+    .bind(held.fence.0)
+    .fetch_optional(&mut **tx)
+    .await?;
+    source.ok_or(Error::Fenced)
+}
+
+async fn insert(
+    tx: &mut PgTransaction<'_>,
+    rollback: RollbackId,
+    deployment: Uuid,
+    source: &Source,
+    plan: &Plan,
+) -> Result<bool> {
+    let target: Option<Target> = sqlx::query_as(
+        "select d.commit_id, d.notes, d.images, f.components
+         from deployment d join deployment_fact f on f.deployment_id = d.id where d.id = $1",
+    )
+    .bind(plan.deployment)
+    .fetch_optional(&mut **tx)
+    .await?;
+    let target = target.ok_or(Error::NotFound("deployment"))?;
+    let watch = Millis::from_secs(plan.application.watch_window_s);
+    let inserted = sqlx::query(
+        "with entry as (
+             insert into deployment (id, application, version, commit_id, notes, kind, actor, rollback_id, images,
+                                     deployed_at, request_hash)
+             values ($1, $2, $3, $4, $5, 'rollback', $6, $7, $8, date_trunc('milliseconds', clock_timestamp()), $9)
+             on conflict on constraint deployment_one_per_rollback do nothing
+             returning id
+         )
+         insert into deployment_fact (deployment_id, state, components, green_since, watch_until)
+         select id, 'watching', $10, now(), now() + make_interval(secs => $11) from entry",
+    )
+    .bind(deployment)
+    .bind(plan.application.name.as_str())
+    .bind(plan.to.as_str())
+    .bind(&target.commit_id)
+    .bind(&target.notes)
+    .bind(&source.requested_by)
+    .bind(rollback.0)
+    .bind(&target.images)
+    .bind(request_hash(&plan.to, target.commit_id.as_deref(), &target.images.0))
+    .bind(Json(ran(plan, target.components.0)))
+    .bind(std::time::Duration::from_millis(watch.0).as_secs_f64())
+    .execute(&mut **tx)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+/// What the target's release is known to run, with what this rollback created it from.
+fn ran(
+    plan: &Plan,
+    mut components: BTreeMap<ComponentName, DeployedComponent>,
+) -> BTreeMap<ComponentName, DeployedComponent> {
+    for swap in &plan.swaps {
+        if let Some(component) = components.get_mut(&swap.component) {
+            component.image = swap.image.clone();
+            component.specification = Some(swap.specification.clone());
+        }
+    }
+    components
+}
+
+async fn hold_former(tx: &mut PgTransaction<'_>, rollback: RollbackId, source: &Source, plan: &Plan) -> Result<()> {
+    let Some(former) = plan.from.as_ref().filter(|former| **former != plan.to) else {
+        return Ok(());
+    };
+    let why = match &source.note {
+        Some(note) => format!("rolled back: {}: {note}", source.reason),
+        None => format!("rolled back: {}", source.reason),
+    };
+    sqlx::query(
+        "insert into hold (application, version, reason, insecure, held_by, rollback_id)
+         values ($1, $2, $3, $4, $5, $6) on conflict on constraint hold_one_per_rollback do nothing",
+    )
+    .bind(plan.application.name.as_str())
+    .bind(former.as_str())
+    .bind(why)
+    .bind(source.reason == domain::reason::Reason::Security.word())
+    .bind(&source.requested_by)
+    .bind(rollback.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! Releases: what the ledger, the holds and the specifications say together of each version. Read only.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    ledger::{RecordedSpecification, Release, ReleaseComponent},
+    name::{ApplicationName, ComponentName, SpecificationDigest, Version},
+    time::Moment,
+};
+use serde_json::Value;
+use sqlx::types::Json;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    connect::{Store, timed},
+    error::{Error, Result, corrupt},
+    facts::DeployedComponent,
+    ledger::{Deployment, DeploymentFilter},
+    page::Page,
+};
+
+/// Most releases that a plan is chosen from: at ten deployments a day, the last three weeks of different versions.
+const RELEASES_MAX: i64 = 200;
+/// Most deployments shown with one release.
+const DEPLOYMENTS_SHOWN: u32 = 20;
+
+/// Everything about one release.
+#[derive(Clone, Debug)]
+pub struct ReleaseDetails {
+    /// The release as the planner sees it.
+    pub release: Release,
+    /// Its deployments, newest first; the last twenty.
+    pub deployments: Vec<Deployment>,
+    /// What each component ran with.
+    pub specifications: BTreeMap<ComponentName, SpecificationView>,
+}
+
+/// A specification without its secrets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpecificationView {
+    /// Its digest.
+    pub digest: SpecificationDigest,
+    /// The create body, without environment and image.
+    pub body: Value,
+    /// Names of its environment entries; values are never shown.
+    pub env_names: Vec<String>,
+    /// Whether the environment can be read with the key we have.
+    pub readable: bool,
+    /// When it was first seen.
+    pub created_at: Moment,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    deployment: Uuid,
+    version: String,
+    deployed_at: OffsetDateTime,
+    components: Json<BTreeMap<ComponentName, DeployedComponent>>,
+    good_at: Option<OffsetDateTime>,
+    hold: Option<String>,
+    insecure: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct SpecificationRow {
+    digest: String,
+    readable: bool,
+    env_fingerprints: Json<BTreeMap<String, String>>,
+}
+
+#[derive(sqlx::FromRow)]
+struct ViewRow {
+    digest: String,
+    body: Value,
+    readable: bool,
+    env_fingerprints: Json<BTreeMap<String, String>>,
+    created_at: OffsetDateTime,
+}
+
+impl Store {
+    /// The releases of an application as the planner sees them: for each version its newest deployment whose images
+    /// are known, and when any deployment of it was last proved good.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn releases(&self, application: &ApplicationName) -> Result<Vec<Release>> {
+        self.releases_of(application, None).await
+    }
+
+    /// One release with its deployments and what its components ran with.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or as every store function.
+    pub async fn release_get(&self, application: &ApplicationName, version: &Version) -> Result<ReleaseDetails> {
+        let releases = self.releases_of(application, Some(version)).await?;
+        let release = releases.into_iter().next().ok_or(Error::NotFound("release"))?;
+        let filter = DeploymentFilter { version: Some(version.clone()), ..DeploymentFilter::default() };
+        let page = Page { after: None, limit: DEPLOYMENTS_SHOWN };
+        let deployments = self.deployment_list(application, &filter, &page).await?.items;
+        let specifications = self.specification_views(&release).await?;
+        Ok(ReleaseDetails { release, deployments, specifications })
+    }
+
+    async fn releases_of(&self, application: &ApplicationName, version: Option<&Version>) -> Result<Vec<Release>> {
+        let rows: Vec<Row> = timed(async {
+            Ok(sqlx::query_as(RELEASES)
+                .bind(application.as_str())
+                .bind(version.map(Version::as_str))
+                .bind(RELEASES_MAX)
+                .fetch_all(&self.pool)
+                .await?)
+        })
+        .await?;
+        let known = self.recorded_specifications(&rows).await?;
+        rows.into_iter().map(|row| release(row, &known)).collect()
+    }
+
+    async fn recorded_specifications(
+        &self,
+        rows: &[Row],
+    ) -> Result<BTreeMap<SpecificationDigest, RecordedSpecification>> {
+        let parts = rows.iter().flat_map(|row| row.components.values());
+        let wanted: Vec<String> =
+            parts.filter_map(|part| part.specification.as_ref()).map(|digest| digest.as_str().to_owned()).collect();
+        let rows: Vec<SpecificationRow> = timed(async {
+            Ok(sqlx::query_as(
+                "select digest, key_id = $2 as readable, env_fingerprints from specification where digest = any($1)",
+            )
+            .bind(wanted)
+            .bind(self.key.key_id().to_string())
+            .fetch_all(&self.pool)
+            .await?)
+        })
+        .await?;
+        let recorded = rows.into_iter().map(|row| {
+            let digest: SpecificationDigest = row.digest.parse().map_err(|error| corrupt("specification", error))?;
+            let recorded =
+                RecordedSpecification { digest: digest.clone(), readable: row.readable, env: row.env_fingerprints.0 };
+            Ok((digest, recorded))
+        });
+        recorded.collect()
+    }
+
+    async fn specification_views(&self, release: &Release) -> Result<BTreeMap<ComponentName, SpecificationView>> {
+        let mut views = BTreeMap::new();
+        for (component, part) in &release.components {
+            let Some(recorded) = &part.specification else { continue };
+            let row: ViewRow = timed(async {
+                Ok(sqlx::query_as(
+                    "select digest, body, key_id = $2 as readable, env_fingerprints, created_at
+                     from specification where digest = $1",
+                )
+                .bind(recorded.digest.as_str())
+                .bind(self.key.key_id().to_string())
+                .fetch_one(&self.pool)
+                .await?)
+            })
+            .await?;
+            views.insert(component.clone(), specification_view(row)?);
+        }
+        Ok(views)
+    }
+}
+
+const RELEASES: &str = "
+    with usable as (
+        select distinct on (d.version) d.id as deployment, d.version, d.deployed_at, f.components
+        from deployment d join deployment_fact f on f.deployment_id = d.id
+        where d.application = $1 and ($2::text is null or d.version = $2)
+          and f.state in ('watching', 'good', 'bad', 'unproved')
+        order by d.version, d.deployed_at desc, d.id desc
+    ), proved as (
+        select d.version, max(f.judged_at) as good_at
+        from deployment d join deployment_fact f on f.deployment_id = d.id
+        where d.application = $1 and f.state = 'good' group by d.version
+    ), held as (
+        select h.version, (array_agg(h.reason order by h.held_at desc))[1] as hold,
+               (array_agg(h.reason order by h.held_at desc) filter (where h.insecure))[1] as insecure
+        from hold h
+        where h.application = $1 and not exists (select from hold_release r where r.hold_id = h.id)
+        group by h.version
+    )
+    select u.deployment, u.version, u.deployed_at, u.components, p.good_at, h.hold, h.insecure
+    from usable u
+    left join proved p on p.version = u.version
+    left join held h on h.version = u.version
+    order by u.deployed_at desc, u.deployment desc limit $3";
+
+fn release(row: Row, known: &BTreeMap<SpecificationDigest, RecordedSpecification>) -> Result<Release> {
+    let component = |(name, part): (ComponentName, DeployedComponent)| {
+        let specification = part.specification.and_then(|digest| known.get(&digest).cloned());
+        (name, ReleaseComponent { image: part.image, reference: part.reference, specification })
+    };
+    Ok(Release {
+        deployment: row.deployment,
+        version: row.version.parse().map_err(|error| corrupt("release", error))?,
+        deployed_at: row.deployed_at.into(),
+        good_at: row.good_at.map(Moment::from),
+        hold: row.hold,
+        insecure: row.insecure,
+        components: row.components.0.into_iter().map(component).collect(),
+    })
+}
+
+fn specification_view(row: ViewRow) -> Result<SpecificationView> {
+    Ok(SpecificationView {
+        digest: row.digest.parse().map_err(|error| corrupt("specification", error))?,
+        body: row.body,
+        env_names: row.env_fingerprints.0.into_keys().collect(),
+        readable: row.readable,
+        created_at: row.created_at.into(),
+    })
+}

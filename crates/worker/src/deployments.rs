@@ -1,0 +1,176 @@
+//! Whether what was deployed is good: its references become digests at once, then its probes are watched for a
+//! whole window. Only a proof makes a release *known good*.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use domain::{
+    deployment_watch::{self, Judgement, Watched},
+    engine_look::{Container, EngineLook},
+    ledger::Health,
+    name::{ComponentName, ImageId, SpecificationDigest},
+    time::{Millis, Moment},
+};
+use futures_util::{StreamExt, stream};
+use metrics::counter;
+use store::{DeployedComponent, DeploymentState, DeploymentWork, HealthUpdate, Store, Topic, Wake};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock,
+    eyes::PROBE_LIMIT,
+    metric,
+    world::{Real, StoreAway},
+};
+
+/// How often a deployment in its watch window is looked at.
+const LOOK_AGAIN: Millis = Millis(2_000);
+/// How often it is asked which deployments are due.
+const POLL: Duration = Duration::from_secs(1);
+/// Who takes a deployment has this long for one look at it; then it is due again.
+const LOOK_LIMIT: Duration = Duration::from_secs(20);
+/// Deployments looked at together.
+const AT_ONCE: u32 = 8;
+
+pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: CancellationToken) {
+    let mut wakes = wake.subscribe(Topic::Work);
+    while !shutdown.is_cancelled() {
+        match store.deployments_due(AT_ONCE, LOOK_LIMIT).await {
+            Ok(due) => {
+                let looks = due.into_iter().map(|work| one(&real, work));
+                stream::iter(looks).buffer_unordered(AT_ONCE as usize).collect::<Vec<()>>().await;
+            }
+            Err(error) => tracing::warn!(%error, "can not list the deployments to watch; trying again"),
+        }
+        tokio::select! {
+            () = wakes.woken() => {}
+            () = tokio::time::sleep(POLL) => {}
+            () = shutdown.cancelled() => {}
+        }
+    }
+}
+
+async fn one(real: &Real, work: DeploymentWork) {
+    let id = work.id;
+    let done = match work.state {
+        DeploymentState::Resolving => resolve(real, &work).await,
+        DeploymentState::Watching => watch(real, &work).await,
+        DeploymentState::Good | DeploymentState::Bad | DeploymentState::Unproved | DeploymentState::Refused => Ok(()),
+    };
+    if let Err(away) = done {
+        tracing::warn!(deployment = %id, error = &away as &dyn std::error::Error, "can not go on with a deployment");
+    }
+}
+
+/// Turns the references that it was recorded with into digests. A tag may move tomorrow.
+async fn resolve(real: &Real, work: &DeploymentWork) -> Result<(), StoreAway> {
+    let engine = match real.engines.get(&work.application.engine) {
+        Ok(engine) => engine,
+        Err(error) => return refuse(real, work, &error.to_string()).await,
+    };
+    let mut components = BTreeMap::new();
+    for (component, reference) in &work.images {
+        match engine.image_id(reference).await {
+            Ok(Some(image)) => {
+                let deployed = DeployedComponent { image, reference: reference.clone(), specification: None };
+                components.insert(component.clone(), deployed);
+            }
+            Ok(None) => {
+                let said = format!("image `{reference}` of {component} is not on the engine");
+                return refuse(real, work, &said).await;
+            }
+            Err(error) => return later(real, work, &error.to_string()).await,
+        }
+    }
+    real.store.deployment_resolved(work.id, &components).await.map_err(StoreAway)
+}
+
+async fn refuse(real: &Real, work: &DeploymentWork, said: &str) -> Result<(), StoreAway> {
+    counter!(metric::DEPLOYMENTS, "state" => "refused").increment(1);
+    real.store.deployment_refused(work.id, said).await.map_err(StoreAway)
+}
+
+/// What could not be looked at says nothing about the deployment.
+async fn later(real: &Real, work: &DeploymentWork, said: &str) -> Result<(), StoreAway> {
+    real.store.deployment_later(work.id, said, clock::now().after(LOOK_AGAIN)).await.map_err(StoreAway)
+}
+
+async fn watch(real: &Real, work: &DeploymentWork) -> Result<(), StoreAway> {
+    if work.rolling_back {
+        return later(real, work, "a rollback acts on the application").await;
+    }
+    let look = match real.full_look(&work.application, &[]).await? {
+        Ok(look) => look,
+        Err(said) => return later(real, work, &said).await,
+    };
+    let specifications = specifications(work, &look);
+    if !specifications.is_empty() {
+        real.store.deployment_specifications(work.id, &specifications).await.map_err(StoreAway)?;
+    }
+    let questions = deployment_watch::questions(&work.application, &work.version, &look);
+    let answers = real.prober.ask(&questions, PROBE_LIMIT).await;
+    let watched = Watched {
+        since: work.deployed_at,
+        green_since: work.green_since,
+        red_since: work.red_since,
+        superseded: work.replaced,
+    };
+    let images: BTreeMap<ComponentName, ImageId> =
+        work.components.iter().map(|(name, part)| (name.clone(), part.image.clone())).collect();
+    let now = clock::now();
+    let judgement = deployment_watch::judge(&work.application, &images, &watched, &look, &answers, now);
+    tell(work, &judgement);
+    let update = update(work, judgement, now);
+    real.store.deployment_health(work.id, &update).await.map_err(StoreAway)?;
+    Ok(())
+}
+
+fn update(work: &DeploymentWork, judgement: Judgement, now: Moment) -> HealthUpdate {
+    let window = Millis::from_secs(work.application.watch_window_s);
+    match judgement {
+        Judgement::Watching { green_since, red_since, said } => HealthUpdate {
+            health: Health::Watching,
+            green_since,
+            red_since,
+            watch_until: green_since.map(|since| since.after(window)),
+            said,
+            wake_at: Some(now.after(LOOK_AGAIN)),
+        },
+        Judgement::Decided { health, said } => HealthUpdate {
+            health,
+            green_since: work.green_since,
+            red_since: work.red_since,
+            watch_until: work.watch_until,
+            said: Some(said),
+            wake_at: None,
+        },
+    }
+}
+
+fn tell(work: &DeploymentWork, judgement: &Judgement) {
+    let Judgement::Decided { health, said } = judgement else { return };
+    let state = health_word(*health);
+    counter!(metric::DEPLOYMENTS, "state" => state).increment(1);
+    tracing::info!(deployment = %work.id, version = %work.version, state, said, "judged");
+}
+
+/// The specification that each component runs with, once it runs the deployment's image.
+fn specifications(work: &DeploymentWork, look: &EngineLook) -> BTreeMap<ComponentName, SpecificationDigest> {
+    let wanted = |container: &&Container| {
+        work.components
+            .get(&container.component)
+            .is_some_and(|part| part.image == container.image && part.specification.is_none())
+    };
+    deployment_watch::replicas(&work.application, look)
+        .filter(wanted)
+        .filter_map(|container| Some((container.component.clone(), container.specification.clone()?)))
+        .collect()
+}
+
+fn health_word(health: Health) -> &'static str {
+    match health {
+        Health::Watching => "watching",
+        Health::Good => "good",
+        Health::Bad => "bad",
+        Health::Unproved => "unproved",
+    }
+}

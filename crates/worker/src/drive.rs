@@ -1,0 +1,326 @@
+//! One rollback, turn by turn: look, decide, commit, perform. Nothing here decides what to do next; that is
+//! `domain::next`. Nothing here is remembered that the log does not hold.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{
+    effect::{Effect, Outcome},
+    lifecycle::{Event, Run},
+    name::Actor,
+    next::{self, Claim, Order, Then, Turn},
+    plan::Plan,
+    time::Moment,
+    verdict::Verdict,
+};
+use metrics::counter;
+use store::{AppendMeta, Claimed, Held, Store, Topic, Wakes};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info_span};
+use uuid::Uuid;
+
+use crate::{
+    claims::Lease,
+    clock::{self, BootInstant},
+    metric,
+    world::{Grant, World},
+};
+
+/// A rollback taken over from another host waits this long before it acts: a call that its dead owner made may
+/// still be inside the engine.
+const GRACE: Duration = Duration::from_millis(500);
+/// Pause between tries while our own store is away.
+const STORE_AGAIN: Duration = Duration::from_millis(200);
+
+/// Drives one claim.
+pub(crate) struct Driver<W> {
+    pub(crate) store: Store,
+    pub(crate) world: Arc<W>,
+    pub(crate) lease: Lease,
+    pub(crate) lease_length: Duration,
+    pub(crate) host: Uuid,
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// Why a drive stops without having ended its rollback.
+enum Stop {
+    /// The claim is somebody else's now, or its time is up.
+    Fenced,
+    /// Nothing to do for now; the claim is given back.
+    Rested,
+}
+
+/// The log so far and what is not committed yet.
+struct Log {
+    plan: Plan,
+    run: Run,
+    held: Held,
+    crashes: i16,
+    /// What people want and no turn has seen.
+    orders: Vec<(i64, Order)>,
+    /// Orders that a turn has seen and no commit has answered.
+    orders_seen: Vec<i64>,
+    /// Events decided on since the last commit. Losing them loses nothing: the next look gives them again.
+    pending: Vec<(Moment, Event)>,
+    step_changed: bool,
+}
+
+impl<W: World> Driver<W> {
+    pub(crate) async fn run(self, claimed: Claimed) {
+        let rollback = claimed.rollback;
+        let span = info_span!("rollback", rollback.id = %rollback, fence = claimed.fence.0);
+        let work = async {
+            match self.drive(claimed).await {
+                Stop::Rested => {}
+                Stop::Fenced => {
+                    counter!(metric::FENCED).increment(1);
+                    tracing::warn!("lost the claim; whoever has it now goes on");
+                }
+            }
+        };
+        work.instrument(span).await;
+    }
+
+    async fn drive(&self, claimed: Claimed) -> Stop {
+        if claimed.crashes > 0 && claimed.former_host.is_some_and(|host| host != self.host) {
+            tokio::time::sleep(GRACE).await;
+        }
+        let mut wakes = self.store.wake().subscribe(Topic::Work);
+        let mut log = Log::of(claimed);
+        loop {
+            if !self.lease.holds() {
+                return Stop::Fenced;
+            }
+            if self.shutdown.is_cancelled() {
+                return self.give_back(&mut log).await;
+            }
+            if self.lease.orders_pending() {
+                self.orders_again(&mut log).await;
+            }
+            let Some(turn) = self.decide(&mut log).await else { continue };
+            match self.follow(&mut log, turn, &mut wakes).await {
+                Ok(()) => {}
+                Err(stop) => return stop,
+            }
+        }
+    }
+
+    /// Looks and decides; none while our own store is away.
+    async fn decide(&self, log: &mut Log) -> Option<Turn> {
+        let rollback = log.held.rollback;
+        let claim = Claim { rollback, fence: log.held.fence, crashes: log.crashes };
+        let scope = next::scope(&log.plan, &log.run, claim);
+        let world = match self.world.look(&log.plan, rollback, scope).await {
+            Ok(world) => world,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "can not look at the store; trying again");
+                tokio::time::sleep(STORE_AGAIN).await;
+                return None;
+            }
+        };
+        let orders: Vec<Order> = log.orders.iter().map(|(_, order)| order.clone()).collect();
+        let turn = next::turn(&log.plan, &log.run, claim, &orders, &world, clock::now());
+        log.orders_done();
+        Some(turn)
+    }
+
+    async fn follow(&self, log: &mut Log, turn: Turn, wakes: &mut Wakes) -> Result<(), Stop> {
+        for event in turn.events {
+            log.evolve(event);
+        }
+        match turn.then {
+            Then::Look => Ok(()),
+            Then::Fenced => Err(Stop::Fenced),
+            Then::Perform(effect) => {
+                self.commit(log, None).await?;
+                let outcome = self.perform(log, &effect).await?;
+                log.evolve(Event::Performed { outcome });
+                Ok(())
+            }
+            Then::Pause(pause) => {
+                if !log.pending.is_empty() {
+                    self.commit(log, None).await?;
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_millis(pause.0)) => {}
+                    () = wakes.woken() => self.orders_again(log).await,
+                }
+                Ok(())
+            }
+            Then::Rest(until) => {
+                self.commit(log, Some(until)).await?;
+                Err(Stop::Rested)
+            }
+            Then::Ended => {
+                self.commit(log, None).await?;
+                Err(Stop::Rested)
+            }
+        }
+    }
+
+    /// Performs one effect under the claim; lets go of it when the claim's time is up.
+    async fn perform(&self, log: &Log, effect: &Effect) -> Result<Outcome, Stop> {
+        // The last look at our own clock before the act: a process that was stopped for longer than its lease
+        // wakes up here.
+        if !self.lease.holds() {
+            return Err(Stop::Fenced);
+        }
+        let grant = Grant {
+            held: log.held.clone(),
+            step: log.step_number(),
+            deployment: ledger_row_of(log.held.rollback.0),
+        };
+        tokio::select! {
+            outcome = self.world.perform(&log.plan, &grant, effect) => Ok(outcome),
+            () = self.lease.gone() => Err(Stop::Fenced),
+        }
+    }
+
+    /// Commits everything decided on. It is also the fence check that precedes every effect.
+    async fn commit(&self, log: &mut Log, rest_until: Option<Moment>) -> Result<(), Stop> {
+        let ended = matches!(log.run.phase, domain::lifecycle::Phase::Ended { .. });
+        let meta = AppendMeta {
+            wake_at: rest_until,
+            release: rest_until.is_some() || ended,
+            orders_seen: log.orders_seen.clone(),
+            step_changed: log.step_changed,
+            lease: self.lease_length,
+        };
+        let events: Vec<(Moment, Actor, Event)> =
+            log.pending.iter().map(|(at, event)| (*at, worker_actor(), event.clone())).collect();
+        loop {
+            let asked = BootInstant::now();
+            match self.store.append(&log.held, &events, &log.run, &meta).await {
+                Ok(appended) => {
+                    self.lease.renewed(asked, self.lease_length);
+                    log.committed(&appended);
+                    if appended.orders_pending && !meta.release {
+                        self.orders_again(log).await;
+                    }
+                    return Ok(());
+                }
+                Err(store::Error::Fenced) => return Err(Stop::Fenced),
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "could not commit; trying again");
+                    if !self.lease.holds() {
+                        return Err(Stop::Fenced);
+                    }
+                    tokio::time::sleep(STORE_AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// What people asked of this rollback since it was claimed.
+    async fn orders_again(&self, log: &mut Log) {
+        match self.store.orders_unseen(log.held.rollback).await {
+            Ok(orders) => log.orders = orders.into_iter().filter(|(id, _)| !log.orders_seen.contains(id)).collect(),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "can not read orders; trying again later");
+            }
+        }
+    }
+
+    /// The process is asked to stop: whoever takes over may do so at once.
+    async fn give_back(&self, log: &mut Log) -> Stop {
+        match self.commit(log, Some(clock::now())).await {
+            Ok(()) => Stop::Rested,
+            Err(stop) => stop,
+        }
+    }
+}
+
+impl Log {
+    fn of(claimed: Claimed) -> Self {
+        let mut log = Self {
+            held: claimed.held(),
+            plan: claimed.plan,
+            run: claimed.run,
+            crashes: claimed.crashes,
+            orders: claimed.orders,
+            orders_seen: Vec::new(),
+            pending: Vec::new(),
+            step_changed: false,
+        };
+        if log.crashes > 0 {
+            log.evolve(Event::TakenOver { crashes: log.crashes });
+        }
+        log
+    }
+
+    /// Events come from `domain::next`, which only makes those that can follow: a refusal is a defect of ours,
+    /// and the panic makes it a counted crash of the step instead of a silent loop.
+    fn evolve(&mut self, event: Event) {
+        let at = clock::now();
+        let before = self.step_number();
+        let phase = self.run.phase.word();
+        let run = self.run.clone().evolve(&self.plan, &event, at);
+        self.run = run.expect("a decided event can follow the state that it was decided on");
+        self.step_changed |= before != self.step_number() || phase != self.run.phase.word();
+        self.tell(&event);
+        self.pending.push((at, event));
+    }
+
+    fn orders_done(&mut self) {
+        self.orders_seen.extend(self.orders.drain(..).map(|(id, _)| id));
+    }
+
+    fn committed(&mut self, appended: &store::Appended) {
+        self.held.seq = appended.seq;
+        self.held.head = appended.head;
+        self.pending.clear();
+        self.orders_seen.clear();
+        if self.step_changed {
+            self.crashes = 0;
+        }
+        self.step_changed = false;
+    }
+
+    fn step_number(&self) -> u16 {
+        match &self.run.phase {
+            domain::lifecycle::Phase::Forward { at } | domain::lifecycle::Phase::Backward { at, .. } => *at,
+            domain::lifecycle::Phase::AwaitingApproval { .. }
+            | domain::lifecycle::Phase::Watching { .. }
+            | domain::lifecycle::Phase::Ended { .. } => u16::MAX,
+        }
+    }
+
+    /// One log line for what an operator would want to read; the events themselves are in the store.
+    fn tell(&self, event: &Event) {
+        match event {
+            Event::TurnedBack { cause } => tracing::warn!(cause = cause.sentence, "turns back"),
+            Event::EngineLost { said } => tracing::warn!(said, "the engine does not answer; waiting"),
+            Event::Ended { verdict } => {
+                counter!(metric::VERDICTS, "verdict" => verdict.word()).increment(1);
+                match verdict {
+                    Verdict::NeedsHuman { cause, production } => {
+                        tracing::error!(cause = cause.sentence, production, "needs a human");
+                    }
+                    Verdict::RolledBack { .. }
+                    | Verdict::Restored { .. }
+                    | Verdict::Refused { .. }
+                    | Verdict::Cancelled { .. } => tracing::info!(verdict = verdict.word(), "ended"),
+                }
+            }
+            Event::Requested { .. }
+            | Event::Approved { .. }
+            | Event::TakenOver { .. }
+            | Event::Intended { .. }
+            | Event::Performed { .. }
+            | Event::EngineBack
+            | Event::StepDone { .. }
+            | Event::StepSkipped { .. }
+            | Event::CancelRefused { .. }
+            | Event::WatchRed { .. }
+            | Event::WatchGreen => tracing::debug!(?event, "goes on"),
+        }
+    }
+}
+
+/// The ledger row of a rollback, named by the rollback itself so that recording twice is recording once.
+fn ledger_row_of(rollback: Uuid) -> Uuid {
+    rollback
+}
+
+fn worker_actor() -> Actor {
+    "worker".parse().expect("the literal is a valid actor")
+}

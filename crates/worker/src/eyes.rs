@@ -1,0 +1,97 @@
+//! Looking: the engine first, then the probes of what it shows, then our own records.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use docker::{LookRequest, Looked};
+use domain::{
+    application::Application,
+    engine_look::EngineLook,
+    name::{ImageId, RollbackId},
+    plan::Plan,
+    probe::Question,
+    steps::{self, Scope, World as Seen},
+};
+
+use crate::world::{Real, StoreAway};
+
+/// A probe that takes longer is red: the runbook's health endpoint answers in milliseconds.
+pub(crate) const PROBE_LIMIT: Duration = Duration::from_secs(1);
+
+impl Real {
+    /// What `scope` names, for one decision.
+    pub(crate) async fn see(&self, plan: &Plan, rollback: RollbackId, scope: Scope) -> Result<Seen, StoreAway> {
+        let mut seen = Seen {
+            engine: Err("it was not looked at".to_owned()),
+            specifications: BTreeMap::new(),
+            captured: std::collections::BTreeSet::new(),
+            recorded: false,
+            answers: Vec::new(),
+        };
+        if scope.supplies {
+            let digests: Vec<_> = plan.swaps.iter().map(|swap| swap.specification.clone()).collect();
+            seen.specifications = self.store.specifications_readable(&digests).await.map_err(StoreAway)?;
+        }
+        if scope.records {
+            seen.captured = self.store.captured(rollback).await.map_err(StoreAway)?;
+            seen.recorded = self.store.recorded(rollback).await.map_err(StoreAway)?;
+        }
+        if scope.engine {
+            let images: Vec<ImageId> = plan.swaps.iter().map(|swap| swap.image.clone()).collect();
+            let images = if scope.supplies { images.as_slice() } else { &[] };
+            seen.engine = self.engine_look(&plan.application, images, scope.supplies).await?;
+        }
+        if let (Some(side), Ok(look)) = (scope.probes, &seen.engine) {
+            let questions: Vec<Question> = steps::expected_questions(plan, rollback, side, look);
+            seen.answers = self.prober.ask(&questions, PROBE_LIMIT).await;
+        }
+        Ok(seen)
+    }
+
+    /// The application on its engine; the inner error is what an engine that does not answer said.
+    pub(crate) async fn engine_look(
+        &self,
+        application: &Application,
+        images: &[ImageId],
+        disk: bool,
+    ) -> Result<Result<EngineLook, String>, StoreAway> {
+        let request = LookRequest { application, images, disk, specifications: false };
+        match self.looked(application, &request).await {
+            Ok(looked) => self.with_lock_judged(looked.look).await.map(Ok),
+            Err(said) => Ok(Err(said)),
+        }
+    }
+
+    /// The application on its engine with the specification of each container, stored by digest.
+    pub(crate) async fn full_look(
+        &self,
+        application: &Application,
+        images: &[ImageId],
+    ) -> Result<Result<EngineLook, String>, StoreAway> {
+        let request = LookRequest { application, images, disk: true, specifications: true };
+        let Looked { mut look, specifications, .. } = match self.looked(application, &request).await {
+            Ok(looked) => looked,
+            Err(said) => return Ok(Err(said)),
+        };
+        for container in &mut look.containers {
+            if let Some(specification) = specifications.get(&container.id) {
+                container.specification =
+                    Some(self.store.specification_put(specification).await.map_err(StoreAway)?);
+                container.env = self.store.key().fingerprints(specification);
+            }
+        }
+        self.with_lock_judged(look).await.map(Ok)
+    }
+
+    async fn looked(&self, application: &Application, request: &LookRequest<'_>) -> Result<Looked, String> {
+        let engine = self.engines.get(&application.engine).map_err(|error| error.to_string())?;
+        engine.look(request).await.map_err(|error| error.to_string())
+    }
+
+    /// A lock whose rollback is one of ours and has ended was left by a run that needed a person.
+    async fn with_lock_judged(&self, mut look: EngineLook) -> Result<EngineLook, StoreAway> {
+        if let Some(lock) = &mut look.lock {
+            lock.stale = self.store.lock_stale(lock.rollback).await.map_err(StoreAway)? == Some(true);
+        }
+        Ok(look)
+    }
+}

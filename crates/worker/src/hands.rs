@@ -1,0 +1,152 @@
+//! Performing: one effect, under one claim. What came of it is only a hint; the next look decides.
+
+use std::time::Instant;
+
+use docker::{Capture, PerformContext};
+use domain::{
+    effect::{Effect, Failure, Outcome},
+    name::{ComponentName, ContainerId, RollbackId, SpecificationDigest},
+    plan::Plan,
+    steps::{Scope, World as Seen},
+};
+use metrics::{counter, histogram};
+use store::{ArtifactKind, NewArtifact};
+
+use crate::{
+    metric,
+    world::{Grant, Real, StoreAway, World},
+};
+
+impl World for Real {
+    async fn look(&self, plan: &Plan, rollback: RollbackId, scope: Scope) -> Result<Seen, StoreAway> {
+        self.see(plan, rollback, scope).await
+    }
+
+    async fn perform(&self, plan: &Plan, grant: &Grant, effect: &Effect) -> Outcome {
+        let begun = Instant::now();
+        let outcome = match effect {
+            Effect::Record => self.record(grant).await,
+            Effect::TakeLock { .. }
+            | Effect::KeepImage { .. }
+            | Effect::Capture { .. }
+            | Effect::CreateContainer { .. }
+            | Effect::StopContainer { .. }
+            | Effect::StartContainer { .. }
+            | Effect::RenameContainer { .. }
+            | Effect::RemoveContainer { .. } => self.on_engine(plan, grant, effect).await,
+        };
+        let word = effect_word(effect);
+        counter!(metric::EFFECTS, "effect" => word, "outcome" => outcome_word(&outcome)).increment(1);
+        histogram!(metric::EFFECT_SECONDS, "effect" => word).record(begun.elapsed().as_secs_f64());
+        outcome
+    }
+}
+
+impl Real {
+    async fn on_engine(&self, plan: &Plan, grant: &Grant, effect: &Effect) -> Outcome {
+        let engine = match self.engines.get(&plan.application.engine) {
+            Ok(engine) => engine,
+            Err(error) => return error.into_outcome(),
+        };
+        let specification = match specification_of(effect) {
+            Some(digest) => match self.store.specification_get(digest).await {
+                Ok(specification) => Some(specification),
+                Err(error) => return of_store(&error),
+            },
+            None => None,
+        };
+        let context = PerformContext {
+            application: &plan.application,
+            rollback: grant.held.rollback,
+            fence: grant.held.fence,
+            step: grant.step,
+            owner: &self.settings.owner,
+            specification: specification.as_ref(),
+        };
+        let performed = engine.perform(effect, &context).await;
+        match (effect, performed.capture) {
+            (Effect::Capture { component, container }, Some(capture)) => {
+                self.keep_capture(grant, component, container, &capture).await
+            }
+            _ => performed.outcome,
+        }
+    }
+
+    async fn record(&self, grant: &Grant) -> Outcome {
+        match self.store.record(&grant.held, grant.deployment).await {
+            Ok(()) => Outcome::Done,
+            Err(error) => of_store(&error),
+        }
+    }
+
+    async fn keep_capture(
+        &self,
+        grant: &Grant,
+        component: &ComponentName,
+        container: &ContainerId,
+        capture: &Capture,
+    ) -> Outcome {
+        let kinds = [(ArtifactKind::Logs, &capture.logs), (ArtifactKind::Inspect, &capture.inspection)];
+        for (kind, content) in kinds {
+            let artifact = NewArtifact { component, container, kind, content: content.as_bytes() };
+            if let Err(error) = self.store.artifact_put(&grant.held, &artifact).await {
+                return of_store(&error);
+            }
+        }
+        Outcome::Done
+    }
+}
+
+fn specification_of(effect: &Effect) -> Option<&SpecificationDigest> {
+    match effect {
+        Effect::CreateContainer { specification, .. } => Some(specification),
+        Effect::TakeLock { .. }
+        | Effect::KeepImage { .. }
+        | Effect::Capture { .. }
+        | Effect::StopContainer { .. }
+        | Effect::StartContainer { .. }
+        | Effect::RenameContainer { .. }
+        | Effect::RemoveContainer { .. }
+        | Effect::Record => None,
+    }
+}
+
+fn of_store(error: &store::Error) -> Outcome {
+    let said = error.to_string();
+    match error {
+        store::Error::Fenced => Outcome::Failed { failure: Failure::Fenced, said },
+        store::Error::KeyLost(_) => Outcome::Failed { failure: Failure::Unreadable, said },
+        store::Error::NotFound(_) => Outcome::Failed { failure: Failure::Missing, said },
+        store::Error::Conflict(_)
+        | store::Error::Revision { .. }
+        | store::Error::IdempotencyMismatch
+        | store::Error::Unavailable(_)
+        | store::Error::Busy(_)
+        | store::Error::Corrupt(_)
+        | store::Error::NewerDatabase { .. }
+        | store::Error::Unfit(_)
+        | store::Error::Refused(_) => Outcome::Unknown { said },
+    }
+}
+
+fn effect_word(effect: &Effect) -> &'static str {
+    match effect {
+        Effect::TakeLock { .. } => "take_lock",
+        Effect::KeepImage { .. } => "keep_image",
+        Effect::Capture { .. } => "capture",
+        Effect::CreateContainer { .. } => "create_container",
+        Effect::StopContainer { .. } => "stop_container",
+        Effect::StartContainer { .. } => "start_container",
+        Effect::RenameContainer { .. } => "rename_container",
+        Effect::RemoveContainer { .. } => "remove_container",
+        Effect::Record => "record",
+    }
+}
+
+fn outcome_word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Done => "done",
+        Outcome::Failed { .. } => "failed",
+        Outcome::Unknown { .. } => "unknown",
+    }
+}

@@ -1,0 +1,123 @@
+//! What the API wants to know of an engine: it has no socket of its own, so it asks by a row.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use domain::{
+    application::Application,
+    engine_look::EngineLook,
+    name::{ApplicationName, ComponentName, ImageId},
+};
+use futures_util::{StreamExt, stream};
+use integrations::Candidate;
+use serde_json::Value;
+use store::{Question, Store, Topic, Wake};
+use uuid::Uuid;
+use tokio_util::sync::CancellationToken;
+
+use crate::world::{Real, StoreAway};
+
+/// The truth is polled; a wake-up only saves the waiting.
+const POLL: Duration = Duration::from_millis(500);
+/// Inquiries answered together; whoever asks waits, so a few at once are enough.
+const AT_ONCE: u32 = 8;
+/// An engine that needs longer is said to be unreachable: the API's client waits for this answer.
+const LIMIT: Duration = Duration::from_secs(4);
+
+pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: CancellationToken) {
+    let mut wakes = wake.subscribe(Topic::Work);
+    while !shutdown.is_cancelled() {
+        match store.inquiries_open(AT_ONCE).await {
+            Ok(open) => {
+                let answers = open.into_iter().map(|(id, question)| answer(&store, &real, id, question));
+                stream::iter(answers).buffer_unordered(AT_ONCE as usize).collect::<Vec<()>>().await;
+            }
+            Err(error) => tracing::warn!(%error, "can not read what is asked; trying again"),
+        }
+        tokio::select! {
+            () = wakes.woken() => {}
+            () = tokio::time::sleep(POLL) => {}
+            () = shutdown.cancelled() => {}
+        }
+    }
+}
+
+async fn answer(store: &Store, real: &Real, id: Uuid, question: Question) {
+    let found = tokio::time::timeout(LIMIT, find(real, &question)).await;
+    let found = found.unwrap_or_else(|_| Err(format!("the engine did not answer within {LIMIT:?}")));
+    if let Err(error) = store.inquiry_answer(id, &found).await {
+        tracing::warn!(%error, "could not answer an inquiry; whoever asked will ask again");
+    }
+}
+
+async fn find(real: &Real, question: &Question) -> Result<Value, String> {
+    match question {
+        Question::Application { name } => {
+            let look = application(real, name).await.map_err(|away| away.to_string())??;
+            serde_json::to_value(look).map_err(|error| error.to_string())
+        }
+        Question::Project { engine, project } => {
+            let adopted = adopt(real, engine, project).await?;
+            serde_json::to_value(adopted).map_err(|error| error.to_string())
+        }
+        Question::Images { engine, references } => {
+            let found = images(real, engine, references).await?;
+            serde_json::to_value(found).map_err(|error| error.to_string())
+        }
+    }
+}
+
+/// The application on its engine, with every image that one of its releases runs.
+async fn application(real: &Real, name: &ApplicationName) -> Result<Result<EngineLook, String>, StoreAway> {
+    let (application, _) = real.store.application_get(name).await.map_err(StoreAway)?;
+    let releases = real.store.releases(name).await.map_err(StoreAway)?;
+    let images: BTreeSet<ImageId> =
+        releases.into_iter().flat_map(|release| release.components.into_values().map(|part| part.image)).collect();
+    let images: Vec<ImageId> = images.into_iter().collect();
+    real.full_look(&application, &images).await
+}
+
+/// The definition of a running Compose project, with the probes that answer now, and what a person should know.
+async fn adopt(real: &Real, engine: &str, project: &ComponentName) -> Result<Adopted, String> {
+    let connected = real.engines.get(engine).map_err(|error| error.to_string())?;
+    let adoption = connected.adopt(project).await.map_err(|error| error.to_string())?;
+    let mut application = adoption.application;
+    engine.clone_into(&mut application.engine);
+    let candidates: Vec<Candidate> = adoption
+        .candidates
+        .into_iter()
+        .map(|found| Candidate { component: found.component, address: found.address, port: found.port })
+        .collect();
+    for suggestion in real.prober.suggest(&candidates).await {
+        let part = application.components.iter_mut().find(|component| component.name == suggestion.component);
+        if let Some(component) = part {
+            component.probes.extend(suggestion.probes);
+            component.version_endpoint = component.version_endpoint.take().or(suggestion.version_endpoint);
+        }
+    }
+    Ok(Adopted { application, notes: adoption.notes })
+}
+
+/// What an adoption answers: the body of its inquiry.
+#[derive(serde::Serialize)]
+struct Adopted {
+    application: Application,
+    notes: Vec<String>,
+}
+
+async fn images(
+    real: &Real,
+    engine: &str,
+    references: &[String],
+) -> Result<BTreeMap<String, Option<ImageId>>, String> {
+    let connected = real.engines.get(engine).map_err(|error| error.to_string())?;
+    let mut found = BTreeMap::new();
+    for reference in references {
+        let image = connected.image_id(reference).await.map_err(|error| error.to_string())?;
+        found.insert(reference.clone(), image);
+    }
+    Ok(found)
+}

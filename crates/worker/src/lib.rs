@@ -1,0 +1,75 @@
+#![doc = include_str!("../README.md")]
+
+mod claims;
+mod clock;
+mod deployments;
+mod drive;
+mod engines;
+mod eyes;
+mod hands;
+mod inquiries;
+pub mod metric;
+mod watch;
+pub mod world;
+
+use std::{sync::Arc, time::Duration};
+
+use integrations::Prober;
+use store::{Store, Wake};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub use engines::Engines;
+
+/// What a worker is told once, at its start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This process; new at every start.
+    pub worker: Uuid,
+    /// The state folder's identity: whoever holds its lock knows that its predecessor is dead.
+    pub host: Uuid,
+    /// Who this control plane is, for a person who finds its lock on an engine.
+    pub owner: String,
+    /// How long a claim lasts without being renewed.
+    pub lease: Duration,
+    /// Rollbacks driven at the same time; each costs a task and no connection while it waits.
+    pub rollbacks_max: usize,
+    /// Version of this binary, for the list of workers.
+    pub version: &'static str,
+}
+
+/// Runs until `shutdown`, then gives back what it holds.
+///
+/// # Errors
+/// When the HTTP client of the probes can not be made.
+pub async fn run(
+    settings: Settings,
+    store: Store,
+    engines: Engines,
+    wake: Wake,
+    shutdown: CancellationToken,
+) -> Result<(), integrations::Error> {
+    let prober = Prober::new()?;
+    let engines = Arc::new(engines);
+    let hands = world::Real { settings: settings.clone(), store: store.clone(), engines: engines.clone(), prober };
+    let hands = Arc::new(hands);
+    tokio::join!(
+        claims::run(settings.clone(), store.clone(), hands.clone(), wake.clone(), shutdown.clone()),
+        watch::run(store.clone(), hands.clone(), shutdown.clone()),
+        deployments::run(store.clone(), hands.clone(), wake.clone(), shutdown.clone()),
+        inquiries::run(store, hands, wake, shutdown),
+    );
+    Ok(())
+}
+
+/// Drives rollbacks in any world: what [`run`] does for the real one. Benchmarks use it with a world that
+/// answers at once, to measure what a durable step costs by itself.
+pub async fn drive<W: world::World>(
+    settings: Settings,
+    store: Store,
+    world: Arc<W>,
+    wake: Wake,
+    shutdown: CancellationToken,
+) {
+    claims::run(settings, store, world, wake, shutdown).await;
+}

@@ -1,0 +1,29 @@
+//! The names of everything that a worker counts.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+/// Effects performed, by `effect` and `outcome`.
+pub const EFFECTS: &str = "sternway_effects_total";
+/// Duration of effects, by `effect`.
+pub const EFFECT_SECONDS: &str = "sternway_effect_duration_seconds";
+/// Rollbacks claimed; `taken_over` says whether from a worker that died.
+pub const CLAIMS: &str = "sternway_claims_total";
+/// Claims lost to a newer fence or to time.
+pub const FENCED: &str = "sternway_claims_lost_total";
+/// Rollbacks ended, by `verdict`.
+pub const VERDICTS: &str = "sternway_rollbacks_ended_total";
+/// Rollbacks that this worker drives now.
+pub const DRIVEN: &str = "sternway_rollbacks_driven";
+/// Deployments judged, by `state`.
+pub const DEPLOYMENTS: &str = "sternway_deployments_judged_total";
+
+/// Tells the recorder what each name means.
+pub fn describe() {
+    describe_counter!(EFFECTS, "Effects performed on engines and the ledger");
+    describe_histogram!(EFFECT_SECONDS, Unit::Seconds, "Duration of effects");
+    describe_counter!(CLAIMS, "Rollbacks claimed");
+    describe_counter!(FENCED, "Claims lost to a newer fence or to time");
+    describe_counter!(VERDICTS, "Rollbacks ended");
+    describe_gauge!(DRIVEN, "Rollbacks driven now");
+    describe_counter!(DEPLOYMENTS, "Deployments judged");
+}

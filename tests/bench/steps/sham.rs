@@ -1,0 +1,169 @@
+//! A world that answers at once: each rollback has an engine of its own, in memory. It does what the real one
+//! would, so that the run's log and state are those of a real rollback; only the waiting is gone.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use domain::{
+    effect::{Effect, Outcome},
+    engine_look::{Container, ContainerState, EngineFacts, EngineLook, Health, ImageFacts, Lock, Mark, RestartPolicy},
+    name::{ContainerId, RollbackId},
+    plan::{Plan, Swap},
+    seen::Seen,
+    steps::{Scope, World as Sight},
+    time::Moment,
+};
+use worker::world::{Grant, StoreAway, World};
+
+/// All engines of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Sham {
+    engines: Mutex<HashMap<RollbackId, Arc<Mutex<Engine>>>>,
+    performed: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Engine {
+    look: EngineLook,
+    captured: BTreeSet<ContainerId>,
+    recorded: bool,
+    created: u64,
+}
+
+impl Sham {
+    /// Effects performed so far: one for each durable step.
+    pub(crate) fn performed(&self) -> u64 {
+        self.performed.load(Ordering::Relaxed)
+    }
+
+    fn engine(&self, plan: &Plan, rollback: RollbackId) -> Arc<Mutex<Engine>> {
+        locked(&self.engines).entry(rollback).or_insert_with(|| Arc::new(Mutex::new(Engine::before(plan)))).clone()
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl World for Sham {
+    async fn look(&self, plan: &Plan, rollback: RollbackId, scope: Scope) -> Result<Sight, StoreAway> {
+        let engine = self.engine(plan, rollback);
+        let engine = locked(&engine);
+        let digests = plan.swaps.iter().map(|swap| (swap.specification.clone(), true));
+        Ok(Sight {
+            engine: if scope.engine { Ok(engine.look.clone()) } else { Err("it was not looked at".to_owned()) },
+            specifications: if scope.supplies { digests.collect() } else { BTreeMap::new() },
+            captured: if scope.records { engine.captured.clone() } else { BTreeSet::new() },
+            recorded: engine.recorded,
+            answers: Vec::new(),
+        })
+    }
+
+    async fn perform(&self, plan: &Plan, grant: &Grant, effect: &Effect) -> Outcome {
+        let engine = self.engine(plan, grant.held.rollback);
+        locked(&engine).perform(grant, effect);
+        self.performed.fetch_add(1, Ordering::Relaxed);
+        Outcome::Done
+    }
+}
+
+impl Engine {
+    /// What serves before the rollback.
+    fn before(plan: &Plan) -> Self {
+        let containers: Vec<Container> = plan.swaps.iter().map(former).collect();
+        let facts = |_: &_| Seen::Known(ImageFacts { tags: Vec::new(), bytes: 1 << 20, architecture: "amd64".to_owned() });
+        let look = EngineLook {
+            at: Moment::from_unix_ms(0),
+            engine: EngineFacts {
+                name: "sham".to_owned(),
+                version: "20.10.24".to_owned(),
+                api_version: "1.41".to_owned(),
+                disk_free: Seen::Known(1 << 40),
+            },
+            names: containers.iter().map(|container| (container.name.clone(), container.id.clone())).collect(),
+            images: plan.keep.iter().map(|image| (image.clone(), facts(image))).collect(),
+            kept: BTreeMap::new(),
+            lock: None,
+            containers,
+        };
+        Self { look, captured: BTreeSet::new(), recorded: false, created: 0 }
+    }
+
+    fn perform(&mut self, grant: &Grant, effect: &Effect) {
+        match effect {
+            Effect::TakeLock { .. } => {
+                let (container, rollback) = (self.new_id(), grant.held.rollback);
+                self.look.lock = Some(Lock { container, rollback, owner: "bench".to_owned(), stale: false });
+            }
+            Effect::KeepImage { image } => {
+                let id = self.new_id();
+                self.look.kept.insert(image.clone(), id);
+            }
+            Effect::Capture { container, .. } => {
+                self.captured.insert(container.clone());
+            }
+            Effect::CreateContainer { component, name, image, replaces, .. } => {
+                let of = self.look.containers.iter().find(|container| container.id == *replaces).cloned();
+                let Some(of) = of else { return };
+                let (rollback, fence) = (grant.held.rollback, grant.held.fence);
+                let mark = Some(Mark { rollback, fence, replaces: replaces.clone() });
+                let (id, state) = (self.new_id(), ContainerState::Created);
+                self.look.names.insert(name.clone(), id.clone());
+                let (component, name, image) = (component.clone(), name.clone(), image.clone());
+                self.look.containers.push(Container { id, name, component, image, state, mark, ..of });
+            }
+            Effect::StopContainer { container, .. } => self.change(container, |seen| seen.state = ContainerState::Exited),
+            Effect::StartContainer { container, .. } => self.change(container, |seen| seen.state = ContainerState::Running),
+            Effect::RenameContainer { container, name } => {
+                self.look.names.retain(|_, owner| owner != container);
+                self.look.names.insert(name.clone(), container.clone());
+                self.change(container, |seen| seen.name.clone_from(name));
+            }
+            Effect::RemoveContainer { container } => {
+                self.look.containers.retain(|seen| seen.id != *container);
+                self.look.names.retain(|_, owner| owner != container);
+                self.look.kept.retain(|_, keeper| keeper != container);
+                self.look.lock.take_if(|lock| lock.container == *container);
+            }
+            Effect::Record => self.recorded = true,
+        }
+    }
+
+    fn change(&mut self, id: &ContainerId, change: impl FnOnce(&mut Container)) {
+        if let Some(container) = self.look.containers.iter_mut().find(|container| container.id == *id) {
+            change(container);
+        }
+    }
+
+    fn new_id(&mut self) -> ContainerId {
+        self.created += 1;
+        super::work::container_id(self.created + (1 << 32))
+    }
+}
+
+fn former(swap: &Swap) -> Container {
+    Container {
+        id: swap.former.clone(),
+        name: swap.name.clone(),
+        component: swap.component.clone(),
+        replica: swap.replica,
+        image: swap.former_image.clone(),
+        state: ContainerState::Running,
+        health: Health::None,
+        started_at: Some(Moment::from_unix_ms(0)),
+        restarts: 0,
+        exit_code: 0,
+        restart: RestartPolicy { name: "unless-stopped".to_owned(), retries_max: 0 },
+        address: None,
+        auto_remove: false,
+        stop_grace_s: swap.stop_grace_s,
+        mark: None,
+        specification: Some(swap.specification.clone()),
+        env: BTreeMap::new(),
+    }
+}

@@ -1,0 +1,23 @@
+//! The fixtures: real servers, engines, databases, applications and clients, each gone with its owner.
+
+pub(crate) mod application;
+pub(crate) mod asks;
+pub(crate) mod child;
+pub(crate) mod database;
+pub(crate) mod dice;
+pub(crate) mod door;
+pub(crate) mod engine;
+pub(crate) mod load;
+pub(crate) mod private;
+pub(crate) mod server;
+pub(crate) mod wait;
+pub(crate) mod wire;
+
+pub(crate) use application::Application;
+pub(crate) use database::Database;
+pub(crate) use door::{Luck, When};
+pub(crate) use engine::Engine;
+pub(crate) use load::Client;
+pub(crate) use private::PrivateEngine;
+pub(crate) use server::House;
+pub(crate) use wait::{seconds, until};

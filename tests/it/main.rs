@@ -1,0 +1,10 @@
+//! The whole, as stories: the real server on real engines, named as sentences of the runbook.
+//!
+//! Nothing here knows the inside of the product: it starts the binary, asks its HTTP API and its command line,
+//! and looks at the engine with its own eyes. Bad luck comes through the door between server and engine
+//! (`house/door.rs`), by signals, and by taking engines and databases away.
+
+mod house;
+
+mod happy;
+mod tmpself;
