@@ -67,6 +67,7 @@ create table rollback_run (
 -- One acting rollback per application is this index, not a convention.
 create unique index rollback_one_acting on rollback_run (application) where acts;
 create index rollback_run_due on rollback_run (wake_at) where ended_at is null;
+create index rollback_run_watching on rollback_run (rollback_id) where phase = 'watching';
 create index rollback_run_of_application on rollback_run (application, rollback_id desc);
 
 -- The truth. No foreign key: its only writers insert from the run's own row in the same statement,

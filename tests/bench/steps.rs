@@ -7,7 +7,6 @@ pub(crate) mod work;
 mod sham;
 
 use std::{
-    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };

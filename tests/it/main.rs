@@ -6,5 +6,12 @@
 
 mod house;
 
+mod cli;
+mod databases;
+mod engines;
 mod happy;
-mod tmpself;
+mod input;
+mod kill;
+mod shapes;
+mod tools;
+mod zombie;

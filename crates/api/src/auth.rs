@@ -101,7 +101,11 @@ impl<A: Action> FromRequestParts<App> for Permit<A> {
         let principal = authenticate::principal(parts, app).await?;
         tracing::Span::current().record("actor", principal.actor.as_str());
         authorize(&principal, A::ACT)?;
-        Ok(Self { app: app.clone(), principal, act: PhantomData })
+        Ok(Self {
+            app: app.clone(),
+            principal,
+            act: PhantomData,
+        })
     }
 }
 
@@ -109,12 +113,16 @@ impl<A: Action> FromRequestParts<App> for Permit<A> {
 fn authorize(principal: &Principal, act: Act) -> Result<(), Problem> {
     match principal.kind {
         PrincipalKind::Setup if act != Act::MakeToken => {
-            Err(Problem::forbidden("of the set-up token", act.words()).next("make the first token with it, then use that"))
+            Err(Problem::forbidden("of the set-up token", act.words())
+                .next("make the first token with it, then use that"))
         }
         PrincipalKind::Service if act == Act::Approve => {
             Err(Problem::forbidden("of a service", act.words()).next("a person has to approve"))
         }
-        PrincipalKind::Setup | PrincipalKind::Service | PrincipalKind::Person | PrincipalKind::Local => {
+        PrincipalKind::Setup
+        | PrincipalKind::Service
+        | PrincipalKind::Person
+        | PrincipalKind::Local => {
             if principal.role.may(act) {
                 Ok(())
             } else {
@@ -139,7 +147,10 @@ impl<A> Permit<A> {
 
     /// Whether the application is in the token's scope.
     pub(crate) fn sees(&self, application: &ApplicationName) -> bool {
-        self.principal.applications.as_ref().is_none_or(|names| names.contains(application))
+        self.principal
+            .applications
+            .as_ref()
+            .is_none_or(|names| names.contains(application))
     }
 
     /// An application outside of the scope is answered like one that is not there.
@@ -154,7 +165,10 @@ impl<A> Permit<A> {
     pub(crate) fn must_see_all(&self) -> Result<(), Problem> {
         match self.principal.applications {
             None => Ok(()),
-            Some(_) => Err(Problem::forbidden("of a token for some applications", "do what concerns all of them")),
+            Some(_) => Err(Problem::forbidden(
+                "of a token for some applications",
+                "do what concerns all of them",
+            )),
         }
     }
 

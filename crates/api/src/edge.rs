@@ -41,7 +41,10 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
-    pub(crate) async fn bind(listen: &[SocketAddr], unix_socket: Option<&Path>) -> Result<Self, BindError> {
+    pub(crate) async fn bind(
+        listen: &[SocketAddr],
+        unix_socket: Option<&Path>,
+    ) -> Result<Self, BindError> {
         let mut tcp = Vec::with_capacity(listen.len());
         for address in listen {
             tcp.push(listen::tcp(*address).await?);
@@ -54,7 +57,10 @@ impl Edge {
     }
 
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
-        self.tcp.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+        self.tcp
+            .iter()
+            .filter_map(|listener| listener.local_addr().ok())
+            .collect()
     }
 
     /// Accepts until `shutdown`, then lets what is under way end, for at most [`DRAIN_TIMEOUT`].
@@ -72,13 +78,25 @@ impl Edge {
         }
         let socket = self.unix.map(|(listener, path)| {
             let free = Arc::new(Semaphore::new(LOCAL_CONNECTIONS_MAX));
-            tracker.spawn(Door { free, ..door.clone() }.accept_unix(listener));
+            tracker.spawn(
+                Door {
+                    free,
+                    ..door.clone()
+                }
+                .accept_unix(listener),
+            );
             path
         });
         shutdown.cancelled().await;
         tracker.close();
-        if tokio::time::timeout(DRAIN_TIMEOUT, tracker.wait()).await.is_err() {
-            tracing::warn!(connections = tracker.len(), "connections were cut off: they did not end in time");
+        if tokio::time::timeout(DRAIN_TIMEOUT, tracker.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                connections = tracker.len(),
+                "connections were cut off: they did not end in time"
+            );
             abort.cancel();
             tracker.wait().await;
         }
@@ -124,7 +142,9 @@ impl Door {
             match accepted {
                 Ok((stream, _)) => match stream.peer_cred() {
                     Ok(credentials) => self.serve(stream, Peer::Local(credentials.uid()), place),
-                    Err(error) => tracing::warn!(%error, "a local client without credentials was turned away"),
+                    Err(error) => {
+                        tracing::warn!(%error, "a local client without credentials was turned away")
+                    }
                 },
                 Err(error) => self.accept_failed(&error).await,
             }
@@ -142,7 +162,11 @@ impl Door {
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
-        let (router, shutdown, abort) = (self.router.clone(), self.shutdown.clone(), self.abort.clone());
+        let (router, shutdown, abort) = (
+            self.router.clone(),
+            self.shutdown.clone(),
+            self.abort.clone(),
+        );
         self.tracker.spawn(async move {
             connection::serve(stream, peer, router, shutdown, abort).await;
             drop(place);

@@ -42,6 +42,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for InputWithBytes<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         is_json(request.headers())?;
+        is_short(request.headers())?;
         let reading = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state));
         let bytes = match reading.await {
             Err(_) => return Err(Problem::body_too_slow(BODY_TIMEOUT.as_secs())),
@@ -80,12 +81,29 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
 }
 
 fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let given = headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
-    let essence = given.and_then(|given| given.split(';').next()).map(str::trim);
+    let given = headers
+        .get(header::CONTENT_TYPE)
+        .map(|value| value.to_str().unwrap_or("?"));
+    let essence = given
+        .and_then(|given| given.split(';').next())
+        .map(str::trim);
     if essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
         Ok(())
     } else {
         Err(Problem::media_type(given))
+    }
+}
+
+/// What announces that it is too long is refused before it comes.
+fn is_short(headers: &HeaderMap) -> Result<(), Problem> {
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    match length {
+        Some(length) if length > BODY_BYTES_MAX as u64 => {
+            Err(Problem::body_too_large(BODY_BYTES_MAX))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -103,20 +121,27 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         let path = error.path().to_string();
         wrong(&path, error.inner())
     })?;
-    reader.end().map_err(|error| Problem::malformed_json(&error.to_string()))?;
+    reader
+        .end()
+        .map_err(|error| Problem::malformed_json(&error.to_string()))?;
     Ok(value)
 }
 
 fn wrong(path: &str, error: &serde_json::Error) -> Problem {
     match error.classify() {
-        serde_json::error::Category::Syntax | serde_json::error::Category::Eof | serde_json::error::Category::Io => {
-            Problem::malformed_json(&error.to_string())
-        }
+        serde_json::error::Category::Syntax
+        | serde_json::error::Category::Eof
+        | serde_json::error::Category::Io => Problem::malformed_json(&error.to_string()),
         serde_json::error::Category::Data => {
             let said = error.to_string();
-            let what = said.rsplit_once(" at line ").map_or(said.as_str(), |(what, _)| what);
+            let what = said
+                .rsplit_once(" at line ")
+                .map_or(said.as_str(), |(what, _)| what);
             let field = named(path, what);
-            Problem::fields([FieldError { field, what: what.to_owned() }])
+            Problem::fields([FieldError {
+                field,
+                what: what.to_owned(),
+            }])
         }
     }
 }
@@ -139,13 +164,21 @@ fn named(path: &str, what: &str) -> String {
 }
 
 /// One header's text, when it is there and readable.
-pub(crate) fn header_text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Problem> {
+pub(crate) fn header_text<'a>(
+    headers: &'a HeaderMap,
+    name: &'static str,
+) -> Result<Option<&'a str>, Problem> {
     let mut values = headers.get_all(name).iter();
-    let Some(value) = values.next() else { return Ok(None) };
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
     if values.next().is_some() {
         return Err(Problem::parameter(name, "is given more than once"));
     }
-    value.to_str().map(Some).map_err(|_| Problem::parameter(name, "is not visible ASCII"))
+    value
+        .to_str()
+        .map(Some)
+        .map_err(|_| Problem::parameter(name, "is not visible ASCII"))
 }
 
 impl Problem {
@@ -168,21 +201,37 @@ mod tests {
         let cases = [
             (r#"{"name":"Shop"}"#, "name"),
             (r#"{"nam":"shop"}"#, "nam"),
-            (r#"{"name":"shop","environment":"p","components":[{"name":"api","prob":1}]}"#, "components[0].prob"),
-            (r#"{"name":"shop","environment":"p","components":[{}]}"#, "components[0].name"),
-            (r#"{"name":"shop","environment":"p","watch_window_s":"x","components":[]}"#, "watch_window_s"),
+            (
+                r#"{"name":"shop","environment":"p","components":[{"name":"api","prob":1}]}"#,
+                "components[0].prob",
+            ),
+            (
+                r#"{"name":"shop","environment":"p","components":[{}]}"#,
+                "components[0].name",
+            ),
+            (
+                r#"{"name":"shop","environment":"p","watch_window_s":"x","components":[]}"#,
+                "watch_window_s",
+            ),
             (r#"[]"#, "body"),
         ];
         for (body, field) in cases {
             let problem = problem(body);
-            assert_eq!((problem.code, problem.errors[0].field.as_str()), (Code::InvalidFields, field), "{body}");
+            assert_eq!(
+                (problem.code, problem.errors[0].field.as_str()),
+                (Code::InvalidFields, field),
+                "{body}"
+            );
         }
     }
 
     #[test]
     fn what_is_no_json_is_said_to_be_none() {
         for body in ["", "{", "{]", "nul", "{}x", &"[".repeat(60_000)] {
-            assert!([Code::MalformedJson, Code::InvalidFields].contains(&problem(body).code), "{body:.9}");
+            assert!(
+                [Code::MalformedJson, Code::InvalidFields].contains(&problem(body).code),
+                "{body:.9}"
+            );
         }
         assert_eq!(problem("{").code, Code::MalformedJson);
     }

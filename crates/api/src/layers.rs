@@ -28,38 +28,55 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 const REQUEST_ID_CHARS_MAX: usize = 64;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// A request's id, for whoever wants to write it down.
-#[derive(Clone, Debug)]
-pub(crate) struct RequestId(pub(crate) String);
-
-/// Set on answers of routes that bound their own time: [`REQUEST_TIMEOUT`] then covers only other routes.
-pub(crate) fn bounds_itself(request: &Request) -> bool {
+/// Long polls and streams have limits of their own.
+fn bounds_itself(request: &Request) -> bool {
     let path = request.uri().path();
-    let waits = request.uri().query().is_some_and(|query| query.split('&').any(|part| part.starts_with("wait=")));
+    let waits = request
+        .uri()
+        .query()
+        .is_some_and(|query| query.split('&').any(|part| part.starts_with("wait=")));
     waits || path.ends_with("/events")
 }
 
 /// Id, span, metrics, time limit and panic guard of one request; renders problems with the id.
-pub(crate) async fn each(mut request: Request, next: Next) -> Response {
+pub(crate) async fn each(request: Request, next: Next) -> Response {
     let id = request_id(&request);
-    let route = request.extensions().get::<MatchedPath>().map_or("none".to_owned(), |path| path.as_str().to_owned());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("none".to_owned(), |path| path.as_str().to_owned());
     let method = known_method(request.method());
-    let span = tracing::info_span!("request", request.id = %id, %method, route, status = tracing::field::Empty);
-    request.extensions_mut().insert(RequestId(id.clone()));
+    let span = tracing::info_span!(
+        "request",
+        request.id = %id,
+        method,
+        route,
+        actor = tracing::field::Empty,
+        status = tracing::field::Empty
+    );
     let began = Instant::now();
     let mut response = limited(request, next).instrument(span.clone()).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let headers = std::mem::take(response.headers_mut());
         response = problem.answer(&id);
         for (name, value) in &headers {
-            response.headers_mut().entry(name).or_insert_with(|| value.clone());
+            response
+                .headers_mut()
+                .entry(name)
+                .or_insert_with(|| value.clone());
         }
     }
     finish(&mut response, &id);
     let status = response.status().as_u16();
     span.record("status", status);
     metric::request(method, &route, status, began.elapsed());
-    span.in_scope(|| tracing::info!(status, duration_ms = began.elapsed().as_millis(), "answered"));
+    span.in_scope(|| {
+        tracing::info!(
+            status,
+            duration_ms = began.elapsed().as_millis(),
+            "answered"
+        )
+    });
     response
 }
 
@@ -85,18 +102,30 @@ fn finish(response: &mut Response, id: &str) {
     if let Ok(value) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, value);
     }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
 }
 
 /// The client's id when it is plain; a new one otherwise.
 fn request_id(request: &Request) -> String {
-    let given = request.headers().get(&REQUEST_ID).and_then(|value| value.to_str().ok());
+    let given = request
+        .headers()
+        .get(&REQUEST_ID)
+        .and_then(|value| value.to_str().ok());
     let plain = |id: &&str| {
         (1..=REQUEST_ID_CHARS_MAX).contains(&id.len())
-            && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
     };
-    given.filter(plain).map_or_else(|| Uuid::now_v7().to_string(), ToOwned::to_owned)
+    given
+        .filter(plain)
+        .map_or_else(|| Uuid::now_v7().to_string(), ToOwned::to_owned)
 }
 
 /// Methods are a closed set in metrics: a client may invent any.
@@ -122,18 +151,23 @@ pub(crate) async fn canonical(request: Request, next: Next) -> Response {
 }
 
 fn is_canonical(path: &str) -> bool {
-    let plain = path == "/" || path.strip_prefix('/').is_some_and(|rest| {
-        rest.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
-    });
+    let plain = path == "/"
+        || path.strip_prefix('/').is_some_and(|rest| {
+            rest.split('/')
+                .all(|segment| !matches!(segment, "" | "." | ".."))
+        });
     plain && !path.contains([';', '\\']) && escapes_are_needed(path)
 }
 
 /// An escape of a byte that needs none, or of one that would change the path's shape, has no honest use.
 fn escapes_are_needed(path: &str) -> bool {
     path.split('%').skip(1).all(|rest| {
-        let byte = rest.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let byte = rest
+            .get(..2)
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
         byte.is_some_and(|byte| {
-            let unreserved = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+            let unreserved =
+                byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
             let shape = matches!(byte, b'/' | b'\\' | b';' | b'%') || byte.is_ascii_control();
             !unreserved && !shape
         })
@@ -148,7 +182,12 @@ impl KnownQueries {
     pub(crate) fn of(document: &OpenApi) -> Self {
         let mut known = BTreeMap::new();
         for (path, item) in &document.paths.paths {
-            let operations = [("GET", &item.get), ("PUT", &item.put), ("POST", &item.post), ("DELETE", &item.delete)];
+            let operations = [
+                ("GET", &item.get),
+                ("PUT", &item.put),
+                ("POST", &item.post),
+                ("DELETE", &item.delete),
+            ];
             for (method, operation) in operations {
                 let Some(operation) = operation else { continue };
                 known.insert((path.clone(), method), query_names(operation));
@@ -159,18 +198,37 @@ impl KnownQueries {
 }
 
 fn query_names(operation: &Operation) -> BTreeSet<String> {
-    let described = operation.parameters.iter().flatten().filter_map(|parameter| match parameter {
-        RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query => Some(parameter.name.clone()),
-        RefOr::T(_) | RefOr::Ref(_) => None,
-    });
+    let described = operation
+        .parameters
+        .iter()
+        .flatten()
+        .filter_map(|parameter| match parameter {
+            RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query => {
+                Some(parameter.name.clone())
+            }
+            RefOr::T(_) | RefOr::Ref(_) => None,
+        });
     described.collect()
 }
 
 /// Refuses a query parameter that the route does not know: a typing error must not pass for "no filter".
-pub(crate) async fn known_query(State(known): State<KnownQueries>, request: Request, next: Next) -> Response {
-    let Some(query) = request.uri().query() else { return next.run(request).await };
-    let method = if request.method() == Method::HEAD { "GET" } else { known_method(request.method()) };
-    let route = request.extensions().get::<MatchedPath>().map_or(String::new(), |path| path.as_str().to_owned());
+pub(crate) async fn known_query(
+    State(known): State<KnownQueries>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Some(query) = request.uri().query() else {
+        return next.run(request).await;
+    };
+    let method = if request.method() == Method::HEAD {
+        "GET"
+    } else {
+        known_method(request.method())
+    };
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or(String::new(), |path| path.as_str().to_owned());
     if let Some(names) = known.0.get(&(route, method)) {
         let unknown = query
             .split('&')
@@ -188,7 +246,11 @@ fn said(names: &BTreeSet<String>) -> String {
     if names.is_empty() {
         return "is not known: this route takes no query parameters".to_owned();
     }
-    let list = names.iter().map(String::as_str).collect::<Vec<_>>().join("`, `");
+    let list = names
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join("`, `");
     format!("is not known: this route knows `{list}`")
 }
 
@@ -198,10 +260,30 @@ mod tests {
 
     #[test]
     fn a_path_has_one_reading_or_is_refused() {
-        for path in ["/", "/api/v1/me", "/api/v1/applications/shop/releases/1.4.2%2B7", "/x/%C3%A4"] {
+        for path in [
+            "/",
+            "/api/v1/me",
+            "/api/v1/applications/shop/releases/1.4.2%2B7",
+            "/x/%C3%A4",
+        ] {
             assert!(is_canonical(path), "{path} was refused");
         }
-        for path in ["//", "/a//b", "/a/", "/a/../b", "/a/./b", "/a;b", "/%2e%2e/b", "/a%2fb", "/%61", "/a%", "/a%2", "/a%00", "/a%252f", "a"] {
+        for path in [
+            "//",
+            "/a//b",
+            "/a/",
+            "/a/../b",
+            "/a/./b",
+            "/a;b",
+            "/%2e%2e/b",
+            "/a%2fb",
+            "/%61",
+            "/a%",
+            "/a%2",
+            "/a%00",
+            "/a%252f",
+            "a",
+        ] {
             assert!(!is_canonical(path), "{path} was let in");
         }
     }

@@ -15,7 +15,8 @@ mod sentences;
 mod serve;
 
 pub use auth::{
-    Act, NotReady, PrincipalKind, ReadinessCheck, Role, SETUP_TOKEN_MINUTES, Token, TokenType, setup_token,
+    Act, NotReady, PrincipalKind, ReadinessCheck, Role, SETUP_TOKEN_MINUTES, Token, TokenType,
+    setup_token,
 };
 pub use edge::BindError;
 pub use input::{BODY_BYTES_MAX, BODY_TIMEOUT};

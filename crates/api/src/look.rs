@@ -49,13 +49,21 @@ pub(crate) struct Sight {
 
 impl Sight {
     /// A fresh look at an application that the permit may see.
-    pub(crate) async fn take<A: Action>(permit: &Permit<A>, name: &ApplicationName) -> Result<Self, Problem> {
+    pub(crate) async fn take<A: Action>(
+        permit: &Permit<A>,
+        name: &ApplicationName,
+    ) -> Result<Self, Problem> {
         let (application, _) = crate::routes::applications::find(permit, name).await?;
         let releases = permit.store().releases(name).await?;
         let outages = permit.store().outages(name).await?;
         let look = ask(permit, Question::Application { name: name.clone() }).await?;
         let look = look.map_err(|said| Problem::engine_unreachable(&said))?;
-        Ok(Self { application, look, releases, outages })
+        Ok(Self {
+            application,
+            look,
+            releases,
+            outages,
+        })
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot<'_> {

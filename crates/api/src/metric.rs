@@ -10,15 +10,26 @@ const REFUSED_TOKENS: &str = "sternway_http_refused_tokens_total";
 const ROLLBACK_REQUESTS: &str = "sternway_api_rollback_requests_total";
 
 /// Tells the recorder what each metric means. Called once, after the recorder is installed.
-pub fn describe() {
-    describe_histogram!(REQUESTS, metrics::Unit::Seconds, "Time to an answer's header, by route, method and status");
+pub(crate) fn describe() {
+    describe_histogram!(
+        REQUESTS,
+        metrics::Unit::Seconds,
+        "Time to an answer's header, by route, method and status"
+    );
     describe_gauge!(STREAMS, "Open event streams and long polls");
     describe_counter!(REFUSED_TOKENS, "Requests whose token was refused");
-    describe_counter!(ROLLBACK_REQUESTS, "Rollback requests by answer: new or replayed");
+    describe_counter!(
+        ROLLBACK_REQUESTS,
+        "Rollback requests by answer: new or replayed"
+    );
 }
 
 pub(crate) fn request(method: &'static str, route: &str, status: u16, took: Duration) {
-    let labels = [("method", method.to_owned()), ("route", route.to_owned()), ("status", status.to_string())];
+    let labels = [
+        ("method", method.to_owned()),
+        ("route", route.to_owned()),
+        ("status", status.to_string()),
+    ];
     histogram!(REQUESTS, &labels).record(took);
 }
 

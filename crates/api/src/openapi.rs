@@ -42,7 +42,10 @@ const WITH_PERMIT: &[(&str, &str)] = &[
     ("401", "No valid token"),
     ("403", "The token may not do this"),
     ("429", "Too many refused tokens from this address"),
-    ("500", "A fault of the server; `instance` names it in its log"),
+    (
+        "500",
+        "A fault of the server; `instance` names it in its log",
+    ),
     ("503", "The database does not answer, or it took too long"),
 ];
 
@@ -71,14 +74,22 @@ pub(crate) fn base() -> OpenApi {
 /// Adds what every operation has in common.
 pub(crate) fn finish(mut document: OpenApi) -> OpenApi {
     for (path, item) in &mut document.paths.paths {
-        for method in [HttpMethod::Get, HttpMethod::Put, HttpMethod::Post, HttpMethod::Delete] {
+        for method in [
+            HttpMethod::Get,
+            HttpMethod::Put,
+            HttpMethod::Post,
+            HttpMethod::Delete,
+        ] {
             if let Some(operation) = operation(item, &method) {
                 common(path, operation);
             }
         }
     }
     if let Some(components) = &mut document.components {
-        components.schemas.values_mut().for_each(|schema| close_choices(schema));
+        components
+            .schemas
+            .values_mut()
+            .for_each(|schema| close_choices(schema));
     }
     document
 }
@@ -102,7 +113,11 @@ fn common(path: &str, operation: &mut Operation) {
         add(operation, status, description);
     }
     if path.contains('{') {
-        add(operation, "404", "There is no such thing, or it is not in the token's scope");
+        add(
+            operation,
+            "404",
+            "There is no such thing, or it is not in the token's scope",
+        );
     }
     if operation.request_body.is_some() {
         for (status, description) in WITH_BODY {
@@ -116,14 +131,24 @@ fn add(operation: &mut Operation, status: &str, description: &str) {
     if operation.responses.responses.contains_key(status) {
         return;
     }
-    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-    let response = ResponseBuilder::new().description(description).content(PROBLEM, content).build();
-    operation.responses.responses.insert(status.to_owned(), RefOr::T(response));
+    let content = ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name("Problem")))
+        .build();
+    let response = ResponseBuilder::new()
+        .description(description)
+        .content(PROBLEM, content)
+        .build();
+    operation
+        .responses
+        .responses
+        .insert(status.to_owned(), RefOr::T(response));
 }
 
 /// A choice between objects is refused with an unknown field, as serde does; utoipa says so for plain structs only.
 fn close_choices(schema: &mut RefOr<Schema>) {
-    let RefOr::T(Schema::OneOf(choice)) = schema else { return };
+    let RefOr::T(Schema::OneOf(choice)) = schema else {
+        return;
+    };
     for option in &mut choice.items {
         if let RefOr::T(Schema::Object(object)) = option
             && !object.properties.is_empty()

@@ -83,7 +83,10 @@ pub struct FieldError {
 
 impl From<BadField> for FieldError {
     fn from(bad: BadField) -> Self {
-        Self { field: bad.field, what: bad.what }
+        Self {
+            field: bad.field,
+            what: bad.what,
+        }
     }
 }
 
@@ -114,7 +117,10 @@ impl Problem {
     }
 
     pub(crate) fn field(mut self, field: impl Into<String>, what: impl Into<String>) -> Self {
-        self.errors.push(FieldError { field: field.into(), what: what.into() });
+        self.errors.push(FieldError {
+            field: field.into(),
+            what: what.into(),
+        });
         self
     }
 
@@ -146,7 +152,9 @@ impl Problem {
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
         for (name, value) in headers {
             if let Ok(value) = HeaderValue::from_str(&value) {
-                response.headers_mut().insert(HeaderName::from_static(name), value);
+                response
+                    .headers_mut()
+                    .insert(HeaderName::from_static(name), value);
             }
         }
         response
@@ -172,17 +180,26 @@ impl Problem {
     }
 
     pub(crate) fn not_found(what: &str, name: &str) -> Self {
-        Self::new(Code::NotFound, format!("there is no {what} `{name}` that you may see"))
+        Self::new(
+            Code::NotFound,
+            format!("there is no {what} `{name}` that you may see"),
+        )
     }
 
     pub(crate) fn method(method: &str, path: &str) -> Self {
-        Self::new(Code::MethodNotAllowed, format!("`{path}` knows no {method}"))
-            .next("use one of the methods in the `allow` header")
+        Self::new(
+            Code::MethodNotAllowed,
+            format!("`{path}` knows no {method}"),
+        )
+        .next("use one of the methods in the `allow` header")
     }
 
     pub(crate) fn path_not_canonical() -> Self {
-        Self::new(Code::PathNotCanonical, "the path has more than one way to be read")
-            .next("send it without `//`, `.` or `..` segments, `;`, a last `/`, or needless %-escapes")
+        Self::new(
+            Code::PathNotCanonical,
+            "the path has more than one way to be read",
+        )
+        .next("send it without `//`, `.` or `..` segments, `;`, a last `/`, or needless %-escapes")
     }
 
     pub(crate) fn parameter(name: &str, what: impl Into<String>) -> Self {
@@ -197,25 +214,39 @@ impl Problem {
 
     pub(crate) fn media_type(given: Option<&str>) -> Self {
         let given = given.map_or("no content-type".to_owned(), |given| format!("`{given}`"));
-        Self::new(Code::MediaType, format!("the request has {given}; this route reads JSON"))
-            .next("send `content-type: application/json`")
+        Self::new(
+            Code::MediaType,
+            format!("the request has {given}; this route reads JSON"),
+        )
+        .next("send `content-type: application/json`")
     }
 
     pub(crate) fn body_too_large(bytes_max: usize) -> Self {
-        Self::new(Code::BodyTooLarge, format!("the body is longer than {bytes_max} bytes"))
-            .header("connection", "close")
+        Self::new(
+            Code::BodyTooLarge,
+            format!("the body is longer than {bytes_max} bytes"),
+        )
+        .header("connection", "close")
     }
 
     pub(crate) fn body_too_slow(seconds: u64) -> Self {
-        Self::new(Code::BodyTooSlow, format!("the body did not arrive within {seconds} s"))
-            .header("connection", "close")
+        Self::new(
+            Code::BodyTooSlow,
+            format!("the body did not arrive within {seconds} s"),
+        )
+        .header("connection", "close")
     }
 
     pub(crate) fn fields(bad: impl IntoIterator<Item = impl Into<FieldError>>) -> Self {
         let errors: Vec<FieldError> = bad.into_iter().map(Into::into).collect();
-        let said = errors.iter().map(|bad| format!("`{}` {}", bad.field, bad.what));
+        let said = errors
+            .iter()
+            .map(|bad| format!("`{}` {}", bad.field, bad.what));
         let detail = said.collect::<Vec<_>>().join("; ");
-        Self { errors, ..Self::new(Code::InvalidFields, detail) }
+        Self {
+            errors,
+            ..Self::new(Code::InvalidFields, detail)
+        }
     }
 
     pub(crate) fn unauthenticated(why: &str) -> Self {
@@ -225,8 +256,9 @@ impl Problem {
     }
 
     pub(crate) fn forbidden(role: &str, act: &str) -> Self {
-        Self::new(Code::Forbidden, format!("the role {role} may not {act}"))
-            .next(format!("ask somebody who may {act}, or for a token that may"))
+        Self::new(Code::Forbidden, format!("the role {role} may not {act}")).next(format!(
+            "ask somebody who may {act}, or for a token that may"
+        ))
     }
 
     pub(crate) fn self_approval(person: &str) -> Self {
@@ -238,9 +270,12 @@ impl Problem {
     }
 
     pub(crate) fn too_many_failures(seconds: u64) -> Self {
-        Self::new(Code::TooManyFailures, "too many refused tokens came from this address")
-            .next(format!("wait {seconds} s, then send a token that is valid"))
-            .header("retry-after", seconds.to_string())
+        Self::new(
+            Code::TooManyFailures,
+            "too many refused tokens came from this address",
+        )
+        .next(format!("wait {seconds} s, then send a token that is valid"))
+        .header("retry-after", seconds.to_string())
     }
 
     pub(crate) fn revision_required(revision: i32) -> Self {
@@ -252,60 +287,98 @@ impl Problem {
     }
 
     pub(crate) fn revision_stale() -> Self {
-        Self::new(Code::RevisionStale, "the application was changed since you read it")
-            .next("GET it again, make your change on that, and send its new `etag`")
+        Self::new(
+            Code::RevisionStale,
+            "the application was changed since you read it",
+        )
+        .next("GET it again, make your change on that, and send its new `etag`")
     }
 
     pub(crate) fn rollback_active(active: RollbackId, application: &str) -> Self {
         let detail = format!("rollback {active} of {application} is active; one at a time may act");
-        Self { rollback_id: Some(active), ..Self::new(Code::RollbackActive, detail) }
-            .next(format!("watch it: `sternway watch {active}`"))
-            .next(format!("or call it off: `sternway cancel {active}`"))
-            .production("This request changed nothing; the active rollback goes on.")
+        Self {
+            rollback_id: Some(active),
+            ..Self::new(Code::RollbackActive, detail)
+        }
+        .next(format!("watch it: `sternway watch {active}`"))
+        .next(format!("or call it off: `sternway cancel {active}`"))
+        .production("This request changed nothing; the active rollback goes on.")
     }
 
     pub(crate) fn plan_unknown(digest: &PlanDigest) -> Self {
-        Self::new(Code::PlanUnknown, format!("there is no plan {digest} that you may see"))
-            .next("make one: POST /api/v1/applications/{name}/plans")
-            .production("Nothing was changed: what runs goes on serving.")
+        Self::new(
+            Code::PlanUnknown,
+            format!("there is no plan {digest} that you may see"),
+        )
+        .next("make one: POST /api/v1/applications/{name}/plans")
+        .production("Nothing was changed: what runs goes on serving.")
     }
 
     pub(crate) fn plan_stale(digest: PlanDigest, difference: Vec<String>) -> Self {
-        let detail = format!("reality has moved since the plan was made: {}", difference.join("; "));
-        Self { difference, plan_digest: Some(digest), ..Self::new(Code::PlanStale, detail) }
-            .next("read the new plan: GET /api/v1/plans/{plan_digest}, then request that one")
-            .production("Nothing was changed: what runs goes on serving.")
+        let detail = format!(
+            "reality has moved since the plan was made: {}",
+            difference.join("; ")
+        );
+        Self {
+            difference,
+            plan_digest: Some(digest),
+            ..Self::new(Code::PlanStale, detail)
+        }
+        .next("read the new plan: GET /api/v1/plans/{plan_digest}, then request that one")
+        .production("Nothing was changed: what runs goes on serving.")
     }
 
     pub(crate) fn plan_blocked(blockers: Vec<Blocker>) -> Self {
-        let said = blockers.iter().map(|blocker| blocker.sentence.as_str()).collect::<Vec<_>>();
-        let next_actions = blockers.iter().map(|blocker| blocker.next_action.clone()).collect();
+        let said = blockers
+            .iter()
+            .map(|blocker| blocker.sentence.as_str())
+            .collect::<Vec<_>>();
+        let next_actions = blockers
+            .iter()
+            .map(|blocker| blocker.next_action.clone())
+            .collect();
         let detail = said.join("; ");
-        Self { next_actions, blockers, ..Self::new(Code::PlanBlocked, detail) }
-            .production("Nothing was changed: what runs goes on serving.")
+        Self {
+            next_actions,
+            blockers,
+            ..Self::new(Code::PlanBlocked, detail)
+        }
+        .production("Nothing was changed: what runs goes on serving.")
     }
 
     pub(crate) fn nothing_to_do(version: &str) -> Self {
-        Self::new(Code::NothingToDo, format!("{version} is what runs: there is nothing to roll back"))
-            .next("name another version, or see `sternway status`")
-            .production("Nothing was changed or restarted.")
+        Self::new(
+            Code::NothingToDo,
+            format!("{version} is what runs: there is nothing to roll back"),
+        )
+        .next("name another version, or see `sternway status`")
+        .production("Nothing was changed or restarted.")
     }
 
     pub(crate) fn approval_not_awaited(rollback: RollbackId, phase: &str) -> Self {
         let detail = format!("rollback {rollback} waits for no approval: it is {phase}");
-        Self { rollback_id: Some(rollback), ..Self::new(Code::ApprovalNotAwaited, detail) }
+        Self {
+            rollback_id: Some(rollback),
+            ..Self::new(Code::ApprovalNotAwaited, detail)
+        }
     }
 
     pub(crate) fn rollback_ended(rollback: RollbackId, verdict: &str) -> Self {
         let detail = format!("rollback {rollback} has ended: {verdict}");
-        Self { rollback_id: Some(rollback), ..Self::new(Code::RollbackEnded, detail) }
-            .next("to go elsewhere from here, make a new plan")
+        Self {
+            rollback_id: Some(rollback),
+            ..Self::new(Code::RollbackEnded, detail)
+        }
+        .next("to go elsewhere from here, make a new plan")
     }
 
     pub(crate) fn digest_differs(digest: &PlanDigest) -> Self {
-        Self::new(Code::PlanStale, format!("the rollback's plan is {digest}, not the one you name"))
-            .next("read that plan, and approve it by its digest")
-            .with_digest(digest)
+        Self::new(
+            Code::PlanStale,
+            format!("the rollback's plan is {digest}, not the one you name"),
+        )
+        .next("read that plan, and approve it by its digest")
+        .with_digest(digest)
     }
 
     fn with_digest(mut self, digest: &PlanDigest) -> Self {
@@ -314,9 +387,18 @@ impl Problem {
     }
 
     pub(crate) fn image_unknown(errors: Vec<FieldError>) -> Self {
-        let said = errors.iter().map(|error| error.what.as_str()).collect::<Vec<_>>().join("; ");
-        Self { errors, ..Self::new(Code::ImageUnknown, said) }
-            .next("load or pull the image on the application's engine, then record the deployment again")
+        let said = errors
+            .iter()
+            .map(|error| error.what.as_str())
+            .collect::<Vec<_>>()
+            .join("; ");
+        Self {
+            errors,
+            ..Self::new(Code::ImageUnknown, said)
+        }
+        .next(
+            "load or pull the image on the application's engine, then record the deployment again",
+        )
     }
 
     pub(crate) fn key_reused() -> Self {
@@ -324,43 +406,63 @@ impl Problem {
             Code::IdempotencyKeyReused,
             "this `idempotency-key` was used with another request body",
         )
-        .field("idempotency-key", "use a new key for a new request, or repeat the former body")
+        .field(
+            "idempotency-key",
+            "use a new key for a new request, or repeat the former body",
+        )
         .production("This request changed nothing.")
     }
 
     pub(crate) fn key_bad(what: &str) -> Self {
         Self::new(Code::IdempotencyKey, format!("`idempotency-key` {what}"))
             .field("idempotency-key", what)
-            .next("send a random key per intent, such as a UUID, and the same one when you repeat it")
+            .next(
+                "send a random key per intent, such as a UUID, and the same one when you repeat it",
+            )
     }
 
     pub(crate) fn engine_unreachable(why: &str) -> Self {
-        Self::new(Code::EngineUnreachable, format!("the engine could not be looked at: {why}"))
-            .next("see that the Docker engine answers and that a worker runs: `sternway doctor`")
-            .production("Nothing was changed; what the engine runs is not known at this moment.")
-            .try_again()
+        Self::new(
+            Code::EngineUnreachable,
+            format!("the engine could not be looked at: {why}"),
+        )
+        .next("see that the Docker engine answers and that a worker runs: `sternway doctor`")
+        .production("Nothing was changed; what the engine runs is not known at this moment.")
+        .try_again()
     }
 
     pub(crate) fn not_adoptable(said: &str) -> Self {
-        Self::new(Code::NotAdoptable, format!("the project could not be understood: {said}"))
-            .next("see that the engine answers and that the project's containers run, then ask again")
+        Self::new(
+            Code::NotAdoptable,
+            format!("the project could not be understood: {said}"),
+        )
+        .next("see that the engine answers and that the project's containers run, then ask again")
     }
 
     pub(crate) fn timed_out(seconds: u64) -> Self {
-        Self::new(Code::TimedOut, format!("no answer could be had within {seconds} s"))
-            .next("look whether it was done before you repeat it; with the same key it is done once")
-            .try_again()
+        Self::new(
+            Code::TimedOut,
+            format!("no answer could be had within {seconds} s"),
+        )
+        .next("look whether it was done before you repeat it; with the same key it is done once")
+        .try_again()
     }
 
     pub(crate) fn too_many_streams() -> Self {
-        Self::new(Code::TooManyStreams, "too many clients wait or stream already")
-            .next("ask without `wait`, or close a stream")
-            .try_again()
+        Self::new(
+            Code::TooManyStreams,
+            "too many clients wait or stream already",
+        )
+        .next("ask without `wait`, or close a stream")
+        .try_again()
     }
 
     pub(crate) fn internal() -> Self {
-        Self::new(Code::Internal, "something failed that should not; the log of this request says what")
-            .next("look for `instance` in the server's log")
+        Self::new(
+            Code::Internal,
+            "something failed that should not; the log of this request says what",
+        )
+        .next("look for `instance` in the server's log")
     }
 }
 

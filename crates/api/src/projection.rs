@@ -18,20 +18,29 @@ pub(crate) struct Logged<'a> {
 
 /// Stored events as the fold takes them.
 pub(crate) fn logged(events: &[store::StoredEvent]) -> Vec<Logged<'_>> {
-    events.iter().map(|stored| Logged { at: stored.at, event: &stored.event }).collect()
+    events
+        .iter()
+        .map(|stored| Logged {
+            at: stored.at,
+            event: &stored.event,
+        })
+        .collect()
 }
 
 /// The state of every step of the plan after these events.
 pub(crate) fn steps(plan: &Plan, events: &[Logged<'_>]) -> Vec<StepProgress> {
-    let mut steps: Vec<StepProgress> = (1..).zip(&plan.steps).map(|(number, step)| StepProgress {
-        number,
-        title: step.title(),
-        sentence: step.explain(plan),
-        state: StepState::Pending,
-        started_at: None,
-        duration_ms: None,
-        note: None,
-    }).collect();
+    let mut steps: Vec<StepProgress> = (1..)
+        .zip(&plan.steps)
+        .map(|(number, step)| StepProgress {
+            number,
+            title: step.title(),
+            sentence: step.explain(plan),
+            state: StepState::Pending,
+            started_at: None,
+            duration_ms: None,
+            note: None,
+        })
+        .collect();
     let mut fold = Fold::new();
     for logged in events {
         let before = fold.step();
@@ -39,7 +48,11 @@ pub(crate) fn steps(plan: &Plan, events: &[Logged<'_>]) -> Vec<StepProgress> {
         if let Some(step) = before.and_then(|index| steps.get_mut(index)) {
             leave(step, *logged, fold.run.as_ref());
         }
-        if let Some(step) = fold.step().filter(|after| Some(*after) != before).and_then(|at| steps.get_mut(at)) {
+        if let Some(step) = fold
+            .step()
+            .filter(|after| Some(*after) != before)
+            .and_then(|at| steps.get_mut(at))
+        {
             enter(step, logged.at);
         }
     }
@@ -59,7 +72,11 @@ impl Fold {
     pub(crate) fn push(&mut self, plan: &Plan, logged: Logged<'_>) {
         self.run = match self.run.take() {
             None => Run::requested(logged.event, logged.at).ok(),
-            Some(run) => Some(run.clone().evolve(plan, logged.event, logged.at).unwrap_or(run)),
+            Some(run) => Some(
+                run.clone()
+                    .evolve(plan, logged.event, logged.at)
+                    .unwrap_or(run),
+            ),
         };
     }
 
@@ -92,7 +109,11 @@ fn leave(step: &mut StepProgress, logged: Logged<'_>, run: Option<&Run>) {
     let took = |step: &StepProgress| step.started_at.map(|start| millis(logged.at.since(start)));
     match logged.event {
         Event::StepDone { note, checks } => {
-            step.state = if step.state == StepState::Undoing { StepState::Undone } else { StepState::Done };
+            step.state = if step.state == StepState::Undoing {
+                StepState::Undone
+            } else {
+                StepState::Done
+            };
             step.duration_ms = took(step);
             step.note = Some(match checks {
                 Some(tally) => format!("{note} ({tally})"),
@@ -108,7 +129,9 @@ fn leave(step: &mut StepProgress, logged: Logged<'_>, run: Option<&Run>) {
             step.state = StepState::Undoing;
             step.note = Some(cause.sentence.clone());
         }
-        Event::EngineLost { said } => step.note = Some(format!("the engine does not answer: {said}")),
+        Event::EngineLost { said } => {
+            step.note = Some(format!("the engine does not answer: {said}"))
+        }
         Event::EngineBack => step.note = None,
         Event::Ended { verdict } => {
             step.duration_ms = took(step);

@@ -1,6 +1,9 @@
 //! Every route, in one list, each with its description. A route that is not here does not exist.
 
-#![allow(unused_qualifications, reason = "written by utoipa's macro from each `params(...)`")]
+#![allow(
+    unused_qualifications,
+    reason = "written by utoipa's macro from each `params(...)`"
+)]
 
 use axum::{Router, middleware};
 use utoipa::openapi::OpenApi;
@@ -27,7 +30,11 @@ pub mod tokens;
 fn list() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(crate::openapi::base())
         .routes(routes!(applications::list))
-        .routes(routes!(applications::get, applications::put, applications::remove))
+        .routes(routes!(
+            applications::get,
+            applications::put,
+            applications::remove
+        ))
         .routes(routes!(adoptions::look))
         .routes(routes!(deployments::list, deployments::record))
         .routes(routes!(deployments::get))
@@ -66,7 +73,9 @@ pub(crate) fn router(app: App) -> Router {
     router
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
-        .layer(axum::extract::DefaultBodyLimit::max(crate::input::BODY_BYTES_MAX))
+        .layer(axum::extract::DefaultBodyLimit::max(
+            crate::input::BODY_BYTES_MAX,
+        ))
         .layer(middleware::from_fn_with_state(known, layers::known_query))
         .layer(middleware::from_fn(layers::canonical))
         .layer(middleware::from_fn(layers::each))

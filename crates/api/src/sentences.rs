@@ -13,20 +13,30 @@ pub(crate) fn sentence(plan: &Plan, event: &Event, actor: &str) -> String {
     let name = &plan.application.name;
     match event {
         Event::Requested { approval_until } => {
-            let from = plan.from.as_ref().map_or(String::new(), |from| format!(" from {from}"));
+            let from = plan
+                .from
+                .as_ref()
+                .map_or(String::new(), |from| format!(" from {from}"));
             let ask = format!("{actor} asked to bring {name}{from} back to {}", plan.to);
             match approval_until {
-                Some(until) => format!("{ask}; it waits for another person's approval until {until}"),
+                Some(until) => {
+                    format!("{ask}; it waits for another person's approval until {until}")
+                }
                 None => ask,
             }
         }
         Event::Approved { by } => format!("{by} approved the plan"),
-        Event::TakenOver { crashes } => format!("another worker took over (worker number {} at this step)", crashes + 1),
+        Event::TakenOver { crashes } => format!(
+            "another worker took over (worker number {} at this step)",
+            crashes + 1
+        ),
         Event::Intended { effect } => intention(plan, effect),
         Event::Performed { outcome } => match outcome {
             Outcome::Done => "done".to_owned(),
             Outcome::Failed { said, .. } => format!("the engine refused: {said}"),
-            Outcome::Unknown { said } => format!("not known whether it was done: {said}; looking again"),
+            Outcome::Unknown { said } => {
+                format!("not known whether it was done: {said}; looking again")
+            }
         },
         Event::EngineLost { said } => format!("the engine does not answer: {said}"),
         Event::EngineBack => "the engine answers again".to_owned(),
@@ -35,7 +45,9 @@ pub(crate) fn sentence(plan: &Plan, event: &Event, actor: &str) -> String {
             None => note.clone(),
         },
         Event::StepSkipped { note } => format!("skipped: {note}"),
-        Event::TurnedBack { cause } => format!("going back to what served before: {}", cause.sentence),
+        Event::TurnedBack { cause } => {
+            format!("going back to what served before: {}", cause.sentence)
+        }
         Event::CancelRefused { by, why } => format!("{by} asked to cancel; too late: {why}"),
         Event::WatchRed { said } => format!("a probe turned red: {said}"),
         Event::WatchGreen => "all probes are green again".to_owned(),
@@ -47,25 +59,54 @@ pub(crate) fn sentence(plan: &Plan, event: &Event, actor: &str) -> String {
 pub(crate) fn verdict_sentence(plan: &Plan, verdict: &Verdict) -> String {
     let (name, to) = (&plan.application.name, &plan.to);
     match verdict {
-        Verdict::RolledBack { good: true, .. } => format!("{name} serves {to}, proved and good for its whole watch window"),
-        Verdict::RolledBack { good: false, .. } => format!("{name} serves {to}, proved; its watch window was not completed"),
-        Verdict::Restored { cause } => format!("what served before is serving again: {}", cause.sentence),
+        Verdict::RolledBack { good: true, .. } => {
+            format!("{name} serves {to}, proved and good for its whole watch window")
+        }
+        Verdict::RolledBack { good: false, .. } => {
+            format!("{name} serves {to}, proved; its watch window was not completed")
+        }
+        Verdict::Restored { cause } => {
+            format!("what served before is serving again: {}", cause.sentence)
+        }
         Verdict::Refused { cause } => format!("refused, nothing was changed: {}", cause.sentence),
-        Verdict::Cancelled { cause } => format!("cancelled, what served before is serving: {}", cause.sentence),
-        Verdict::NeedsHuman { cause, production } => format!("a person has to look: {}. Production: {production}", cause.sentence),
+        Verdict::Cancelled { cause } => format!(
+            "cancelled, what served before is serving: {}",
+            cause.sentence
+        ),
+        Verdict::NeedsHuman { cause, production } => format!(
+            "a person has to look: {}. Production: {production}",
+            cause.sentence
+        ),
     }
 }
 
 fn intention(plan: &Plan, effect: &Effect) -> String {
     match effect {
-        Effect::TakeLock { .. } => format!("taking the lock of {} on its engine", plan.application.name),
+        Effect::TakeLock { .. } => {
+            format!("taking the lock of {} on its engine", plan.application.name)
+        }
         Effect::KeepImage { image } => format!("protecting image {} from clean-ups", image.short()),
-        Effect::Capture { component, container } => format!("storing the last logs of {component} ({})", named(plan, container)),
-        Effect::CreateContainer { component, name, .. } => format!("creating container {name} of {component}"),
-        Effect::StopContainer { container, grace_s } => format!("stopping {}, with {grace_s} s to end by itself", named(plan, container)),
+        Effect::Capture {
+            component,
+            container,
+        } => format!(
+            "storing the last logs of {component} ({})",
+            named(plan, container)
+        ),
+        Effect::CreateContainer {
+            component, name, ..
+        } => format!("creating container {name} of {component}"),
+        Effect::StopContainer { container, grace_s } => format!(
+            "stopping {}, with {grace_s} s to end by itself",
+            named(plan, container)
+        ),
         Effect::StartContainer { container, .. } => format!("starting {}", named(plan, container)),
-        Effect::RenameContainer { container, name } => format!("renaming {} to {name}", named(plan, container)),
-        Effect::RemoveContainer { container } => format!("removing {}; its volumes stay", named(plan, container)),
+        Effect::RenameContainer { container, name } => {
+            format!("renaming {} to {name}", named(plan, container))
+        }
+        Effect::RemoveContainer { container } => {
+            format!("removing {}; its volumes stay", named(plan, container))
+        }
         Effect::Record => "writing the rollback into the ledger".to_owned(),
     }
 }
@@ -73,5 +114,8 @@ fn intention(plan: &Plan, effect: &Effect) -> String {
 /// A former container by its name; one that the rollback made itself by its id, which no plan knows.
 fn named(plan: &Plan, container: &ContainerId) -> String {
     let swap = plan.swaps.iter().find(|swap| swap.former == *container);
-    swap.map_or_else(|| format!("container {}", container.short()), |swap| swap.name.clone())
+    swap.map_or_else(
+        || format!("container {}", container.short()),
+        |swap| swap.name.clone(),
+    )
 }

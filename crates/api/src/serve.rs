@@ -59,7 +59,13 @@ impl Server {
     pub async fn run(self, store: Store, surroundings: Surroundings, shutdown: CancellationToken) {
         crate::metric::describe();
         let Surroundings { readiness, metrics } = surroundings;
-        let app = App::new(store, self.settings.version, readiness, metrics, shutdown.clone());
+        let app = App::new(
+            store,
+            self.settings.version,
+            readiness,
+            metrics,
+            shutdown.clone(),
+        );
         self.edge.run(routes::router(app), shutdown).await;
     }
 }
@@ -74,6 +80,9 @@ pub async fn serve(
     surroundings: Surroundings,
     shutdown: CancellationToken,
 ) -> Result<(), BindError> {
-    Server::bind(settings).await?.run(store, surroundings, shutdown).await;
+    Server::bind(settings)
+        .await?
+        .run(store, surroundings, shutdown)
+        .await;
     Ok(())
 }

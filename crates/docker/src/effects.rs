@@ -57,7 +57,7 @@ impl Engine {
             Effect::KeepImage { image } => self.keep_image(image, ctx).await,
             Effect::CreateContainer { component, name, image, specification, replaces } => {
                 let wanted = create::Wanted { component, name, image, digest: specification, replaces };
-                self.create(&wanted, ctx).await
+                Box::pin(self.create(&wanted, ctx)).await
             }
             Effect::StopContainer { container, grace_s } => self.stop(container, *grace_s, ctx).await,
             Effect::StartContainer { container, restart } => self.start(container, restart.as_ref(), ctx).await,

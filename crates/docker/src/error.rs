@@ -60,6 +60,7 @@ impl Error {
     }
 
     /// What the error of a call means. The engine's answer is quoted, cut and in one line.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum of 30 variants, most of which can not happen here")]
     pub(crate) fn of(what: &str, error: bollard::errors::Error) -> Self {
         use bollard::errors::Error as Call;
         let kind = kind(&error);
@@ -69,7 +70,8 @@ impl Error {
             Call::JsonDataError { column, .. } => format!("the engine's answer is not understood at column {column}"),
             Call::JsonSerdeError { err } => format!("the engine's answer is not understood ({:?})", err.classify()),
             Call::SocketNotFoundError(path) => format!("there is no socket {path}"),
-            other => plain(&chain(other)),
+            Call::HyperLegacyError { .. } | Call::HyperResponseError { .. } | Call::IOError { .. } => broken(&error),
+            other => plain(&other.to_string()),
         };
         let source = (!matches!(kind, Kind::Unreadable)).then_some(error);
         Self { kind, said: format!("{what}: {why}"), source }
@@ -114,6 +116,7 @@ impl Error {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum of 30 variants, most of which can not happen here")]
 fn kind(error: &bollard::errors::Error) -> Kind {
     use bollard::errors::Error as Call;
     match error {
@@ -147,18 +150,16 @@ fn kind_of_answer(status: u16, message: &str) -> Kind {
     }
 }
 
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut said = error.to_string();
-    let mut cause = error.source();
+/// How a connection broke: what the system says of it, where it says something.
+fn broken(error: &dyn std::error::Error) -> String {
+    let mut cause = Some(error);
     while let Some(error) = cause {
-        let text = error.to_string();
-        if !said.contains(&text) {
-            said = format!("{said}: {text}");
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            return io.kind().to_string();
         }
         cause = error.source();
     }
-    said
+    "the connection was closed before the answer".to_owned()
 }
 
 /// One line without control characters, cut.

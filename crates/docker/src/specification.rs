@@ -34,7 +34,9 @@ pub fn subtract(inspect: &ContainerInspectResponse, image: &ImageConfig) -> Resu
     let (Some(config), Some(host)) = (inspect.config.clone(), inspect.host_config.clone()) else {
         return Err(Error::new(Kind::Unreadable, "the inspection of a container lacks its configuration"));
     };
-    let env = minus(config.env.clone(), image.env.as_deref());
+    let mut env = minus(config.env.clone(), image.env.as_deref());
+    // An engine gives them in another order at times. By name only: of two with the same name the first wins.
+    env.sort_by(|a, b| a.split('=').next().cmp(&b.split('=').next()));
     let networking_config = networking(inspect, &host);
     let mut body = configuration(inspect, config, &host, image);
     body.host_config = Some(host_config(host));

@@ -21,7 +21,7 @@ const LOSSES_MAX: u8 = 10;
 pub struct Run {
     /// Where it is.
     pub phase: Phase,
-    /// When the present step began, or began again after the engine was away.
+    /// When the present step began, or began again after the engine was away or a worker died.
     pub since: Moment,
     /// Effects intended in the present step.
     #[serde(default)]
@@ -303,8 +303,10 @@ impl Run {
         }
     }
 
+    /// A step does not pay for the time in which nobody drove it; how often is bounded by the crashes it may cost.
     fn taken_over(&mut self, at: Moment) -> Option<()> {
         self.is_open()?;
+        self.since = at;
         self.lost_sight(at);
         Some(())
     }

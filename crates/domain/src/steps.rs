@@ -196,8 +196,9 @@ impl Step {
         match self {
             // Evidence is worth a few seconds of an outage and no more.
             Self::Capture => Millis::from_secs(CAPTURE_S_MAX.min(plan.application.timeouts.step_s)),
-            // The lock is given back once what served before is seen to serve again.
-            Self::Prove | Self::Check | Self::Lock => plan.application.timeouts.proof(),
+            Self::Prove | Self::Check => plan.application.timeouts.proof(),
+            // It is given back once what served before is seen to serve again.
+            Self::Lock => plan.application.timeouts.proof().and(Millis::from_secs(plan.application.timeouts.step_s)),
             Self::Keep | Self::Create { .. } | Self::Switch { .. } | Self::Record | Self::Retire => {
                 Millis::from_secs(plan.application.timeouts.step_s)
             }

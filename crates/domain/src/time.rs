@@ -75,6 +75,12 @@ impl<'de> Deserialize<'de> for Moment {
 pub struct Millis(pub u64);
 
 impl Millis {
+    /// This and then `more`.
+    #[must_use]
+    pub const fn and(self, more: Self) -> Self {
+        Self(self.0.saturating_add(more.0))
+    }
+
     /// That many whole seconds.
     #[must_use]
     pub const fn from_secs(secs: u32) -> Self {

@@ -119,12 +119,7 @@ fn sentence(error: &reqwest::Error) -> String {
             return denied.to_string();
         }
         if let Some(io) = error.downcast_ref::<io::Error>() {
-            match io.kind() {
-                io::ErrorKind::ConnectionRefused => return "connection refused".to_owned(),
-                io::ErrorKind::ConnectionReset => return "connection reset".to_owned(),
-                io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => return "no route to it".to_owned(),
-                _ => {}
-            }
+            return plain(&io.kind().to_string(), SAID_CHARS_MAX);
         }
         last = error.to_string();
         cause = error.source();

@@ -51,8 +51,10 @@ pub struct Suggestion {
 impl Prober {
     /// Asks every candidate; one suggestion for each component of which some port answers.
     pub async fn suggest(&self, candidates: &[Candidate]) -> Vec<Suggestion> {
+        // Collected first, as in `ask`: a lazy closure would make the future not general enough to be `Send`.
+        let asked: Vec<_> = candidates.iter().map(|candidate| self.suggest_one(candidate)).collect();
         let found: Vec<Option<Suggestion>> =
-            stream::iter(candidates).map(|candidate| self.suggest_one(candidate)).buffered(AT_A_TIME).collect().await;
+            stream::iter(asked).buffered(AT_A_TIME).collect().await;
         let mut merged: Vec<Suggestion> = Vec::new();
         for suggestion in found.into_iter().flatten() {
             match merged.iter_mut().find(|known| known.component == suggestion.component) {

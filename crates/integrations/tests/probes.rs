@@ -1,4 +1,5 @@
 //! The prober against servers that behave badly.
+#![expect(clippy::unwrap_used, reason = "a test that can not go on panics")]
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},

@@ -9,8 +9,12 @@ pub mod exit;
 pub mod out;
 pub mod postgres;
 pub mod progress;
+pub mod serve;
 pub mod state_folder;
 pub mod telemetry;
+
+/// Version of this binary.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 #[cfg(test)]
 mod test_folder;

@@ -251,16 +251,23 @@ impl HostLock {
     /// # Errors
     /// Where it cannot be read or made, or has another length than [`KEY_BYTES`].
     pub fn key(&self) -> Result<SecretKey, StateFolderError> {
-        let path = self.folder.path.join("key");
-        match fs::read(&path) {
-            Ok(found) => known_key(&path, &found),
+        self.key_at(&self.folder.path.join("key"))
+    }
+
+    /// The secret key in another file: several servers on one database need the same one.
+    ///
+    /// # Errors
+    /// As [`Self::key`].
+    pub fn key_at(&self, path: &Path) -> Result<SecretKey, StateFolderError> {
+        match fs::read(path) {
+            Ok(found) => known_key(path, &found),
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
                 let mut bytes = [0; KEY_BYTES];
-                getrandom::fill(&mut bytes).map_err(|error| failed(&path, "filled from the system's randomness")(error.into()))?;
-                publish(&path, |_| Ok(bytes.to_vec()))?;
+                getrandom::fill(&mut bytes).map_err(|error| failed(path, "filled from the system's randomness")(error.into()))?;
+                publish(path, |_| Ok(bytes.to_vec()))?;
                 Ok(SecretKey { bytes, fresh: true })
             }
-            Err(other) => Err(failed(&path, "read")(other)),
+            Err(other) => Err(failed(path, "read")(other)),
         }
     }
 }

@@ -132,20 +132,33 @@ impl Store {
     ) -> Result<()> {
         timed(async {
             let mut tx = self.pool.begin().await?;
-            let present = present(&mut tx, name).await?.filter(|present| !present.removed);
+            let present = present(&mut tx, name)
+                .await?
+                .filter(|present| !present.removed);
             let present = present.ok_or(Error::NotFound("application"))?;
             if if_match.is_some_and(|revision| revision != present.revision) {
-                return Err(Error::Revision { present: Some(present.revision) });
+                return Err(Error::Revision {
+                    present: Some(present.revision),
+                });
             }
             if let Some(active) = acting(&mut tx, name).await? {
                 return Err(Error::Conflict(Constraint::OneActing { active }));
             }
-            sqlx::query("update application set removed_at = now(), updated_at = now() where name = $1")
-                .bind(name.as_str())
-                .execute(&mut *tx)
-                .await?;
+            sqlx::query(
+                "update application set removed_at = now(), updated_at = now() where name = $1",
+            )
+            .bind(name.as_str())
+            .execute(&mut *tx)
+            .await?;
             let object = format!("application/{name}");
-            audit::enter(&mut tx, actor, "application.remove", &object, json!({"revision": present.revision})).await?;
+            audit::enter(
+                &mut tx,
+                actor,
+                "application.remove",
+                &object,
+                json!({"revision": present.revision}),
+            )
+            .await?;
             tx.commit().await?;
             Ok(())
         })
@@ -158,8 +171,13 @@ struct PutDone {
     changed: Option<Put>,
 }
 
-async fn put(tx: &mut PgTransaction<'_>, application: &Application, if_match: Option<i32>) -> Result<PutDone> {
-    let definition = serde_json::to_string(application).map_err(|error| corrupt("application", error))?;
+async fn put(
+    tx: &mut PgTransaction<'_>,
+    application: &Application,
+    if_match: Option<i32>,
+) -> Result<PutDone> {
+    let definition =
+        serde_json::to_string(application).map_err(|error| corrupt("application", error))?;
     let present = present(tx, &application.name).await?;
     let living = present.as_ref().filter(|present| !present.removed);
     let revision = living.map(|present| present.revision);
@@ -167,8 +185,14 @@ async fn put(tx: &mut PgTransaction<'_>, application: &Application, if_match: Op
         return Err(Error::Revision { present: revision });
     }
     if let Some(same) = living.filter(|present| present.definition == definition) {
-        let result = Put { revision: same.revision, created: false };
-        return Ok(PutDone { result, changed: None });
+        let result = Put {
+            revision: same.revision,
+            created: false,
+        };
+        return Ok(PutDone {
+            result,
+            changed: None,
+        });
     }
     // Two creations at once: the second waits here, and then changes what the first created.
     let (revision, created): (i32, bool) = sqlx::query_as(
@@ -190,7 +214,10 @@ async fn put(tx: &mut PgTransaction<'_>, application: &Application, if_match: Op
         .await?;
     let created = created || (living.is_none() && present.is_some());
     let result = Put { revision, created };
-    Ok(PutDone { result, changed: Some(result) })
+    Ok(PutDone {
+        result,
+        changed: Some(result),
+    })
 }
 
 async fn present(session: &mut PgConnection, name: &ApplicationName) -> Result<Option<Present>> {
@@ -204,11 +231,15 @@ async fn present(session: &mut PgConnection, name: &ApplicationName) -> Result<O
 }
 
 /// The rollback that acts on the application.
-pub(crate) async fn acting(session: &mut PgConnection, name: &ApplicationName) -> Result<Option<RollbackId>> {
-    let active: Option<Uuid> = sqlx::query_scalar("select rollback_id from rollback_run where application = $1 and acts")
-        .bind(name.as_str())
-        .fetch_optional(session)
-        .await?;
+pub(crate) async fn acting(
+    session: &mut PgConnection,
+    name: &ApplicationName,
+) -> Result<Option<RollbackId>> {
+    let active: Option<Uuid> =
+        sqlx::query_scalar("select rollback_id from rollback_run where application = $1 and acts")
+            .bind(name.as_str())
+            .fetch_optional(session)
+            .await?;
     Ok(active.map(RollbackId))
 }
 

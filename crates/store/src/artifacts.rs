@@ -83,6 +83,13 @@ struct Row {
     created_at: OffsetDateTime,
 }
 
+#[derive(sqlx::FromRow)]
+struct Sealed {
+    #[sqlx(flatten)]
+    row: Row,
+    sealed: Vec<u8>,
+}
+
 impl Store {
     /// Stores evidence while the claim is ours. What is stored already stays as it is.
     ///
@@ -133,7 +140,9 @@ impl Store {
             .await?)
         })
         .await?;
-        ids.into_iter().map(|id| id.parse().map_err(|error| corrupt("artifact", error))).collect()
+        ids.into_iter()
+            .map(|id| id.parse().map_err(|error| corrupt("artifact", error)))
+            .collect()
     }
 
     /// The evidence of a rollback. There is one of each kind for each container that it touched.
@@ -160,9 +169,9 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`], [`Error::KeyLost`], or as every store function.
     pub async fn artifact_get(&self, id: Uuid) -> Result<(Artifact, Vec<u8>)> {
-        let row: Option<(Uuid, String, String, i32, OffsetDateTime, Uuid, String, Vec<u8>)> = timed(async {
+        let row: Option<Sealed> = timed(async {
             Ok(sqlx::query_as(
-                "select id, component, container_id, bytes, created_at, rollback_id, kind, sealed
+                "select id, rollback_id, component, container_id, kind, bytes, created_at, sealed
                  from artifact where id = $1",
             )
             .bind(id)
@@ -170,10 +179,9 @@ impl Store {
             .await?)
         })
         .await?;
-        let (id, component, container_id, bytes, created_at, rollback_id, kind, sealed) =
-            row.ok_or(Error::NotFound("artifact"))?;
-        let content = self.key.open(&about(rollback_id, &container_id, &kind), &sealed)?;
-        let row = Row { id, rollback_id, component, container_id, kind, bytes, created_at };
+        let Sealed { row, sealed } = row.ok_or(Error::NotFound("artifact"))?;
+        let about = about(row.rollback_id, &row.container_id, &row.kind);
+        let content = self.key.open(&about, &sealed)?;
         Ok((artifact(row)?, content))
     }
 }

@@ -61,7 +61,13 @@ impl Store {
     ///
     /// # Errors
     /// As every store function.
-    pub async fn audit_put(&self, actor: &Actor, action: &str, object: &str, detail: Value) -> Result<()> {
+    pub async fn audit_put(
+        &self,
+        actor: &Actor,
+        action: &str,
+        object: &str,
+        detail: Value,
+    ) -> Result<()> {
         timed(async {
             let mut session = self.pool.acquire().await?;
             enter(&mut session, actor, action, object, detail).await
@@ -95,7 +101,10 @@ fn entry(row: Row) -> Result<AuditEntry> {
     Ok(AuditEntry {
         id: row.id,
         at: Moment::from(row.at),
-        actor: row.actor.parse().map_err(|error| corrupt("audit entry", error))?,
+        actor: row
+            .actor
+            .parse()
+            .map_err(|error| corrupt("audit entry", error))?,
         action: row.action,
         object: row.object,
         detail: row.detail,

@@ -34,7 +34,10 @@ pub struct StoreSettings {
 impl Default for StoreSettings {
     fn default() -> Self {
         // No connection is held during an effect or a wait, so a few serve thousands of runs.
-        Self { connections: 8, application_name: "sternway".to_owned() }
+        Self {
+            connections: 8,
+            application_name: "sternway".to_owned(),
+        }
     }
 }
 
@@ -49,7 +52,9 @@ pub struct Store {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Store").field("key", &self.key).finish_non_exhaustive()
+        out.debug_struct("Store")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
     }
 }
 
@@ -68,7 +73,12 @@ impl Store {
         timed(async { fit(&options).await }).await?;
         let pool = pool(settings.connections).connect_lazy_with(options.clone());
         let leases = pool_of_leases().connect_lazy_with(options);
-        Ok(Self { pool, leases, key, wake })
+        Ok(Self {
+            pool,
+            leases,
+            key,
+            wake,
+        })
     }
 
     /// Closes every connection.
@@ -96,7 +106,10 @@ impl Store {
         let pool = self.pool.clone();
         tokio::spawn(async move {
             let sent = timed(async {
-                sqlx::query("select pg_notify('sternway', $1)").bind(topic.word()).execute(&pool).await?;
+                sqlx::query("select pg_notify('sternway', $1)")
+                    .bind(topic.word())
+                    .execute(&pool)
+                    .await?;
                 Ok(())
             })
             .await;
@@ -126,13 +139,13 @@ fn pool(connections: u32) -> PgPoolOptions {
                     return Ok(true);
                 }
                 // A demoted primary answers reads for days and refuses each write: such a session is dropped.
-                let standby: bool = sqlx::query_scalar("select pg_is_in_recovery()").fetch_one(session).await?;
+                let standby: bool = sqlx::query_scalar("select pg_is_in_recovery()")
+                    .fetch_one(session)
+                    .await?;
                 Ok(!standby)
             })
         })
-        .after_connect(|session, _| {
-            Box::pin(async move { prepare(session).await.map(|_| ()) })
-        })
+        .after_connect(|session, _| Box::pin(async move { prepare(session).await.map(|_| ()) }))
 }
 
 fn pool_of_leases() -> PgPoolOptions {
@@ -153,7 +166,9 @@ async fn prepare(session: &mut PgConnection) -> Result<Session, sqlx::Error> {
     .fetch_one(session)
     .await?;
     if found.standby {
-        return Err(sqlx::Error::Configuration("this server is a standby".into()));
+        return Err(sqlx::Error::Configuration(
+            "this server is a standby".into(),
+        ));
     }
     Ok(found)
 }
@@ -170,7 +185,9 @@ async fn fit(options: &PgConnectOptions) -> Result<()> {
     let mut session = PgConnection::connect_with(options).await?;
     let found = match prepare(&mut session).await {
         Ok(found) => found,
-        Err(error @ sqlx::Error::Configuration(_)) => return Err(Error::Unavailable(Box::new(error))),
+        Err(error @ sqlx::Error::Configuration(_)) => {
+            return Err(Error::Unavailable(Box::new(error)));
+        }
         Err(error) => return Err(error.into()),
     };
     session.close().await?;
@@ -189,7 +206,9 @@ pub(crate) fn check_version(version: i32) -> Result<()> {
     const OLDEST: i32 = 150_000;
     if version < OLDEST {
         let (major, minor) = (version / 10_000, version % 10_000);
-        return Err(Error::Unfit(format!("Postgres {major}.{minor} is too old: use 15 or newer")));
+        return Err(Error::Unfit(format!(
+            "Postgres {major}.{minor} is too old: use 15 or newer"
+        )));
     }
     Ok(())
 }

@@ -39,7 +39,9 @@ pub enum Error {
     #[error("it is sealed with key {0}, which is not here")]
     KeyLost(String),
     /// The database was migrated by a newer binary.
-    #[error("the database is at schema {database}, this binary knows {binary}: start the newer version, or restore a backup")]
+    #[error(
+        "the database is at schema {database}, this binary knows {binary}: start the newer version, or restore a backup"
+    )]
     NewerDatabase {
         /// Schema version of the database.
         database: i64,
@@ -52,6 +54,17 @@ pub enum Error {
     /// Anything else that Postgres says no to: a defect of ours.
     #[error("the database refused a statement")]
     Refused(#[source] sqlx::Error),
+}
+
+impl Error {
+    /// With this sentence instead, when somebody else holds what was waited for.
+    pub(crate) fn or_if_busy(self, sentence: impl FnOnce() -> String) -> Self {
+        if matches!(self, Self::Busy(_)) {
+            Self::Unfit(sentence())
+        } else {
+            self
+        }
+    }
 }
 
 /// A rule of the schema, told by the name of its constraint.
@@ -111,7 +124,10 @@ impl Constraint {
                 Self::Taken("deployment")
             }
             "hold_key" | "hold_one_per_rollback" | "hold_release_key" => Self::Taken("hold"),
-            "api_token_key" | "api_token_hash" | "token_use_key" | "token_revocation_key"
+            "api_token_key"
+            | "api_token_hash"
+            | "token_use_key"
+            | "token_revocation_key"
             | "setup_token_key" => Self::Taken("token"),
             "audit_entry_key" => Self::Taken("audit entry"),
             "worker_key" => Self::Taken("worker"),
@@ -129,7 +145,9 @@ fn classify(code: &str) -> Class {
         "40001" | "40P01" | "55P03" => Class::Busy,
         // Read-only (a demoted primary), statement time limit, shutdowns, a server that starts.
         "25006" | "57014" | "57P01" | "57P02" | "57P03" | "57P05" => Class::Unavailable,
-        _ if code.starts_with("08") || code.starts_with("53") || code.starts_with("58") => Class::Unavailable,
+        _ if code.starts_with("08") || code.starts_with("53") || code.starts_with("58") => {
+            Class::Unavailable
+        }
         _ if code.starts_with("23") => Class::Constraint,
         _ => Class::Other,
     }
@@ -151,7 +169,9 @@ impl From<sqlx::Error> for Error {
                 Class::AppendOnly => Self::Conflict(Constraint::AppendOnly),
                 Class::Busy => Self::Busy(error),
                 Class::Unavailable => Self::Unavailable(Box::new(error)),
-                Class::Constraint => Self::Conflict(Constraint::named(said.constraint().unwrap_or(&code))),
+                Class::Constraint => {
+                    Self::Conflict(Constraint::named(said.constraint().unwrap_or(&code)))
+                }
                 Class::Other => Self::Refused(error),
             };
         }
@@ -167,7 +187,10 @@ impl From<sqlx::Error> for Error {
         ) {
             return Self::Unavailable(Box::new(error));
         }
-        if matches!(error, sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }) {
+        if matches!(
+            error,
+            sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }
+        ) {
             return Self::Corrupt(error.to_string());
         }
         Self::Refused(error)

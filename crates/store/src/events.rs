@@ -76,7 +76,12 @@ impl Store {
     ///
     /// # Errors
     /// As every store function.
-    pub async fn events(&self, id: RollbackId, after_seq: i32, limit: u32) -> Result<Vec<StoredEvent>> {
+    pub async fn events(
+        &self,
+        id: RollbackId,
+        after_seq: i32,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>> {
         let rows: Vec<Row> = timed(async {
             Ok(sqlx::query_as(
                 "select seq, fence, at, actor, body, hash from rollback_event
@@ -97,13 +102,9 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`], or as every store function.
     pub async fn verify(&self, id: RollbackId) -> Result<Verified> {
-        let mut tx = self.pool.begin().await?;
-        timed(async {
-            // One snapshot for the run and its events: it may be written to while it is checked.
-            sqlx::query("set transaction isolation level repeatable read, read only").execute(&mut *tx).await?;
-            Ok(())
-        })
-        .await?;
+        // One snapshot for the run and its events: it may be written to while it is checked.
+        let snapshot = "begin isolation level repeatable read read only";
+        let mut tx = timed(async { Ok(self.pool.begin_with(snapshot).await?) }).await?;
         let cached = timed(cached(&mut tx, id.0)).await?;
         let mut check = Check {
             plan: plans::parse(&cached.plan_digest, &cached.plan)?,
@@ -118,7 +119,10 @@ impl Store {
             }
             for row in rows {
                 if let Err(why) = check.take(&row) {
-                    return Ok(Verified::Broken { seq: check.seq + 1, why });
+                    return Ok(Verified::Broken {
+                        seq: check.seq + 1,
+                        why,
+                    });
                 }
             }
         }
@@ -164,7 +168,13 @@ impl Check {
             return Err(format!("it is missing; the next one is {}", row.seq));
         }
         let at = Moment::from(row.at);
-        let entry = Entry { seq: row.seq, fence: Fence(row.fence), at, actor: &row.actor, body: &row.body };
+        let entry = Entry {
+            seq: row.seq,
+            fence: Fence(row.fence),
+            at,
+            actor: &row.actor,
+            body: &row.body,
+        };
         let link = chain::link(&self.link, &entry);
         if link.as_slice() != row.hash {
             return Err("it was changed after it was written".to_owned());
@@ -181,7 +191,10 @@ impl Check {
     }
 
     fn against(self, cached: &Cached) -> Verified {
-        let broken = |seq: i32, why: &str| Verified::Broken { seq, why: why.to_owned() };
+        let broken = |seq: i32, why: &str| Verified::Broken {
+            seq,
+            why: why.to_owned(),
+        };
         if self.seq < cached.seq {
             return broken(self.seq + 1, "it is missing, and so is everything after it");
         }
@@ -189,7 +202,10 @@ impl Check {
             return broken(cached.seq + 1, "the run does not know of it");
         }
         if self.link.as_slice() != cached.head {
-            return broken(self.seq, "the run's head is another: the whole log was written anew");
+            return broken(
+                self.seq,
+                "the run's head is another: the whole log was written anew",
+            );
         }
         if self.run.as_ref() != Some(&cached.state.0) {
             return broken(self.seq, "folding the log does not give the run's state");
@@ -205,6 +221,9 @@ fn stored(row: Row) -> Result<StoredEvent> {
         at: Moment::from(row.at),
         actor: row.actor.parse().map_err(|error| corrupt("event", error))?,
         event: serde_json::from_str(&row.body).map_err(|error| corrupt("event", error))?,
-        hash: row.hash.try_into().map_err(|_| corrupt("event", "its hash has another length"))?,
+        hash: row
+            .hash
+            .try_into()
+            .map_err(|_| corrupt("event", "its hash has another length"))?,
     })
 }

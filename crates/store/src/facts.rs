@@ -105,12 +105,19 @@ impl Store {
     ///
     /// # Errors
     /// As every store function.
-    pub async fn deployments_due(&self, limit: u32, lease: Duration) -> Result<Vec<DeploymentWork>> {
+    pub async fn deployments_due(
+        &self,
+        limit: u32,
+        lease: Duration,
+    ) -> Result<Vec<DeploymentWork>> {
         let rows: Vec<Row> = timed(async {
             Ok(sqlx::query_as(
                 "with due as (
-                     select deployment_id from deployment_fact where wake_at <= now()
-                     order by wake_at limit $1 for update skip locked
+                     select w.deployment_id from deployment_fact w
+                     join deployment d on d.id = w.deployment_id
+                     join application a on a.name = d.application and a.removed_at is null
+                     where w.wake_at <= now()
+                     order by w.wake_at limit $1 for update of w skip locked
                  )
                  update deployment_fact f set wake_at = now() + make_interval(secs => $2)
                  from due join deployment d on d.id = due.deployment_id join application a on a.name = d.application
@@ -263,11 +270,17 @@ fn work(row: Row) -> Result<DeploymentWork> {
     Ok(DeploymentWork {
         id: row.id,
         application: applications::definition(&row.definition)?,
-        version: row.version.parse().map_err(|error| corrupt("deployment", error))?,
+        version: row
+            .version
+            .parse()
+            .map_err(|error| corrupt("deployment", error))?,
         kind: kind(&row.kind)?,
         images: row.images.0,
         deployed_at: row.deployed_at.into(),
-        state: row.state.parse().map_err(|error: String| corrupt("deployment", error))?,
+        state: row
+            .state
+            .parse()
+            .map_err(|error: String| corrupt("deployment", error))?,
         components: row.components.0,
         green_since: row.green_since.map(Moment::from),
         red_since: row.red_since.map(Moment::from),

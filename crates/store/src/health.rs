@@ -57,9 +57,10 @@ impl Store {
         let began = Instant::now();
         let (schema, read_only) = timed(async {
             let mut session = self.pool.acquire().await?;
-            let read_only: bool = sqlx::query_scalar("select current_setting('transaction_read_only')::boolean")
-                .fetch_one(&mut *session)
-                .await?;
+            let read_only: bool =
+                sqlx::query_scalar("select current_setting('transaction_read_only')::boolean")
+                    .fetch_one(&mut *session)
+                    .await?;
             let schema = migrate::applied(&mut session).await?;
             Ok((schema.unwrap_or(0), read_only))
         })
@@ -69,12 +70,20 @@ impl Store {
         }
         let binary = migrate::newest();
         if schema > binary {
-            return Err(Error::NewerDatabase { database: schema, binary });
+            return Err(Error::NewerDatabase {
+                database: schema,
+                binary,
+            });
         }
         if schema < binary {
-            return Err(Error::Unfit(format!("the database is at schema {schema} and has to be brought to {binary}")));
+            return Err(Error::Unfit(format!(
+                "the database is at schema {schema} and has to be brought to {binary}"
+            )));
         }
-        Ok(Ready { schema, latency: began.elapsed() })
+        Ok(Ready {
+            schema,
+            latency: began.elapsed(),
+        })
     }
 
     /// How much stands in the store, for metrics.
@@ -120,12 +129,21 @@ impl Store {
             "delete from worker where id in (
                  select id from worker where beat_at < now() - interval '1 day' limit $1)",
         );
-        Ok(Pruned { inquiries: inquiries.await?, keys: keys.await?, plans: plans.await?, workers: workers.await? })
+        Ok(Pruned {
+            inquiries: inquiries.await?,
+            keys: keys.await?,
+            plans: plans.await?,
+            workers: workers.await?,
+        })
     }
 
     async fn cleared(&self, statement: &'static str) -> Result<u64> {
         timed(async {
-            Ok(sqlx::query(statement).bind(PRUNE_MAX).execute(&self.pool).await?.rows_affected())
+            Ok(sqlx::query(statement)
+                .bind(PRUNE_MAX)
+                .execute(&self.pool)
+                .await?
+                .rows_affected())
         })
         .await
     }

@@ -70,7 +70,12 @@ impl Store {
     ///
     /// # Errors
     /// As every store function.
-    pub async fn hold_release(&self, application: &ApplicationName, version: &Version, by: &Actor) -> Result<u64> {
+    pub async fn hold_release(
+        &self,
+        application: &ApplicationName,
+        version: &Version,
+        by: &Actor,
+    ) -> Result<u64> {
         timed(async {
             let mut tx = self.pool.begin().await?;
             let released = sqlx::query(
@@ -88,7 +93,14 @@ impl Store {
             .rows_affected();
             if released > 0 {
                 let object = format!("application/{application}/release/{version}");
-                audit::enter(&mut tx, by, "release.release", &object, json!({"holds": released})).await?;
+                audit::enter(
+                    &mut tx,
+                    by,
+                    "release.release",
+                    &object,
+                    json!({"holds": released}),
+                )
+                .await?;
             }
             tx.commit().await?;
             Ok(released)

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::{
     connect::{Store, timed},
     error::{Error, Result},
-    rollbacks::Idempotency,
+    requests::Idempotency,
 };
 
 impl Store {
@@ -16,11 +16,13 @@ impl Store {
     /// [`Error::IdempotencyMismatch`] when that request was another, or as every store function.
     pub async fn idempotency_find(&self, key: &Idempotency) -> Result<Option<RollbackId>> {
         let found: Option<(Vec<u8>, Uuid)> = timed(async {
-            Ok(sqlx::query_as("select body_hash, rollback_id from idempotency where principal = $1 and key = $2")
-                .bind(&key.principal)
-                .bind(&key.key)
-                .fetch_optional(&self.pool)
-                .await?)
+            Ok(sqlx::query_as(
+                "select body_hash, rollback_id from idempotency where principal = $1 and key = $2",
+            )
+            .bind(&key.principal)
+            .bind(&key.key)
+            .fetch_optional(&self.pool)
+            .await?)
         })
         .await?;
         match found {

@@ -101,10 +101,12 @@ impl Store {
 
     async fn inquiry_answered(&self, id: Uuid) -> Result<Option<Answer>> {
         let row: Option<(Option<Value>, Option<String>)> = timed(async {
-            Ok(sqlx::query_as("select body, error from inquiry_answer where inquiry_id = $1")
-                .bind(id)
-                .fetch_optional(&self.pool)
-                .await?)
+            Ok(
+                sqlx::query_as("select body, error from inquiry_answer where inquiry_id = $1")
+                    .bind(id)
+                    .fetch_optional(&self.pool)
+                    .await?,
+            )
         })
         .await?;
         Ok(row.map(|(body, error)| match error {
@@ -136,7 +138,10 @@ impl Store {
             .await?)
         })
         .await?;
-        Ok(rows.into_iter().map(|(id, question)| (id, question.0)).collect())
+        Ok(rows
+            .into_iter()
+            .map(|(id, question)| (id, question.0))
+            .collect())
     }
 
     /// Answers. The first answer stays; a question that was cleared away needs none.

@@ -68,7 +68,14 @@ pub enum DeploymentState {
 }
 
 impl DeploymentState {
-    const ALL: [Self; 6] = [Self::Resolving, Self::Watching, Self::Good, Self::Bad, Self::Unproved, Self::Refused];
+    const ALL: [Self; 6] = [
+        Self::Resolving,
+        Self::Watching,
+        Self::Good,
+        Self::Bad,
+        Self::Unproved,
+        Self::Refused,
+    ];
 
     /// The word in the API and the database.
     #[must_use]
@@ -87,7 +94,10 @@ impl DeploymentState {
 impl std::str::FromStr for DeploymentState {
     type Err = String;
     fn from_str(word: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|state| state.word() == word).ok_or_else(|| format!("state `{word}` is not known"))
+        Self::ALL
+            .into_iter()
+            .find(|state| state.word() == word)
+            .ok_or_else(|| format!("state `{word}` is not known"))
     }
 }
 
@@ -237,14 +247,18 @@ impl Store {
 
 async fn record(tx: &mut PgTransaction<'_>, new: &NewDeployment) -> Result<Recorded> {
     // Reports of one application take turns, so that a repeated one meets the first.
-    let there: Option<i32> =
-        sqlx::query_scalar("select 1 from application where name = $1 and removed_at is null for no key update")
-            .bind(new.application.as_str())
-            .fetch_optional(&mut **tx)
-            .await?;
+    let there: Option<i32> = sqlx::query_scalar(
+        "select 1 from application where name = $1 and removed_at is null for no key update",
+    )
+    .bind(new.application.as_str())
+    .fetch_optional(&mut **tx)
+    .await?;
     there.ok_or(Error::NotFound("application"))?;
     let hash = request_hash(&new.version, new.commit.as_deref(), &new.images);
-    if let Some((id, _)) = newest(tx, &new.application).await?.filter(|(_, newest)| *newest == hash) {
+    if let Some((id, _)) = newest(tx, &new.application)
+        .await?
+        .filter(|(_, newest)| *newest == hash)
+    {
         return Ok(Recorded { id, new: false });
     }
     sqlx::query(
@@ -269,10 +283,16 @@ async fn record(tx: &mut PgTransaction<'_>, new: &NewDeployment) -> Result<Recor
     let object = format!("application/{}", new.application);
     let detail = json!({"deployment": new.id, "version": new.version, "commit": new.commit, "images": new.images});
     audit::enter(tx, &new.actor, "deployment.record", &object, detail).await?;
-    Ok(Recorded { id: new.id, new: true })
+    Ok(Recorded {
+        id: new.id,
+        new: true,
+    })
 }
 
-async fn newest(session: &mut PgConnection, application: &ApplicationName) -> Result<Option<(Uuid, Vec<u8>)>> {
+async fn newest(
+    session: &mut PgConnection,
+    application: &ApplicationName,
+) -> Result<Option<(Uuid, Vec<u8>)>> {
     Ok(sqlx::query_as(
         "select id, request_hash from deployment where application = $1 order by deployed_at desc, id desc limit 1",
     )
@@ -303,7 +323,10 @@ pub(crate) fn kind(word: &str) -> Result<DeploymentKind> {
     match word {
         "deploy" => Ok(DeploymentKind::Deploy),
         "rollback" => Ok(DeploymentKind::Rollback),
-        other => Err(corrupt("deployment", format!("kind `{other}` is not known"))),
+        other => Err(corrupt(
+            "deployment",
+            format!("kind `{other}` is not known"),
+        )),
     }
 }
 
@@ -320,7 +343,10 @@ pub(crate) fn deployment(row: Row) -> Result<Deployment> {
         rollback: row.rollback_id.map(RollbackId),
         images: row.images.0,
         deployed_at: row.deployed_at.into(),
-        state: row.state.parse().map_err(|error: String| corrupt("deployment", error))?,
+        state: row
+            .state
+            .parse()
+            .map_err(|error: String| corrupt("deployment", error))?,
         components: row.components.0,
         said: row.said,
         green_since: row.green_since.map(Moment::from),

@@ -18,6 +18,7 @@ mod page;
 mod plans;
 mod record;
 mod releases;
+mod requests;
 mod rollbacks;
 mod runs;
 mod seal;
@@ -43,9 +44,8 @@ pub use migrate::migrate_within;
 pub use migrate::{Migrated, migrate};
 pub use page::{Listed, PAGE_MAX, Page};
 pub use releases::{ReleaseDetails, SpecificationView};
-pub use rollbacks::{
-    Idempotency, NewRollback, OrderPut, Requested, RollbackFilter, RollbackSummary, RollbackView,
-};
+pub use requests::{Idempotency, NewRollback, OrderPut, Requested};
+pub use rollbacks::{RollbackFilter, RollbackSummary, RollbackView};
 pub use runs::{Claimed, Held, Renewed, WatchingRun, Worker};
 pub use seal::{KeyId, OpenError, SecretKey};
 pub use sqlx::postgres::PgConnectOptions;

@@ -27,7 +27,10 @@ pub async fn listen(options: PgConnectOptions, wake: Wake) {
 }
 
 async fn pass_on(options: &PgConnectOptions, wake: &Wake) -> Result<(), sqlx::Error> {
-    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(SELF_TEST_TIME_MAX).connect_lazy_with(options.clone());
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(SELF_TEST_TIME_MAX)
+        .connect_lazy_with(options.clone());
     let mut listener = PgListener::connect_with(&pool).await?;
     listener.ignore_pool_close_event(true);
     listener.listen("sternway").await?;

@@ -33,7 +33,11 @@ pub struct Migrated {
 
 /// The newest schema version that this binary knows.
 pub(crate) fn newest() -> i64 {
-    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+    MIGRATIONS
+        .iter()
+        .map(|migration| migration.version)
+        .max()
+        .unwrap_or(0)
 }
 
 /// Applies what is missing. The connection must be a direct one: an advisory lock does not survive a pooler.
@@ -71,24 +75,43 @@ async fn migrate_alone(session: &mut PgConnection, lock_time_max: &str) -> Resul
     lock(session, lock_time_max).await?;
     let from = applied(session).await?;
     if let Some(database) = from.filter(|database| *database > newest()) {
-        return Err(Error::NewerDatabase { database, binary: newest() });
+        return Err(Error::NewerDatabase {
+            database,
+            binary: newest(),
+        });
     }
     // Waiting longer for a table would queue every other query on it behind us.
-    sqlx::query("set lock_timeout = '2s'").execute(&mut *session).await?;
-    let migrator = Migrator { migrations: MIGRATIONS.migrations.clone(), locking: false, ..Migrator::DEFAULT };
-    migrator.run_direct(None, session, false).await.map_err(failed)?;
+    sqlx::query("set lock_timeout = '2s'")
+        .execute(&mut *session)
+        .await?;
+    let migrator = Migrator {
+        migrations: MIGRATIONS.migrations.clone(),
+        locking: false,
+        ..Migrator::DEFAULT
+    };
+    migrator
+        .run_direct(None, session, false)
+        .await
+        .map_err(failed)?;
     Ok(Migrated { from, to: newest() })
 }
 
 async fn lock(session: &mut PgConnection, lock_time_max: &str) -> Result<()> {
-    sqlx::query("select set_config('lock_timeout', $1, false)").bind(lock_time_max).execute(&mut *session).await?;
-    let locked = sqlx::query("select pg_advisory_lock($1)").bind(LOCK).execute(session).await;
-    locked.map(|_| ()).map_err(|error| match Error::from(error) {
-        Error::Busy(_) => Error::Unfit(format!(
-            "another instance has been migrating this database for {lock_time_max}; \
-             see who holds an advisory lock in pg_locks, end it, and start again"
-        )),
-        other => other,
+    sqlx::query("select set_config('lock_timeout', $1, false)")
+        .bind(lock_time_max)
+        .execute(&mut *session)
+        .await?;
+    let locked = sqlx::query("select pg_advisory_lock($1)")
+        .bind(LOCK)
+        .execute(session)
+        .await;
+    locked.map(|_| ()).map_err(|error| {
+        Error::from(error).or_if_busy(|| {
+            format!(
+                "another instance has been migrating this database for {lock_time_max}; \
+                 see who holds an advisory lock in pg_locks, end it, and start again"
+            )
+        })
     })
 }
 
@@ -100,22 +123,33 @@ pub(crate) async fn applied(session: &mut PgConnection) -> Result<Option<i64>> {
     if !there {
         return Ok(None);
     }
-    Ok(sqlx::query_scalar("select max(version) from _sqlx_migrations").fetch_one(session).await?)
+    Ok(
+        sqlx::query_scalar("select max(version) from _sqlx_migrations")
+            .fetch_one(session)
+            .await?,
+    )
 }
 
 fn failed(error: MigrateError) -> Error {
     if let MigrateError::ExecuteMigration(inner, version) = error {
-        return match Error::from(inner) {
-            Error::Busy(_) => Error::Unfit(format!(
-                "schema change {version} could not get its table lock within 2 s; nothing was changed, start again"
-            )),
-            other => other,
-        };
+        return Error::from(inner).or_if_busy(|| {
+            format!(
+                "schema change {version} could not get its table lock within 2 s; \
+                 nothing was changed, start again"
+            )
+        });
     }
     if let MigrateError::VersionMismatch(version) = error {
         return Error::Unfit(format!(
-            "schema change {version} of this database is not the one that this binary has; use the binary that made it"
+            "schema change {version} of this database is not the one that this binary has; \
+             use the binary that made it"
         ));
     }
-    Error::Unfit(format!("the schema could not be brought up to date: {error}"))
+    if let MigrateError::Execute(inner) = error {
+        return Error::from(inner);
+    }
+    // What is left is about the list of files itself.
+    Error::Unfit(format!(
+        "the schema could not be brought up to date: {error}"
+    ))
 }

@@ -4,7 +4,7 @@
 pub const PAGE_MAX: u32 = 100;
 
 /// Which part of a list is asked for.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Page<K> {
     /// The position after which it starts; the beginning when none.
     pub after: Option<K>,
@@ -21,9 +21,22 @@ pub struct Listed<T, K> {
     pub next: Option<K>,
 }
 
+impl<K> Default for Page<K> {
+    fn default() -> Self {
+        Self {
+            after: None,
+            limit: PAGE_MAX,
+        }
+    }
+}
+
 impl<K> Page<K> {
     fn rows(&self) -> u32 {
-        if self.limit == 0 { PAGE_MAX } else { self.limit.min(PAGE_MAX) }
+        if self.limit == 0 {
+            PAGE_MAX
+        } else {
+            self.limit.min(PAGE_MAX)
+        }
     }
 
     /// How many rows to ask Postgres for: one more than shown tells whether there is a next page.
@@ -36,7 +49,11 @@ impl<K> Page<K> {
         let rows = usize::try_from(self.rows()).unwrap_or(usize::MAX);
         let more = items.len() > rows;
         items.truncate(rows);
-        let next = if more { items.last().map(position) } else { None };
+        let next = if more {
+            items.last().map(position)
+        } else {
+            None
+        };
         Listed { items, next }
     }
 }

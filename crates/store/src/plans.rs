@@ -1,6 +1,9 @@
 //! Plans, stored once by their digest and never edited.
 
-use domain::{name::{Actor, PlanDigest}, plan::Plan};
+use domain::{
+    name::{Actor, PlanDigest},
+    plan::Plan,
+};
 use serde_json::json;
 
 use crate::{
@@ -31,7 +34,14 @@ impl Store {
             .await?;
             if stored.rows_affected() == 1 {
                 let object = format!("application/{}", plan.application.name);
-                audit::enter(&mut tx, actor, "plan.make", &object, json!({"plan": digest, "to": plan.to})).await?;
+                audit::enter(
+                    &mut tx,
+                    actor,
+                    "plan.make",
+                    &object,
+                    json!({"plan": digest, "to": plan.to}),
+                )
+                .await?;
             }
             tx.commit().await?;
             Ok(())
@@ -46,10 +56,12 @@ impl Store {
     /// [`Error::NotFound`], or as every store function.
     pub async fn plan_get(&self, digest: &PlanDigest) -> Result<Plan> {
         let body: Option<String> = timed(async {
-            Ok(sqlx::query_scalar("select body from plan where digest = $1")
-                .bind(digest.as_str())
-                .fetch_optional(&self.pool)
-                .await?)
+            Ok(
+                sqlx::query_scalar("select body from plan where digest = $1")
+                    .bind(digest.as_str())
+                    .fetch_optional(&self.pool)
+                    .await?,
+            )
         })
         .await?;
         parse(digest.as_str(), &body.ok_or(Error::NotFound("plan"))?)
@@ -59,7 +71,10 @@ impl Store {
 /// Parses a stored plan, if it still is the one that was approved.
 pub(crate) fn parse(digest: &str, body: &str) -> Result<Plan> {
     if PlanDigest::of(body.as_bytes()).as_str() != digest {
-        return Err(corrupt("plan", format!("its bytes are not those of digest {digest}")));
+        return Err(corrupt(
+            "plan",
+            format!("its bytes are not those of digest {digest}"),
+        ));
     }
     serde_json::from_str(body).map_err(|error| corrupt("plan", error))
 }

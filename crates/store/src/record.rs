@@ -65,10 +65,12 @@ impl Store {
     /// As every store function.
     pub async fn recorded(&self, rollback: RollbackId) -> Result<bool> {
         timed(async {
-            Ok(sqlx::query_scalar("select exists (select from deployment where rollback_id = $1)")
-                .bind(rollback.0)
-                .fetch_one(&self.pool)
-                .await?)
+            Ok(
+                sqlx::query_scalar("select exists (select from deployment where rollback_id = $1)")
+                    .bind(rollback.0)
+                    .fetch_one(&self.pool)
+                    .await?,
+            )
         })
         .await
     }
@@ -146,7 +148,12 @@ fn ran(
     components
 }
 
-async fn hold_former(tx: &mut PgTransaction<'_>, rollback: RollbackId, source: &Source, plan: &Plan) -> Result<()> {
+async fn hold_former(
+    tx: &mut PgTransaction<'_>,
+    rollback: RollbackId,
+    source: &Source,
+    plan: &Plan,
+) -> Result<()> {
     let Some(former) = plan.from.as_ref().filter(|former| **former != plan.to) else {
         return Ok(());
     };

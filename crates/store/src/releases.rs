@@ -92,17 +92,41 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::NotFound`], or as every store function.
-    pub async fn release_get(&self, application: &ApplicationName, version: &Version) -> Result<ReleaseDetails> {
+    pub async fn release_get(
+        &self,
+        application: &ApplicationName,
+        version: &Version,
+    ) -> Result<ReleaseDetails> {
         let releases = self.releases_of(application, Some(version)).await?;
-        let release = releases.into_iter().next().ok_or(Error::NotFound("release"))?;
-        let filter = DeploymentFilter { version: Some(version.clone()), ..DeploymentFilter::default() };
-        let page = Page { after: None, limit: DEPLOYMENTS_SHOWN };
-        let deployments = self.deployment_list(application, &filter, &page).await?.items;
+        let release = releases
+            .into_iter()
+            .next()
+            .ok_or(Error::NotFound("release"))?;
+        let filter = DeploymentFilter {
+            version: Some(version.clone()),
+            ..DeploymentFilter::default()
+        };
+        let page = Page {
+            after: None,
+            limit: DEPLOYMENTS_SHOWN,
+        };
+        let deployments = self
+            .deployment_list(application, &filter, &page)
+            .await?
+            .items;
         let specifications = self.specification_views(&release).await?;
-        Ok(ReleaseDetails { release, deployments, specifications })
+        Ok(ReleaseDetails {
+            release,
+            deployments,
+            specifications,
+        })
     }
 
-    async fn releases_of(&self, application: &ApplicationName, version: Option<&Version>) -> Result<Vec<Release>> {
+    async fn releases_of(
+        &self,
+        application: &ApplicationName,
+        version: Option<&Version>,
+    ) -> Result<Vec<Release>> {
         let rows: Vec<Row> = timed(async {
             Ok(sqlx::query_as(RELEASES)
                 .bind(application.as_str())
@@ -121,8 +145,10 @@ impl Store {
         rows: &[Row],
     ) -> Result<BTreeMap<SpecificationDigest, RecordedSpecification>> {
         let parts = rows.iter().flat_map(|row| row.components.values());
-        let wanted: Vec<String> =
-            parts.filter_map(|part| part.specification.as_ref()).map(|digest| digest.as_str().to_owned()).collect();
+        let wanted: Vec<String> = parts
+            .filter_map(|part| part.specification.as_ref())
+            .map(|digest| digest.as_str().to_owned())
+            .collect();
         let rows: Vec<SpecificationRow> = timed(async {
             Ok(sqlx::query_as(
                 "select digest, key_id = $2 as readable, env_fingerprints from specification where digest = any($1)",
@@ -134,18 +160,29 @@ impl Store {
         })
         .await?;
         let recorded = rows.into_iter().map(|row| {
-            let digest: SpecificationDigest = row.digest.parse().map_err(|error| corrupt("specification", error))?;
-            let recorded =
-                RecordedSpecification { digest: digest.clone(), readable: row.readable, env: row.env_fingerprints.0 };
+            let digest: SpecificationDigest = row
+                .digest
+                .parse()
+                .map_err(|error| corrupt("specification", error))?;
+            let recorded = RecordedSpecification {
+                digest: digest.clone(),
+                readable: row.readable,
+                env: row.env_fingerprints.0,
+            };
             Ok((digest, recorded))
         });
         recorded.collect()
     }
 
-    async fn specification_views(&self, release: &Release) -> Result<BTreeMap<ComponentName, SpecificationView>> {
+    async fn specification_views(
+        &self,
+        release: &Release,
+    ) -> Result<BTreeMap<ComponentName, SpecificationView>> {
         let mut views = BTreeMap::new();
         for (component, part) in &release.components {
-            let Some(recorded) = &part.specification else { continue };
+            let Some(recorded) = &part.specification else {
+                continue;
+            };
             let row: ViewRow = timed(async {
                 Ok(sqlx::query_as(
                     "select digest, body, key_id = $2 as readable, env_fingerprints, created_at
@@ -187,14 +224,29 @@ const RELEASES: &str = "
     left join held h on h.version = u.version
     order by u.deployed_at desc, u.deployment desc limit $3";
 
-fn release(row: Row, known: &BTreeMap<SpecificationDigest, RecordedSpecification>) -> Result<Release> {
+fn release(
+    row: Row,
+    known: &BTreeMap<SpecificationDigest, RecordedSpecification>,
+) -> Result<Release> {
     let component = |(name, part): (ComponentName, DeployedComponent)| {
-        let specification = part.specification.and_then(|digest| known.get(&digest).cloned());
-        (name, ReleaseComponent { image: part.image, reference: part.reference, specification })
+        let specification = part
+            .specification
+            .and_then(|digest| known.get(&digest).cloned());
+        (
+            name,
+            ReleaseComponent {
+                image: part.image,
+                reference: part.reference,
+                specification,
+            },
+        )
     };
     Ok(Release {
         deployment: row.deployment,
-        version: row.version.parse().map_err(|error| corrupt("release", error))?,
+        version: row
+            .version
+            .parse()
+            .map_err(|error| corrupt("release", error))?,
         deployed_at: row.deployed_at.into(),
         good_at: row.good_at.map(Moment::from),
         hold: row.hold,
@@ -205,7 +257,10 @@ fn release(row: Row, known: &BTreeMap<SpecificationDigest, RecordedSpecification
 
 fn specification_view(row: ViewRow) -> Result<SpecificationView> {
     Ok(SpecificationView {
-        digest: row.digest.parse().map_err(|error| corrupt("specification", error))?,
+        digest: row
+            .digest
+            .parse()
+            .map_err(|error| corrupt("specification", error))?,
         body: row.body,
         env_names: row.env_fingerprints.0.into_keys().collect(),
         readable: row.readable,

@@ -1,82 +1,24 @@
-//! Requests for rollbacks and what people ordered since. Intent only: it never advances a run.
+//! Rollbacks as people read them: the request, the plan and where the run is. Read only.
 
 use domain::{
-    chain::{self, Entry, Link, hex},
-    lifecycle::{Event, Phase, Run},
-    name::{Actor, ApplicationName, Fence, PlanDigest, RollbackId, Version},
-    next::Order,
+    chain::hex,
+    lifecycle::{Phase, Run},
+    name::{Actor, ApplicationName, PlanDigest, RollbackId, Version},
     plan::Plan,
     reason::Reason,
     time::{Millis, Moment},
     verdict::Verdict,
 };
-use serde_json::json;
-use sqlx::{PgConnection, PgTransaction, types::Json};
+use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    applications::acting,
-    audit,
     connect::{Store, timed},
-    error::{Constraint, Error, Result, corrupt},
+    error::{Error, Result, corrupt},
     page::{Listed, Page},
     plans,
-    wake::Topic,
 };
-
-/// How often a request is tried when the rollback in its way ends at that very moment.
-const REQUEST_TRIES_MAX: u8 = 3;
-
-/// The key under which a client may repeat a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Idempotency {
-    /// Whose key it is: the token.
-    pub principal: String,
-    /// The key.
-    pub key: String,
-    /// Hash of the request's body.
-    pub body_hash: Vec<u8>,
-}
-
-/// A request for a rollback.
-#[derive(Clone, Debug)]
-pub struct NewRollback<'a> {
-    /// Its identity, UUIDv7.
-    pub id: RollbackId,
-    /// The stored plan.
-    pub plan: &'a Plan,
-    /// Who asks.
-    pub requested_by: Actor,
-    /// Why.
-    pub reason: Reason,
-    /// Why, in words.
-    pub note: Option<String>,
-    /// The client's key.
-    pub idempotency: Idempotency,
-    /// Until when approval is waited for; none needed without.
-    pub approval_until: Option<Moment>,
-    /// When.
-    pub at: Moment,
-}
-
-/// What came of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Requested {
-    /// It was accepted.
-    New,
-    /// The same request was accepted before, as this rollback.
-    Replayed(RollbackId),
-}
-
-/// What came of an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OrderPut {
-    /// The worker will see it.
-    Accepted,
-    /// The rollback ended; nobody looks at orders any more.
-    Ended,
-}
 
 /// A rollback and where it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -203,65 +145,6 @@ struct ListRow {
 }
 
 impl Store {
-    /// Accepts a request: the rollback, its run, its first event, the client's key and the audit entry are one
-    /// transaction, and a run that still watches the application is told that it is superseded.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] with [`Constraint::OneActing`] naming the active rollback, or when the plan is not
-    /// stored; [`Error::IdempotencyMismatch`]; [`Error::NotFound`] when the application is not there;
-    /// or as every store function.
-    pub async fn rollback_request(&self, ask: &NewRollback<'_>) -> Result<Requested> {
-        for _ in 1..REQUEST_TRIES_MAX {
-            match timed(self.request_once(ask)).await {
-                Err(Error::Busy(error)) => tracing::debug!(%error, "a request is tried again"),
-                Ok(None) => {}
-                Ok(Some(requested)) => return Ok(self.accepted(requested)),
-                Err(error) => return Err(error),
-            }
-        }
-        let requested = timed(self.request_once(ask)).await?;
-        let vanished = "the rollback in the way ends at this moment; ask again";
-        requested.map(|requested| self.accepted(requested)).ok_or_else(|| Error::Unavailable(vanished.into()))
-    }
-
-    fn accepted(&self, requested: Requested) -> Requested {
-        if requested == Requested::New {
-            self.announce(Topic::Work);
-            self.wake.notify(Topic::Events);
-        }
-        requested
-    }
-
-    /// None when the rollback in the way ended between our insert and our look for its name.
-    async fn request_once(&self, ask: &NewRollback<'_>) -> Result<Option<Requested>> {
-        let mut tx = self.pool.begin().await?;
-        if let Some(earlier) = replayed(&mut tx, ask).await? {
-            return Ok(Some(Requested::Replayed(earlier)));
-        }
-        let name = &ask.plan.application.name;
-        lock_application(&mut tx, name).await?;
-        insert_rollback(&mut tx, ask).await?;
-        match insert_run(&mut tx, ask).await {
-            Ok(()) => {}
-            Err(Error::Conflict(Constraint::Rule(rule))) if rule == "rollback_one_acting" => {
-                tx.rollback().await?;
-                let active = acting(&mut *self.pool.acquire().await?, name).await?;
-                return match active {
-                    Some(active) => Err(Error::Conflict(Constraint::OneActing { active })),
-                    None => Ok(None),
-                };
-            }
-            Err(error) => return Err(error),
-        }
-        // After the insert: whoever acted until then is watching now, and visible.
-        supersede(&mut tx, ask).await?;
-        let detail = json!({"plan": ask.plan.digest(), "reason": ask.reason, "note": ask.note, "application": name});
-        let object = format!("rollback/{}", ask.id);
-        audit::enter(&mut tx, &ask.requested_by, "rollback.request", &object, detail).await?;
-        tx.commit().await?;
-        Ok(Some(Requested::New))
-    }
-
     /// A rollback and where it is.
     ///
     /// # Errors
@@ -293,7 +176,12 @@ impl Store {
         filter: &RollbackFilter,
         page: &Page<RollbackId>,
     ) -> Result<Listed<RollbackSummary, RollbackId>> {
-        let within = filter.within.as_ref().map(|names| names.iter().map(|n| n.as_str().to_owned()).collect::<Vec<_>>());
+        let within = filter.within.as_ref().map(|names| {
+            names
+                .iter()
+                .map(|n| n.as_str().to_owned())
+                .collect::<Vec<_>>()
+        });
         let rows: Vec<ListRow> = timed(async {
             Ok(sqlx::query_as(
                 "select q.id, q.application, q.plan_digest,
@@ -324,44 +212,6 @@ impl Store {
         Ok(page.listed(items?, |row| row.id))
     }
 
-    /// Tells a rollback's worker what somebody wants. Asking again before it was seen is asking once.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], or as every store function.
-    pub async fn order_put(&self, rollback: RollbackId, order: &Order, actor: &Actor) -> Result<OrderPut> {
-        let (kind, superseding) = words(order);
-        let put = timed(async {
-            let mut tx = self.pool.begin().await?;
-            let ended: Option<bool> =
-                sqlx::query_scalar("select ended_at is not null from rollback_run where rollback_id = $1")
-                    .bind(rollback.0)
-                    .fetch_optional(&mut *tx)
-                    .await?;
-            if ended.ok_or(Error::NotFound("rollback"))? {
-                return Ok(OrderPut::Ended);
-            }
-            sqlx::query(
-                "insert into rollback_order (rollback_id, kind, actor, superseding) values ($1, $2, $3, $4)
-                 on conflict (rollback_id, kind, actor) where seen_at is null do nothing",
-            )
-            .bind(rollback.0)
-            .bind(kind)
-            .bind(actor.as_str())
-            .bind(superseding)
-            .execute(&mut *tx)
-            .await?;
-            let object = format!("rollback/{rollback}");
-            audit::enter(&mut tx, actor, &format!("rollback.{kind}"), &object, json!({})).await?;
-            tx.commit().await?;
-            Ok(OrderPut::Accepted)
-        })
-        .await?;
-        if put == OrderPut::Accepted {
-            self.announce(Topic::Work);
-        }
-        Ok(put)
-    }
-
     /// How long clients went without an answer in the application's last rollbacks, newest first.
     ///
     /// # Errors
@@ -378,129 +228,29 @@ impl Store {
             .await?)
         })
         .await?;
-        Ok(rows.into_iter().map(|ms| Millis(ms.max(0).cast_unsigned())).collect())
-    }
-}
-
-/// The rollback of an earlier request with the same key; waits for one that is being accepted right now.
-async fn replayed(tx: &mut PgTransaction<'_>, ask: &NewRollback<'_>) -> Result<Option<RollbackId>> {
-    let key = &ask.idempotency;
-    let first = sqlx::query(
-        "insert into idempotency (principal, key, body_hash, rollback_id) values ($1, $2, $3, $4)
-         on conflict on constraint idempotency_key do nothing",
-    )
-    .bind(&key.principal)
-    .bind(&key.key)
-    .bind(&key.body_hash)
-    .bind(ask.id.0)
-    .execute(&mut **tx)
-    .await?;
-    if first.rows_affected() == 1 {
-        return Ok(None);
-    }
-    let (hash, rollback): (Vec<u8>, Uuid) =
-        sqlx::query_as("select body_hash, rollback_id from idempotency where principal = $1 and key = $2")
-            .bind(&key.principal)
-            .bind(&key.key)
-            .fetch_one(&mut **tx)
-            .await?;
-    if hash == key.body_hash { Ok(Some(RollbackId(rollback))) } else { Err(Error::IdempotencyMismatch) }
-}
-
-/// A share lock: requests do not wait for each other, a removal does.
-async fn lock_application(tx: &mut PgTransaction<'_>, name: &ApplicationName) -> Result<()> {
-    let there: Option<i32> =
-        sqlx::query_scalar("select 1 from application where name = $1 and removed_at is null for share")
-            .bind(name.as_str())
-            .fetch_optional(&mut **tx)
-            .await?;
-    there.map(|_| ()).ok_or(Error::NotFound("application"))
-}
-
-async fn insert_rollback(tx: &mut PgConnection, ask: &NewRollback<'_>) -> Result<()> {
-    sqlx::query(
-        "insert into rollback (id, application, plan_digest, requested_by, reason, note, requested_at)
-         values ($1, $2, $3, $4, $5, $6, $7)",
-    )
-    .bind(ask.id.0)
-    .bind(ask.plan.application.name.as_str())
-    .bind(ask.plan.digest().as_str())
-    .bind(ask.requested_by.as_str())
-    .bind(ask.reason.word())
-    .bind(&ask.note)
-    .bind(OffsetDateTime::from(ask.at))
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-/// The run and its first event in one statement.
-async fn insert_run(tx: &mut PgConnection, ask: &NewRollback<'_>) -> Result<()> {
-    let event = Event::Requested { approval_until: ask.approval_until };
-    let run = Run::requested(&event, ask.at).map_err(|error| corrupt("first event", error))?;
-    let body = serde_json::to_string(&event).map_err(|error| corrupt("first event", error))?;
-    let actor = ask.requested_by.as_str();
-    let entry = Entry { seq: 1, fence: Fence(0), at: ask.at, actor, body: &body };
-    let head: Link = chain::link(&chain::root(ask.id), &entry);
-    sqlx::query(
-        "with run as (
-             insert into rollback_run (rollback_id, application, phase, acts, state, seq, head, wake_at, plan_format)
-             values ($1, $2, $3, $4, $5, 1, $6, coalesce($7, now()), $8)
-             returning rollback_id, seq, fence, head
-         )
-         insert into rollback_event (rollback_id, seq, fence, at, actor, body, hash)
-         select rollback_id, seq, fence, $9, $10, $11, head from run",
-    )
-    .bind(ask.id.0)
-    .bind(ask.plan.application.name.as_str())
-    .bind(run.phase.word())
-    .bind(run.phase.acts())
-    .bind(Json(&run))
-    .bind(head.as_slice())
-    .bind(ask.approval_until.map(OffsetDateTime::from))
-    .bind(ask.plan.format)
-    .bind(OffsetDateTime::from(ask.at))
-    .bind(actor)
-    .bind(&body)
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-async fn supersede(tx: &mut PgConnection, ask: &NewRollback<'_>) -> Result<()> {
-    sqlx::query(
-        "insert into rollback_order (rollback_id, kind, actor, superseding)
-         select rollback_id, 'supersede', $3, $1 from rollback_run
-         where application = $2 and phase = 'watching' and rollback_id <> $1
-         on conflict (rollback_id, kind, actor) where seen_at is null do nothing",
-    )
-    .bind(ask.id.0)
-    .bind(ask.plan.application.name.as_str())
-    .bind(ask.requested_by.as_str())
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-fn words(order: &Order) -> (&'static str, Option<Uuid>) {
-    match order {
-        Order::Cancel { .. } => ("cancel", None),
-        Order::Approve { .. } => ("approve", None),
-        Order::Reject { .. } => ("reject", None),
-        Order::Supersede { by } => ("supersede", Some(by.0)),
+        Ok(rows
+            .into_iter()
+            .map(|ms| Millis(ms.max(0).cast_unsigned()))
+            .collect())
     }
 }
 
 fn verdict(run: &Run) -> (Option<Verdict>, Option<bool>) {
     let verdict = match &run.phase {
         Phase::Ended { verdict } => verdict,
-        Phase::AwaitingApproval { .. } | Phase::Forward { .. } | Phase::Backward { .. } | Phase::Watching { .. } => {
+        Phase::AwaitingApproval { .. }
+        | Phase::Forward { .. }
+        | Phase::Backward { .. }
+        | Phase::Watching { .. } => {
             return (None, None);
         }
     };
     let good = match verdict {
         Verdict::RolledBack { good, .. } => Some(*good),
-        Verdict::Restored { .. } | Verdict::Refused { .. } | Verdict::Cancelled { .. } | Verdict::NeedsHuman { .. } => None,
+        Verdict::Restored { .. }
+        | Verdict::Refused { .. }
+        | Verdict::Cancelled { .. }
+        | Verdict::NeedsHuman { .. } => None,
     };
     (Some(verdict.clone()), good)
 }
@@ -518,7 +268,10 @@ fn view(row: Row) -> Result<RollbackView> {
         plan: plans::parse(&row.plan_digest, &row.plan)?,
         plan_digest: row.plan_digest.parse().map_err(bad)?,
         requested_by: row.requested_by.parse().map_err(bad)?,
-        reason: row.reason.parse().map_err(|error: String| corrupt("rollback", error))?,
+        reason: row
+            .reason
+            .parse()
+            .map_err(|error: String| corrupt("rollback", error))?,
         note: row.note,
         requested_at: row.requested_at.into(),
         run: row.state.0,
@@ -540,10 +293,17 @@ fn summary(row: ListRow) -> Result<RollbackSummary> {
         id: RollbackId(row.id),
         application: row.application.parse().map_err(bad)?,
         plan_digest: row.plan_digest.parse().map_err(bad)?,
-        from: row.version_from.map(|version| version.parse()).transpose().map_err(bad)?,
+        from: row
+            .version_from
+            .map(|version| version.parse())
+            .transpose()
+            .map_err(bad)?,
         to: row.version_to.parse().map_err(bad)?,
         requested_by: row.requested_by.parse().map_err(bad)?,
-        reason: row.reason.parse().map_err(|error: String| corrupt("rollback", error))?,
+        reason: row
+            .reason
+            .parse()
+            .map_err(|error: String| corrupt("rollback", error))?,
         note: row.note,
         requested_at: row.requested_at.into(),
         run: row.state.0,

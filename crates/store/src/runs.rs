@@ -77,7 +77,12 @@ impl Claimed {
     /// The claim alone.
     #[must_use]
     pub fn held(&self) -> Held {
-        Held { rollback: self.rollback, fence: self.fence, seq: self.seq, head: self.head }
+        Held {
+            rollback: self.rollback,
+            fence: self.fence,
+            seq: self.seq,
+            head: self.head,
+        }
     }
 }
 
@@ -178,7 +183,12 @@ impl Store {
     ///
     /// # Errors
     /// As every store function. When the answer is lost, what was claimed is due again after `lease`.
-    pub async fn claim(&self, worker: &Worker, limit: u32, lease: Duration) -> Result<Vec<Claimed>> {
+    pub async fn claim(
+        &self,
+        worker: &Worker,
+        limit: u32,
+        lease: Duration,
+    ) -> Result<Vec<Claimed>> {
         let limit = i64::from(limit.min(CLAIM_MAX));
         let rows: Vec<ClaimRow> = timed(async {
             Ok(sqlx::query_as(CLAIM)
@@ -205,9 +215,15 @@ impl Store {
     ///
     /// # Errors
     /// As every store function.
-    pub async fn renew(&self, claims: &[(RollbackId, Fence)], lease: Duration) -> Result<Vec<Renewed>> {
-        let (rollbacks, fences): (Vec<Uuid>, Vec<i64>) =
-            claims.iter().map(|(rollback, fence)| (rollback.0, fence.0)).unzip();
+    pub async fn renew(
+        &self,
+        claims: &[(RollbackId, Fence)],
+        lease: Duration,
+    ) -> Result<Vec<Renewed>> {
+        let (rollbacks, fences): (Vec<Uuid>, Vec<i64>) = claims
+            .iter()
+            .map(|(rollback, fence)| (rollback.0, fence.0))
+            .unzip();
         let rows: Vec<(Uuid, bool)> = timed(async {
             Ok(sqlx::query_as(
                 "update rollback_run r set lease_until = now() + make_interval(secs => $3)
@@ -223,7 +239,10 @@ impl Store {
             .await?)
         })
         .await?;
-        let renewed = |(rollback, orders_pending)| Renewed { rollback: RollbackId(rollback), orders_pending };
+        let renewed = |(rollback, orders_pending)| Renewed {
+            rollback: RollbackId(rollback),
+            orders_pending,
+        };
         Ok(rows.into_iter().map(renewed).collect())
     }
 
@@ -234,7 +253,7 @@ impl Store {
     pub async fn crashed(&self, held: &Held) -> Result<()> {
         timed(async {
             let counted = sqlx::query(
-                "update rollback_run set crashes = crashes + 1, worker = null, host = null, lease_until = null
+                "update rollback_run set crashes = least(crashes + 1, 1000), worker = null, host = null, lease_until = null
                  where rollback_id = $1 and fence = $2 and lease_until > now()",
             )
             .bind(held.rollback.0)
@@ -268,7 +287,11 @@ impl Store {
     ///
     /// # Errors
     /// As every store function.
-    pub async fn watching_runs(&self, after: Option<RollbackId>, limit: u32) -> Result<Vec<WatchingRun>> {
+    pub async fn watching_runs(
+        &self,
+        after: Option<RollbackId>,
+        limit: u32,
+    ) -> Result<Vec<WatchingRun>> {
         let rows: Vec<WatchingRow> = timed(async {
             Ok(sqlx::query_as(
                 "select r.rollback_id, q.plan_digest, p.body as plan, r.state
@@ -284,7 +307,11 @@ impl Store {
         .await?;
         let watching = |row: WatchingRow| {
             let plan = plans::parse(&row.plan_digest, &row.plan)?;
-            Ok(WatchingRun { rollback: RollbackId(row.rollback_id), plan, run: row.state.0 })
+            Ok(WatchingRun {
+                rollback: RollbackId(row.rollback_id),
+                plan,
+                run: row.state.0,
+            })
         };
         rows.into_iter().map(watching).collect()
     }
@@ -315,10 +342,12 @@ impl Store {
     /// As every store function.
     pub async fn lock_stale(&self, rollback: RollbackId) -> Result<Option<bool>> {
         timed(async {
-            Ok(sqlx::query_scalar("select ended_at is not null from rollback_run where rollback_id = $1")
-                .bind(rollback.0)
-                .fetch_optional(&self.pool)
-                .await?)
+            Ok(sqlx::query_scalar(
+                "select ended_at is not null from rollback_run where rollback_id = $1",
+            )
+            .bind(rollback.0)
+            .fetch_optional(&self.pool)
+            .await?)
         })
         .await
     }
@@ -374,7 +403,7 @@ const CLAIM: &str = "
     )
     update rollback_run r
     set fence = f.before + n.number, worker = $1, host = $2, lease_until = now() + make_interval(secs => $6),
-        crashes = r.crashes + (r.worker is not null and r.worker <> $1)::int
+        crashes = least(r.crashes + (r.worker is not null and r.worker <> $1)::int, 1000)
     from numbered n
     join fenced f on f.application = n.application
     join rollback q on q.id = n.rollback_id
@@ -395,7 +424,10 @@ fn claimed(row: ClaimRow) -> Result<Claimed> {
         plan: plans::parse(&row.plan_digest, &row.plan)?,
         run: serde_json::from_value(row.state.0).map_err(|error| corrupt("run", error))?,
         seq: row.seq,
-        head: row.head.try_into().map_err(|_| corrupt("run", "its head has another length"))?,
+        head: row
+            .head
+            .try_into()
+            .map_err(|_| corrupt("run", "its head has another length"))?,
         orders: orders?,
     })
 }
@@ -406,7 +438,9 @@ fn order(row: OrderRow) -> Result<(i64, Order)> {
         ("cancel", None) => Order::Cancel { by },
         ("approve", None) => Order::Approve { by },
         ("reject", None) => Order::Reject { by },
-        ("supersede", Some(newer)) => Order::Supersede { by: RollbackId(newer) },
+        ("supersede", Some(newer)) => Order::Supersede {
+            by: RollbackId(newer),
+        },
         (kind, _) => return Err(corrupt("order", format!("kind `{kind}` is not known"))),
     };
     Ok((row.id, order))

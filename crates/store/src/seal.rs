@@ -80,7 +80,9 @@ impl SecretKey {
             digest: derive("digest"),
             fingerprint: derive("fingerprint"),
         };
-        Self { keys: Arc::new(keys) }
+        Self {
+            keys: Arc::new(keys),
+        }
     }
 
     /// Which key this is.
@@ -98,9 +100,13 @@ impl SecretKey {
         sealed.push(FORMAT);
         sealed.extend_from_slice(&self.keys.id.0);
         sealed.extend_from_slice(&nonce);
-        let payload = Payload { msg: plaintext, aad: about.as_bytes() };
+        let payload = Payload {
+            msg: plaintext,
+            aad: about.as_bytes(),
+        };
         let body = self.cipher().encrypt(&XNonce::from(nonce), payload);
-        sealed.extend(body.expect("a text in memory is shorter than the cipher's limit of 256 GiB"));
+        sealed
+            .extend(body.expect("a text in memory is shorter than the cipher's limit of 256 GiB"));
         sealed
     }
 
@@ -109,7 +115,9 @@ impl SecretKey {
     /// # Errors
     /// The key is another, or what is there is not what was sealed.
     pub fn open(&self, about: &str, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
-        let (header, body) = sealed.split_at_checked(HEADER_BYTES).ok_or(OpenError::Corrupt)?;
+        let (header, body) = sealed
+            .split_at_checked(HEADER_BYTES)
+            .ok_or(OpenError::Corrupt)?;
         let (id, nonce) = header[1..].split_at(KEY_ID_BYTES);
         let id = KeyId(id.try_into().map_err(|_| OpenError::Corrupt)?);
         if header[0] != FORMAT {
@@ -119,8 +127,13 @@ impl SecretKey {
             return Err(OpenError::KeyLost(id));
         }
         let nonce: [u8; NONCE_BYTES] = nonce.try_into().map_err(|_| OpenError::Corrupt)?;
-        let payload = Payload { msg: body, aad: about.as_bytes() };
-        self.cipher().decrypt(&XNonce::from(nonce), payload).map_err(|_| OpenError::Corrupt)
+        let payload = Payload {
+            msg: body,
+            aad: about.as_bytes(),
+        };
+        self.cipher()
+            .decrypt(&XNonce::from(nonce), payload)
+            .map_err(|_| OpenError::Corrupt)
     }
 
     /// Keyed fingerprint of an environment value, 16 hex digits: equal values of one name have equal ones.
@@ -131,9 +144,17 @@ impl SecretKey {
 
     /// Keyed fingerprints of every environment value of a specification by name.
     #[must_use]
-    pub fn fingerprints(&self, specification: &Specification) -> std::collections::BTreeMap<String, String> {
-        let entries = specification.env.iter().map(|entry| entry.split_once('=').unwrap_or((entry, "")));
-        entries.map(|(name, value)| (name.to_owned(), self.fingerprint(name, value))).collect()
+    pub fn fingerprints(
+        &self,
+        specification: &Specification,
+    ) -> std::collections::BTreeMap<String, String> {
+        let entries = specification
+            .env
+            .iter()
+            .map(|entry| entry.split_once('=').unwrap_or((entry, "")));
+        entries
+            .map(|(name, value)| (name.to_owned(), self.fingerprint(name, value)))
+            .collect()
     }
 
     /// Keyed digest of a specification, environment values included.
@@ -156,7 +177,8 @@ impl SecretKey {
 
 /// HMAC-SHA-256 over the parts, each preceded by its length.
 fn mac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
-    let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key).expect("HMAC takes a key of any length");
+    let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key)
+        .expect("HMAC takes a key of any length");
     for part in parts {
         mac.update(&(part.len() as u64).to_be_bytes());
         mac.update(part);
@@ -167,7 +189,9 @@ fn mac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
 /// JSON text with sorted keys: Postgres keeps another order than the engine gave.
 fn canonical(value: &Value, out: &mut String) {
     match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => out.push_str(&value.to_string()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            out.push_str(&value.to_string())
+        }
         Value::Array(items) => {
             out.push('[');
             for item in items {
@@ -206,7 +230,10 @@ mod tests {
         let sealed = key(1).seal("a", b"secret");
         assert_eq!(key(1).open("a", &sealed).unwrap(), b"secret");
         assert_eq!(key(1).open("b", &sealed), Err(OpenError::Corrupt));
-        assert_eq!(key(2).open("a", &sealed), Err(OpenError::KeyLost(key(1).key_id())));
+        assert_eq!(
+            key(2).open("a", &sealed),
+            Err(OpenError::KeyLost(key(1).key_id()))
+        );
         assert_ne!(key(1).seal("a", b"secret"), sealed);
     }
 
@@ -223,11 +250,23 @@ mod tests {
 
     #[test]
     fn a_specification_is_the_same_in_any_order_of_its_fields() {
-        let with = |body, env: &[&str]| Specification { body, env: env.iter().map(|&e| e.to_owned()).collect() };
+        let with = |body, env: &[&str]| Specification {
+            body,
+            env: env.iter().map(|&e| e.to_owned()).collect(),
+        };
         let base = key(1).digest(&with(json!({"a": 1, "b": {"c": 2, "d": [3]}}), &["X=1"]));
-        assert_eq!(base, key(1).digest(&with(json!({"b": {"d": [3], "c": 2}, "a": 1}), &["X=1"])));
-        assert_ne!(base, key(1).digest(&with(json!({"a": 1, "b": {"c": 2, "d": [3]}}), &["X=2"])));
-        assert_ne!(base, key(2).digest(&with(json!({"a": 1, "b": {"c": 2, "d": [3]}}), &["X=1"])));
+        assert_eq!(
+            base,
+            key(1).digest(&with(json!({"b": {"d": [3], "c": 2}, "a": 1}), &["X=1"]))
+        );
+        assert_ne!(
+            base,
+            key(1).digest(&with(json!({"a": 1, "b": {"c": 2, "d": [3]}}), &["X=2"]))
+        );
+        assert_ne!(
+            base,
+            key(2).digest(&with(json!({"a": 1, "b": {"c": 2, "d": [3]}}), &["X=1"]))
+        );
     }
 
     #[test]

@@ -22,9 +22,13 @@ impl Store {
     ///
     /// # Errors
     /// As every store function.
-    pub async fn specification_put(&self, specification: &Specification) -> Result<SpecificationDigest> {
+    pub async fn specification_put(
+        &self,
+        specification: &Specification,
+    ) -> Result<SpecificationDigest> {
         let digest = self.key.digest(specification);
-        let env = serde_json::to_vec(&specification.env).map_err(|error| corrupt("environment", error))?;
+        let env = serde_json::to_vec(&specification.env)
+            .map_err(|error| corrupt("environment", error))?;
         timed(async {
             sqlx::query(
                 "insert into specification (digest, key_id, body, env_sealed, env_fingerprints)
@@ -50,16 +54,21 @@ impl Store {
     /// or as every store function.
     pub async fn specification_get(&self, digest: &SpecificationDigest) -> Result<Specification> {
         let row: Option<Row> = timed(async {
-            Ok(sqlx::query_as("select body, env_sealed from specification where digest = $1")
-                .bind(digest.as_str())
-                .fetch_optional(&self.pool)
-                .await?)
+            Ok(
+                sqlx::query_as("select body, env_sealed from specification where digest = $1")
+                    .bind(digest.as_str())
+                    .fetch_optional(&self.pool)
+                    .await?,
+            )
         })
         .await?;
         let row = row.ok_or(Error::NotFound("specification"))?;
         let env = self.key.open(digest.as_str(), &row.env_sealed)?;
         let env = serde_json::from_slice(&env).map_err(|error| corrupt("environment", error))?;
-        let specification = Specification { body: row.body, env };
+        let specification = Specification {
+            body: row.body,
+            env,
+        };
         if self.key.digest(&specification) != *digest {
             return Err(corrupt("specification", "it is not what its digest says"));
         }
@@ -76,15 +85,19 @@ impl Store {
     ) -> Result<BTreeMap<SpecificationDigest, bool>> {
         let wanted: Vec<&str> = digests.iter().map(SpecificationDigest::as_str).collect();
         let rows: Vec<(String, bool)> = timed(async {
-            Ok(sqlx::query_as("select digest, key_id = $2 from specification where digest = any($1)")
-                .bind(wanted)
-                .bind(self.key.key_id().to_string())
-                .fetch_all(&self.pool)
-                .await?)
+            Ok(sqlx::query_as(
+                "select digest, key_id = $2 from specification where digest = any($1)",
+            )
+            .bind(wanted)
+            .bind(self.key.key_id().to_string())
+            .fetch_all(&self.pool)
+            .await?)
         })
         .await?;
         let parsed = rows.into_iter().map(|(digest, readable)| {
-            let digest = digest.parse().map_err(|error| corrupt("specification digest", error))?;
+            let digest = digest
+                .parse()
+                .map_err(|error| corrupt("specification digest", error))?;
             Ok((digest, readable))
         });
         parsed.collect()

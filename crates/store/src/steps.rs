@@ -87,9 +87,17 @@ impl Store {
         let appended = loop {
             tries += 1;
             match timed(self.append_once(held, run, meta, &write)).await {
-                Ok(Some(orders_pending)) => break Appended { seq: write.seq, head: write.head, orders_pending },
+                Ok(Some(orders_pending)) => {
+                    break Appended {
+                        seq: write.seq,
+                        head: write.head,
+                        orders_pending,
+                    };
+                }
                 Ok(None) => break self.written(held, meta, &write).await?,
-                Err(Error::Unavailable(_) | Error::Busy(_)) if tries < TRIES_MAX => tokio::time::sleep(TRY_AGAIN).await,
+                Err(Error::Unavailable(_) | Error::Busy(_)) if tries < TRIES_MAX => {
+                    tokio::time::sleep(TRY_AGAIN).await
+                }
                 Err(error) => return Err(error),
             }
         };
@@ -97,7 +105,13 @@ impl Store {
         Ok(appended)
     }
 
-    async fn append_once(&self, held: &Held, run: &Run, meta: &AppendMeta, write: &Write) -> Result<Option<bool>> {
+    async fn append_once(
+        &self,
+        held: &Held,
+        run: &Run,
+        meta: &AppendMeta,
+        write: &Write,
+    ) -> Result<Option<bool>> {
         let statement = if write.ended { END } else { APPEND };
         let query = sqlx::query_scalar(statement)
             .bind(held.rollback.0)
@@ -120,7 +134,11 @@ impl Store {
             .bind(&write.actors)
             .bind(&write.bodies)
             .bind(&write.hashes);
-        let query = if write.ended { query.bind(write.judged) } else { query };
+        let query = if write.ended {
+            query.bind(write.judged)
+        } else {
+            query
+        };
         Ok(query.fetch_optional(&self.pool).await?)
     }
 
@@ -142,7 +160,15 @@ impl Store {
         };
         let ours = fence == held.fence.0 && seq == write.seq && head == write.head;
         let told = !write.seqs.is_empty() || (meta.release && released);
-        if ours && told { Ok(Appended { seq, head: write.head, orders_pending }) } else { Err(Error::Fenced) }
+        if ours && told {
+            Ok(Appended {
+                seq,
+                head: write.head,
+                orders_pending,
+            })
+        } else {
+            Err(Error::Fenced)
+        }
     }
 }
 
@@ -163,7 +189,13 @@ fn write(held: &Held, events: &[(Moment, Actor, Event)], run: &Run) -> Result<Wr
     for (at, actor, event) in events {
         let body = serde_json::to_string(event).map_err(|error| corrupt("event", error))?;
         write.seq += 1;
-        let entry = Entry { seq: write.seq, fence: held.fence, at: *at, actor: actor.as_str(), body: &body };
+        let entry = Entry {
+            seq: write.seq,
+            fence: held.fence,
+            at: *at,
+            actor: actor.as_str(),
+            body: &body,
+        };
         write.head = chain::link(&write.head, &entry);
         write.seqs.push(write.seq);
         write.ats.push((*at).into());

@@ -17,7 +17,9 @@ use crate::{
 };
 
 /// What a token may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Read.
@@ -238,10 +240,11 @@ impl Store {
     pub async fn token_revoke(&self, id: Uuid, by: &Actor) -> Result<()> {
         timed(async {
             let mut tx = self.pool.begin().await?;
-            let known: bool = sqlx::query_scalar("select exists (select from api_token where id = $1)")
-                .bind(id)
-                .fetch_one(&mut *tx)
-                .await?;
+            let known: bool =
+                sqlx::query_scalar("select exists (select from api_token where id = $1)")
+                    .bind(id)
+                    .fetch_one(&mut *tx)
+                    .await?;
             if !known {
                 return Err(Error::NotFound("token"));
             }
@@ -254,7 +257,14 @@ impl Store {
             .execute(&mut *tx)
             .await?;
             if revoked.rows_affected() == 1 {
-                audit::enter(&mut tx, by, "token.revoke", &format!("token/{id}"), json!({})).await?;
+                audit::enter(
+                    &mut tx,
+                    by,
+                    "token.revoke",
+                    &format!("token/{id}"),
+                    json!({}),
+                )
+                .await?;
             }
             tx.commit().await?;
             Ok(())
@@ -268,7 +278,11 @@ impl Store {
     /// As every store function.
     pub async fn setup_needed(&self) -> Result<bool> {
         timed(async {
-            Ok(sqlx::query_scalar("select not exists (select from api_token)").fetch_one(&self.pool).await?)
+            Ok(
+                sqlx::query_scalar("select not exists (select from api_token)")
+                    .fetch_one(&self.pool)
+                    .await?,
+            )
         })
         .await
     }
@@ -319,7 +333,12 @@ impl Store {
 }
 
 async fn insert(session: &mut PgConnection, token: &NewToken) -> Result<()> {
-    let names = |names: &Vec<ApplicationName>| names.iter().map(|name| name.as_str().to_owned()).collect::<Vec<_>>();
+    let names = |names: &Vec<ApplicationName>| {
+        names
+            .iter()
+            .map(|name| name.as_str().to_owned())
+            .collect::<Vec<_>>()
+    };
     sqlx::query(
         "insert into api_token (id, name, kind, person, role, applications, hash, created_by, expires_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -337,15 +356,28 @@ async fn insert(session: &mut PgConnection, token: &NewToken) -> Result<()> {
     .await?;
     let detail = json!({"name": token.name, "kind": token.kind, "person": token.person, "role": token.role,
                         "applications": token.applications, "expires_at": token.expires_at});
-    audit::enter(session, &token.created_by, "token.create", &format!("token/{}", token.id), detail).await
+    audit::enter(
+        session,
+        &token.created_by,
+        "token.create",
+        &format!("token/{}", token.id),
+        detail,
+    )
+    .await
 }
 
 fn token(row: Row) -> Result<Token> {
     let bad = |error| corrupt("token", error);
-    let kind = TokenKind::ALL.into_iter().find(|kind| kind.word() == row.kind);
+    let kind = TokenKind::ALL
+        .into_iter()
+        .find(|kind| kind.word() == row.kind);
     let role = Role::ALL.into_iter().find(|role| role.word() == row.role);
-    let applications =
-        row.applications.map(|names| names.into_iter().map(|name| name.parse()).collect::<Result<_, _>>());
+    let applications = row.applications.map(|names| {
+        names
+            .into_iter()
+            .map(|name| name.parse())
+            .collect::<Result<_, _>>()
+    });
     Ok(Token {
         id: row.id,
         name: row.name,

@@ -25,7 +25,9 @@ impl Topic {
     }
 
     pub(crate) fn of(word: &str) -> Option<Self> {
-        [Self::Work, Self::Events, Self::Answers].into_iter().find(|topic| topic.word() == word)
+        [Self::Work, Self::Events, Self::Answers]
+            .into_iter()
+            .find(|topic| topic.word() == word)
     }
 }
 
@@ -37,7 +39,9 @@ pub struct Wake {
 
 impl Default for Wake {
     fn default() -> Self {
-        Self { topics: Arc::new([(); 3].map(|()| watch::Sender::new(()))) }
+        Self {
+            topics: Arc::new([(); 3].map(|()| watch::Sender::new(()))),
+        }
     }
 }
 
@@ -65,7 +69,9 @@ impl Wake {
     /// Wake-ups of the topic from now on: subscribe, then look, then wait, and none is missed.
     #[must_use]
     pub fn subscribe(&self, topic: Topic) -> Wakes {
-        Wakes { news: self.topic(topic).subscribe() }
+        Wakes {
+            news: self.topic(topic).subscribe(),
+        }
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: Can
     while !shutdown.is_cancelled() {
         match store.deployments_due(AT_ONCE, LOOK_LIMIT).await {
             Ok(due) => {
-                let looks = due.into_iter().map(|work| one(&real, work));
+                let looks: Vec<_> = due.into_iter().map(|work| one(&real, work)).collect();
                 stream::iter(looks).buffer_unordered(AT_ONCE as usize).collect::<Vec<()>>().await;
             }
             Err(error) => tracing::warn!(%error, "can not list the deployments to watch; trying again"),

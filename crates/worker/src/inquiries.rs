@@ -32,7 +32,8 @@ pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: Can
     while !shutdown.is_cancelled() {
         match store.inquiries_open(AT_ONCE).await {
             Ok(open) => {
-                let answers = open.into_iter().map(|(id, question)| answer(&store, &real, id, question));
+                let answers: Vec<_> =
+                    open.into_iter().map(|(id, question)| answer(store.clone(), real.clone(), id, question)).collect();
                 stream::iter(answers).buffer_unordered(AT_ONCE as usize).collect::<Vec<()>>().await;
             }
             Err(error) => tracing::warn!(%error, "can not read what is asked; trying again"),
@@ -45,8 +46,8 @@ pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: Can
     }
 }
 
-async fn answer(store: &Store, real: &Real, id: Uuid, question: Question) {
-    let found = tokio::time::timeout(LIMIT, find(real, &question)).await;
+async fn answer(store: Store, real: Arc<Real>, id: Uuid, question: Question) {
+    let found = tokio::time::timeout(LIMIT, find(&real, &question)).await;
     let found = found.unwrap_or_else(|_| Err(format!("the engine did not answer within {LIMIT:?}")));
     if let Err(error) = store.inquiry_answer(id, &found).await {
         tracing::warn!(%error, "could not answer an inquiry; whoever asked will ask again");

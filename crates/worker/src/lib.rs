@@ -16,6 +16,7 @@ use std::{sync::Arc, time::Duration};
 
 use integrations::Prober;
 use store::{Store, Wake};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -53,12 +54,15 @@ pub async fn run(
     let engines = Arc::new(engines);
     let hands = world::Real { settings: settings.clone(), store: store.clone(), engines: engines.clone(), prober };
     let hands = Arc::new(hands);
-    tokio::join!(
-        claims::run(settings.clone(), store.clone(), hands.clone(), wake.clone(), shutdown.clone()),
-        watch::run(store.clone(), hands.clone(), shutdown.clone()),
-        deployments::run(store.clone(), hands.clone(), wake.clone(), shutdown.clone()),
-        inquiries::run(store, hands, wake, shutdown),
-    );
+    let mut loops = JoinSet::new();
+    loops.spawn(claims::run(settings, store.clone(), hands.clone(), wake.clone(), shutdown.clone()));
+    loops.spawn(watch::run(store.clone(), hands.clone(), shutdown.clone()));
+    loops.spawn(deployments::run(store.clone(), hands.clone(), wake.clone(), shutdown.clone()));
+    loops.spawn(inquiries::run(store, hands, wake, shutdown));
+    // A loop that panicked would leave a worker that beats and does not work: better none.
+    while let Some(ended) = loops.join_next().await {
+        ended.expect("no loop of the worker panics");
+    }
     Ok(())
 }
 

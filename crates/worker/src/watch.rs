@@ -41,7 +41,7 @@ async fn look_at_all<W: World>(store: &Store, world: &Arc<W>) -> Result<(), stor
         let runs = store.watching_runs(after, RUNS_AT_ONCE).await?;
         let Some(last) = runs.last() else { return Ok(()) };
         after = Some(last.rollback);
-        let looks = runs.into_iter().map(|run| look_at(store, world, run));
+        let looks: Vec<_> = runs.into_iter().map(|run| look_at(store, world, run)).collect();
         stream::iter(looks).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
     }
 }

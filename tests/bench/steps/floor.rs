@@ -26,17 +26,17 @@ const TABLES: &str = r#"
 
 /// `client_id` is pgbench's own. The texts are a real step's.
 const SCRIPT: &str = r#"
-\set run 0 + :client_id
+\set run :client_id
 \set head random(0, 2000000000)
 begin;
 update floor_run set seq = seq + 1, phase = 'forward', acts = true,
-    head = decode(lpad(to_hex(:head), 64, '0'), 'hex'), lease_until = now() + interval '15 s', worker = rollback_id,
+    head = decode(lpad(to_hex(:head::int), 64, '0'), 'hex'), lease_until = now() + interval '15 s', worker = rollback_id,
     state = '{"acts": 3, "since": "2026-11-22T08:40:00.123Z", "losses": 0, "phase": {"at": 5, "phase": "forward"}, "before": {"green": 9, "asked": 9}, "acted_at": "2026-11-22T08:40:00.101Z", "refusals": 0, "touched_at": "2026-11-22T08:40:00.117Z", "outstanding": {"do": "stop_container", "grace_s": 10, "container": "0000000000000000000000000000000000000000000000000000000000000007"}}'
-    where rollback_id = ('00000000-0000-7000-8000-' || lpad(to_hex(:run), 12, '0'))::uuid;
+    where rollback_id = ('00000000-0000-7000-8000-' || lpad(to_hex(:run::int), 12, '0'))::uuid;
 insert into floor_event (rollback_id, seq, fence, at, actor, body, hash)
     select rollback_id, seq, 1795333333123, now(), 'worker',
         '{"event":"intended","effect":{"do":"stop_container","container":"0000000000000000000000000000000000000000000000000000000000000007","grace_s":10}}', head
-    from floor_run where rollback_id = ('00000000-0000-7000-8000-' || lpad(to_hex(:run), 12, '0'))::uuid;
+    from floor_run where rollback_id = ('00000000-0000-7000-8000-' || lpad(to_hex(:run::int), 12, '0'))::uuid;
 commit;
 "#;
 
@@ -70,7 +70,8 @@ impl Floor {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let tps = said.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
         let Some(tps) = tps.filter(|_| output.status.success()) else {
-            return Err(format!("pgbench failed: {}{said}", String::from_utf8_lossy(&output.stderr)).into());
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            return Err(format!("pgbench failed: {}", said.lines().take(3).collect::<Vec<_>>().join("; ")).into());
         };
         let done = before.until(counters.marks().await?);
         Ok((tps, done.wal_bytes / done.commits))

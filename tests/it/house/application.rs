@@ -40,7 +40,6 @@ services:
     image: ${IMAGE}
     command: ["api"]
     ports: ["127.0.0.1:${PORT}:8080"]
-    environment: {BAD: "${BAD:-}", BAD_HEALTH: "${BAD_HEALTH:-}", REPORT_VERSION: "${REPORT_VERSION:-}"}
     restart: unless-stopped
   worker:
     image: ${IMAGE}

@@ -67,7 +67,10 @@ impl PrivateEngine {
         command.args(["-H", &self.engine.host()]).args(&self.options);
         let log = log_file(&self.folder.join("dockerd.log"));
         command.stdout(log.try_clone().expect("a log can be shared")).stderr(log);
-        let _ = std::fs::remove_file(self.folder.join("pid"));
+        // After a kill -9 both files name processes that are gone, perhaps as zombies that look alive.
+        for stale in ["pid", "exec/containerd/containerd.pid"] {
+            let _ = std::fs::remove_file(self.folder.join(stale));
+        }
         self.daemon = Some(Process::start(command));
         until("the private engine answers", seconds(60), || self.engine.answers().then_some(()));
     }
@@ -121,7 +124,7 @@ impl Drop for PrivateEngine {
             // Containers outlive a killed dockerd; only another one can end them.
             self.start();
         }
-        if self.daemon.is_some() {
+        if self.engine.answers() {
             for container in self.engine.containers("") {
                 self.engine.remove(container["Id"].as_str().unwrap_or_default());
             }

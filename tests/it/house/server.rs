@@ -229,7 +229,8 @@ impl House {
 
     /// Makes a token of a role, for some applications or (with none named) all.
     pub(crate) fn token(&self, role: &str, person: Option<&str>, applications: &[&str]) -> String {
-        let mut body = json!({ "name": format!("{role}-token"), "role": role });
+        let kind = if person.is_some() { "person" } else { "service" };
+        let mut body = json!({ "name": format!("{role}-token"), "role": role, "kind": kind });
         if let Some(person) = person {
             body["person"] = json!(person);
         }

@@ -13,7 +13,7 @@ use super::throttle::Throttle;
 use crate::{metric, problem::Problem};
 
 /// Most open event streams and long polls. Each asks the database twice a second.
-pub const STREAMS_MAX: usize = 256;
+const STREAMS_MAX: usize = 256;
 
 /// A reason why this process is not ready.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -26,7 +26,8 @@ pub struct NotReady {
 }
 
 /// Asks the process what is not ready; the binary knows its roles, this crate does not.
-pub type ReadinessCheck = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Vec<NotReady>> + Send>> + Send + Sync>;
+pub type ReadinessCheck =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Vec<NotReady>> + Send>> + Send + Sync>;
 
 /// What the routes share.
 #[derive(Clone)]
@@ -57,7 +58,15 @@ impl App {
     ) -> Self {
         let streams = Arc::new(Semaphore::new(STREAMS_MAX));
         let throttle = Throttle::default();
-        Self(Arc::new(Shared { store, version, readiness, metrics, shutdown, streams, throttle }))
+        Self(Arc::new(Shared {
+            store,
+            version,
+            readiness,
+            metrics,
+            shutdown,
+            streams,
+            throttle,
+        }))
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -81,7 +90,10 @@ impl App {
     }
 
     pub(crate) fn metrics(&self) -> String {
-        self.0.metrics.as_ref().map_or(String::new(), PrometheusHandle::render)
+        self.0
+            .metrics
+            .as_ref()
+            .map_or(String::new(), PrometheusHandle::render)
     }
 
     pub(super) fn stream_place(&self) -> Result<StreamPlace, Problem> {

@@ -6,7 +6,9 @@ use axum::http::{header, request::Parts};
 use domain::{name::Actor, time::Millis};
 use store::{Store, TokenKind};
 
-use super::{App, Principal, PrincipalKind, Role, Token, TokenProof, TokenType};
+use super::{
+    App, Principal, PrincipalKind, Role, Token, TokenProof, TokenType, throttle::Beforehand,
+};
 use crate::{clock::now, edge::Peer, metric, problem::Problem};
 
 /// How long the set-up token of a first start can be used.
@@ -30,14 +32,20 @@ pub async fn setup_token(store: &Store) -> Result<Option<Token>, store::Error> {
 }
 
 pub(super) async fn principal(parts: &Parts, app: &App) -> Result<Principal, Problem> {
-    let peer = parts.extensions.get::<Peer>().copied().unwrap_or(Peer::Tcp(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
+    let peer = parts
+        .extensions
+        .get::<Peer>()
+        .copied()
+        .unwrap_or(Peer::Tcp(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
     match bearer(parts)? {
         Some(text) => match Token::parse(text) {
             Some(token) if token.is_setup() => Ok(setup(&token)),
             Some(token) => by_token(&token, peer, app).await,
             None => {
                 metric::token_refused();
-                Err(Problem::unauthenticated("the token is mistyped or cut off: its checksum is wrong"))
+                Err(Problem::unauthenticated(
+                    "the token is mistyped or cut off: its checksum is wrong",
+                ))
             }
         },
         None => local(peer),
@@ -46,7 +54,9 @@ pub(super) async fn principal(parts: &Parts, app: &App) -> Result<Principal, Pro
 
 /// Whether who asked then may still ask now.
 pub(super) async fn again(principal: &Principal, app: &App) -> Result<(), Problem> {
-    let Some(proof) = &principal.token else { return Ok(()) };
+    let Some(proof) = &principal.token else {
+        return Ok(());
+    };
     if proof.expires_at > now() && app.store().token_lives(proof.id).await? {
         return Ok(());
     }
@@ -55,16 +65,23 @@ pub(super) async fn again(principal: &Principal, app: &App) -> Result<(), Proble
 
 fn bearer(parts: &Parts) -> Result<Option<&str>, Problem> {
     let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
-    let Some(value) = values.next() else { return Ok(None) };
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
     let text = value.to_str().ok().filter(|_| values.next().is_none());
-    let token = text.and_then(|text| text.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let token = text
+        .and_then(|text| text.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     match token {
         Some((_, token)) => Ok(Some(token.trim())),
-        None => Err(Problem::unauthenticated("the `authorization` header is not one `Bearer` token")),
+        None => Err(Problem::unauthenticated(
+            "the `authorization` header is not one `Bearer` token",
+        )),
     }
 }
 
 fn refused() -> Problem {
+    metric::token_refused();
     Problem::unauthenticated("the token is not known, revoked or expired")
 }
 
@@ -74,12 +91,13 @@ async fn by_token(token: &Token, peer: Peer, app: &App) -> Result<Principal, Pro
         Peer::Tcp(address) => address,
         Peer::Local(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
     };
-    if let Some(wait) = app.throttle().wait_s(address, &hash) {
-        return Err(Problem::too_many_failures(wait));
+    match app.throttle().beforehand(address, &hash) {
+        Beforehand::Ask => {}
+        Beforehand::Refused => return Err(refused()),
+        Beforehand::Wait(seconds) => return Err(Problem::too_many_failures(seconds)),
     }
     let Some(stored) = app.store().token_find(&hash).await? else {
-        metric::token_refused();
-        app.throttle().refused(address, &hash);
+        app.throttle().refused(address, hash);
         return Err(refused());
     };
     app.throttle().accepted(hash);
@@ -93,13 +111,19 @@ async fn by_token(token: &Token, peer: Peer, app: &App) -> Result<Principal, Pro
         kind,
         role: Role::from(stored.role),
         applications: stored.applications.map(|names| names.into_iter().collect()),
-        token: Some(TokenProof { id: stored.id, hash, expires_at: stored.expires_at }),
+        token: Some(TokenProof {
+            id: stored.id,
+            hash,
+            expires_at: stored.expires_at,
+        }),
     })
 }
 
 /// A use that could not be written down stops nobody.
 async fn note_use(token: &store::Token, app: &App) {
-    let fresh = token.last_used_at.is_some_and(|at| now().since(at) < USE_NOTED_EACH);
+    let fresh = token
+        .last_used_at
+        .is_some_and(|at| now().since(at) < USE_NOTED_EACH);
     if !fresh && let Err(error) = app.store().token_used(token.id).await {
         tracing::debug!(%error, "the use of a token was not written down");
     }
@@ -112,27 +136,36 @@ fn setup(token: &Token) -> Principal {
         kind: PrincipalKind::Setup,
         role: Role::Admin,
         applications: None,
-        token: Some(TokenProof { id: uuid::Uuid::nil(), hash: token.hash(), expires_at: now() }),
+        token: Some(TokenProof {
+            id: uuid::Uuid::nil(),
+            hash: token.hash(),
+            expires_at: now(),
+        }),
     }
 }
 
 /// A process of our own user, or root: whoever can be that can read our database as well.
 fn local(peer: Peer) -> Result<Principal, Problem> {
     match peer {
-        Peer::Local(uid) if uid == 0 || uid == rustix::process::geteuid().as_raw() => Ok(Principal {
-            actor: named(&format!("local:{}", user_name(uid))),
-            kind: PrincipalKind::Local,
-            role: Role::Admin,
-            applications: None,
-            token: None,
-        }),
-        Peer::Local(_) => Err(Problem::unauthenticated("the local socket is for the server's own user and root")),
+        Peer::Local(uid) if uid == 0 || uid == rustix::process::geteuid().as_raw() => {
+            Ok(Principal {
+                actor: named(&format!("local:{}", user_name(uid))),
+                kind: PrincipalKind::Local,
+                role: Role::Admin,
+                applications: None,
+                token: None,
+            })
+        }
+        Peer::Local(_) => Err(Problem::unauthenticated(
+            "the local socket is for the server's own user and root",
+        )),
         Peer::Tcp(_) => Err(Problem::unauthenticated("there is no token")),
     }
 }
 
 fn named(name: &str) -> Actor {
-    name.parse().unwrap_or_else(|_| "local:unknown".parse().expect("a plain name is an actor"))
+    name.parse()
+        .unwrap_or_else(|_| "local:unknown".parse().expect("a plain name is an actor"))
 }
 
 /// The user's name from the system's list, or the number.

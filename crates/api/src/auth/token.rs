@@ -45,7 +45,10 @@ impl Token {
             let mut bytes = [0_u8; SECRET_CHARS];
             getrandom::fill(&mut bytes)?;
             // 248 is the largest multiple of 62 in a byte: the rest is thrown away, so each digit is as likely.
-            let digits = bytes.iter().filter(|byte| **byte < 248).map(|byte| ALPHABET[usize::from(byte % 62)]);
+            let digits = bytes
+                .iter()
+                .filter(|byte| **byte < 248)
+                .map(|byte| ALPHABET[usize::from(byte % 62)]);
             secret.extend(digits.take(SECRET_CHARS - secret.len()).map(char::from));
         }
         let head = format!("rb_{}_{secret}", kind.word());
@@ -58,7 +61,9 @@ impl Token {
     pub fn parse(text: &str) -> Option<Self> {
         let (head, sum) = text.rsplit_once('_')?;
         let (kind, secret) = head.strip_prefix("rb_")?.split_once('_')?;
-        let known = [TokenType::Person, TokenType::Service, TokenType::Setup].iter().any(|t| t.word() == kind);
+        let known = [TokenType::Person, TokenType::Service, TokenType::Setup]
+            .iter()
+            .any(|t| t.word() == kind);
         let base62 = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric());
         let shaped = known && secret.len() == SECRET_CHARS && base62(secret);
         (shaped && checksum(head) == sum).then(|| Self(text.to_owned()))
@@ -117,7 +122,14 @@ mod tests {
 
     #[test]
     fn what_is_no_token_is_none() {
-        for text in ["", "rb_", "rb_person__", "Bearer", "rb_admin_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa_000000", "ü"] {
+        for text in [
+            "",
+            "rb_",
+            "rb_person__",
+            "Bearer",
+            "rb_admin_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa_000000",
+            "ü",
+        ] {
             assert_eq!(Token::parse(text), None, "{text}");
         }
     }

@@ -26,7 +26,11 @@ pub(super) struct UnderWay(Arc<Busy>);
 
 impl Busy {
     pub(super) fn new() -> Self {
-        Self { requests: AtomicU32::new(0), born: Instant::now(), quiet_since_ms: AtomicU64::new(0) }
+        Self {
+            requests: AtomicU32::new(0),
+            born: Instant::now(),
+            quiet_since_ms: AtomicU64::new(0),
+        }
     }
 
     pub(super) fn begin(self: &Arc<Self>) -> UnderWay {
@@ -37,12 +41,17 @@ impl Busy {
     /// Waits until nothing was under way for `limit`.
     pub(super) async fn idle_for(&self, limit: Duration) {
         loop {
-            let since = self.born + Duration::from_millis(self.quiet_since_ms.load(Ordering::Relaxed));
+            let since =
+                self.born + Duration::from_millis(self.quiet_since_ms.load(Ordering::Relaxed));
             let quiet = self.requests.load(Ordering::Relaxed) == 0;
             if quiet && since.elapsed() >= limit {
                 return;
             }
-            let rest = if quiet { limit.saturating_sub(since.elapsed()) } else { limit };
+            let rest = if quiet {
+                limit.saturating_sub(since.elapsed())
+            } else {
+                limit
+            };
             tokio::time::sleep(rest.max(Duration::from_millis(100))).await;
         }
     }
@@ -50,7 +59,10 @@ impl Busy {
 
 impl UnderWay {
     pub(super) fn until_end_of(self, body: Body) -> Body {
-        Body::new(Guarded { body, _until_dropped: self })
+        Body::new(Guarded {
+            body,
+            _until_dropped: self,
+        })
     }
 }
 

@@ -52,7 +52,12 @@ pub(super) async fn serve<S>(
         let mut request: Request = request.map(Body::new);
         request.extensions_mut().insert(peer);
         let (router, guard) = (router.clone(), counter.begin());
-        async move { router.oneshot(request).await.map(|answer| answer.map(|body| guard.until_end_of(body))) }
+        async move {
+            router
+                .oneshot(request)
+                .await
+                .map(|answer| answer.map(|body| guard.until_end_of(body)))
+        }
     });
     let builder = builder();
     let connection = builder.serve_connection(TokioIo::new(Paced::new(stream)), service);

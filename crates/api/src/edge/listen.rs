@@ -32,7 +32,9 @@ pub enum BindError {
 }
 
 pub(super) async fn tcp(address: SocketAddr) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address).await.map_err(|source| BindError::Tcp { address, source })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| BindError::Tcp { address, source })
 }
 
 /// A socket that only its owner may open; the peer's credentials are checked again at each connection.
@@ -41,7 +43,10 @@ pub(super) async fn unix(path: &Path) -> Result<UnixListener, BindError> {
     if UnixStream::connect(path).await.is_ok() {
         return Err(BindError::Occupied { path: name });
     }
-    let failed = |source| BindError::Unix { path: name.clone(), source };
+    let failed = |source| BindError::Unix {
+        path: name.clone(),
+        source,
+    };
     match tokio::fs::remove_file(path).await {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -49,7 +54,9 @@ pub(super) async fn unix(path: &Path) -> Result<UnixListener, BindError> {
     }
     let listener = UnixListener::bind(path).map_err(failed)?;
     let owner_only = std::fs::Permissions::from_mode(0o600);
-    tokio::fs::set_permissions(path, owner_only).await.map_err(failed)?;
+    tokio::fs::set_permissions(path, owner_only)
+        .await
+        .map_err(failed)?;
     Ok(listener)
 }
 

@@ -39,7 +39,12 @@ struct Behind {
 impl<S> Paced<S> {
     pub(super) fn new(stream: S) -> Self {
         let first_bytes = Box::pin(tokio::time::sleep(HEADER_TIMEOUT));
-        Self { stream, received: 0, first_bytes, behind: None }
+        Self {
+            stream,
+            received: 0,
+            first_bytes,
+            behind: None,
+        }
     }
 
     /// Books a write's result: bytes taken, or a peer that is behind and may have used up its time.
@@ -80,7 +85,11 @@ fn timed_out(what: &'static str) -> io::Error {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(cx, buf);
@@ -96,7 +105,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
         this.book(written, bytes.len(), cx)

@@ -9,13 +9,17 @@ impl From<Error> for Problem {
         match error {
             Error::NotFound(what) => Self::new(Code::NotFound, format!("there is no such {what}")),
             Error::Conflict(constraint) => conflict(constraint),
-            Error::Revision { present: Some(_) } | Error::Revision { present: None } => Self::revision_stale(),
+            Error::Revision { present: Some(_) } | Error::Revision { present: None } => {
+                Self::revision_stale()
+            }
             Error::IdempotencyMismatch => Self::key_reused(),
             Error::Unavailable(source) => unavailable(source.as_ref()),
             Error::Busy(source) => unavailable(&source),
             Error::KeyLost(key) => Self::new(
                 Code::Conflict,
-                format!("this is sealed with key {key}, which is not here; nothing else is affected"),
+                format!(
+                    "this is sealed with key {key}, which is not here; nothing else is affected"
+                ),
             )
             .next("put the former key file back if you have it"),
             Error::Fenced
@@ -33,8 +37,12 @@ impl From<Error> for Problem {
 fn conflict(constraint: Constraint) -> Problem {
     match constraint {
         Constraint::OneActing { active } => Problem::rollback_active(active, "the application"),
-        Constraint::Unknown(what) => Problem::new(Code::NotFound, format!("there is no such {what}")),
-        Constraint::Taken(what) => Problem::new(Code::Conflict, format!("there is such a {what} already")),
+        Constraint::Unknown(what) => {
+            Problem::new(Code::NotFound, format!("there is no such {what}"))
+        }
+        Constraint::Taken(what) => {
+            Problem::new(Code::Conflict, format!("there is such a {what} already"))
+        }
         Constraint::Rule(rule) => {
             tracing::error!(rule, "a rule of the schema was broken");
             Problem::internal()
@@ -45,8 +53,13 @@ fn conflict(constraint: Constraint) -> Problem {
 
 fn unavailable(source: &(dyn std::error::Error + 'static)) -> Problem {
     tracing::warn!(error = source, "the database is not available");
-    Problem::new(Code::DatabaseUnavailable, "Sternway's own database does not answer at this moment")
-        .next("try again with the same key: what was acknowledged stands, and the same key is done once")
-        .production("Running rollbacks go on when the database is back; what serves goes on serving.")
-        .try_again()
+    Problem::new(
+        Code::DatabaseUnavailable,
+        "Sternway's own database does not answer at this moment",
+    )
+    .next(
+        "try again with the same key: what was acknowledged stands, and the same key is done once",
+    )
+    .production("Running rollbacks go on when the database is back; what serves goes on serving.")
+    .try_again()
 }

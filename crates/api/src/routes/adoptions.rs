@@ -53,8 +53,18 @@ pub(crate) async fn look(
     permit.must_see_all()?;
     if ask.engine != "local" && !ask.engine.starts_with("unix:///") {
         let what = "use `local` or `unix:///absolute/path/of/the.sock`".to_owned();
-        return Err(Problem::fields([crate::problem::FieldError { field: "engine".to_owned(), what }]));
+        return Err(Problem::fields([crate::problem::FieldError {
+            field: "engine".to_owned(),
+            what,
+        }]));
     }
-    let question = Question::Project { engine: ask.engine, project: ask.project };
-    Ok(Json(look::ask(&permit, question).await?.map_err(|said| Problem::not_adoptable(&said))?))
+    let question = Question::Project {
+        engine: ask.engine,
+        project: ask.project,
+    };
+    Ok(Json(
+        look::ask(&permit, question)
+            .await?
+            .map_err(|said| Problem::not_adoptable(&said))?,
+    ))
 }

@@ -2,8 +2,7 @@
 
 use axum::{
     Json,
-    extract::OriginalUri,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use domain::{application::Application, name::ApplicationName, time::Moment};
@@ -63,17 +62,26 @@ impl IntoResponse for Revised {
 pub(crate) async fn list(
     permit: Permit<Read>,
     Params(page): Params<PageParams>,
-    OriginalUri(uri): OriginalUri,
+    uri: Uri,
 ) -> Result<Paged<ApplicationItem>, Problem> {
-    let asked = Page { after: position::<ApplicationName>(page.after.as_deref())?, limit: limit(page.limit)? };
+    let asked = Page {
+        after: position::<ApplicationName>(page.after.as_deref())?,
+        limit: limit(page.limit)?,
+    };
     let listed = permit.store().application_list(&asked).await?;
-    let seen = listed.items.into_iter().filter(|stored| permit.sees(&stored.application.name));
+    let seen = listed
+        .items
+        .into_iter()
+        .filter(|stored| permit.sees(&stored.application.name));
     let items = seen.map(|stored| ApplicationItem {
         application: stored.application,
         revision: stored.revision,
         updated_at: stored.updated_at,
     });
-    let listing = Listing { items: items.collect(), next: listed.next.map(|name| name.to_string()) };
+    let listing = Listing {
+        items: items.collect(),
+        next: listed.next.map(|name| name.to_string()),
+    };
     Ok(Paged { listing, uri })
 }
 
@@ -81,9 +89,16 @@ pub(crate) async fn list(
 #[utoipa::path(get, path = "/api/v1/applications/{name}", operation_id = "get_application", tag = "applications",
     params(ApplicationPath), responses((status = 200, description = "The definition", body = Application,
         headers(("etag" = String, description = "Its revision, for `if-match`")))))]
-pub(crate) async fn get(permit: Permit<Read>, At(path): At<ApplicationPath>) -> Result<Revised, Problem> {
+pub(crate) async fn get(
+    permit: Permit<Read>,
+    At(path): At<ApplicationPath>,
+) -> Result<Revised, Problem> {
     let (application, revision) = find(&permit, &path.name).await?;
-    Ok(Revised { application, revision, status: StatusCode::OK })
+    Ok(Revised {
+        application,
+        revision,
+        status: StatusCode::OK,
+    })
 }
 
 /// Creates an application, or changes the revision named in `if-match`.
@@ -106,7 +121,10 @@ pub(crate) async fn put(
     permit.must_see(&path.name)?;
     if application.name != path.name {
         let what = format!("is not the name in the path; write `{}`", path.name);
-        return Err(Problem::fields([crate::problem::FieldError { field: "name".to_owned(), what }]));
+        return Err(Problem::fields([crate::problem::FieldError {
+            field: "name".to_owned(),
+            what,
+        }]));
     }
     application.check().map_err(Problem::fields)?;
     let present = present(&permit, &path.name).await?;
@@ -117,9 +135,20 @@ pub(crate) async fn put(
         (IfMatch::None, Some(revision)) => return Err(Problem::revision_required(revision)),
         (IfMatch::None, None) => None,
     };
-    let put = permit.store().application_put(&application, permit.actor(), if_match).await?;
-    let status = if put.created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(Revised { application, revision: put.revision, status })
+    let put = permit
+        .store()
+        .application_put(&application, permit.actor(), if_match)
+        .await?;
+    let status = if put.created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    Ok(Revised {
+        application,
+        revision: put.revision,
+        status,
+    })
 }
 
 /// Takes an application out. Its ledger and its rollbacks stay.
@@ -142,7 +171,10 @@ pub(crate) async fn remove(
         IfMatch::Any => present,
         IfMatch::None => return Err(Problem::revision_required(present)),
     };
-    permit.store().application_remove(&path.name, permit.actor(), Some(if_match)).await?;
+    permit
+        .store()
+        .application_remove(&path.name, permit.actor(), Some(if_match))
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -158,7 +190,10 @@ pub(crate) async fn find<A: crate::auth::Action>(
     }
 }
 
-async fn present(permit: &Permit<Administer>, name: &ApplicationName) -> Result<Option<i32>, Problem> {
+async fn present(
+    permit: &Permit<Administer>,
+    name: &ApplicationName,
+) -> Result<Option<i32>, Problem> {
     match permit.store().application_get(name).await {
         Ok((_, revision)) => Ok(Some(revision)),
         Err(store::Error::NotFound(_)) => Ok(None),
@@ -182,6 +217,11 @@ fn revision(headers: &HeaderMap) -> Result<IfMatch, Problem> {
             .filter(|number| number.len() <= 9 && number.bytes().all(|b| b.is_ascii_digit()))
             .and_then(|number| number.parse().ok())
             .map(IfMatch::Revision)
-            .ok_or_else(|| Problem::parameter("if-match", "is not an `etag` of this server, such as `\"3\"`")),
+            .ok_or_else(|| {
+                Problem::parameter(
+                    "if-match",
+                    "is not an `etag` of this server, such as `\"3\"`",
+                )
+            }),
     }
 }

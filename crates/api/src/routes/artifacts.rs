@@ -69,10 +69,15 @@ pub enum ArtifactWord {
 /// What a rollback captured.
 #[utoipa::path(get, path = "/api/v1/rollbacks/{id}/artifacts", operation_id = "list_artifacts", tag = "rollbacks",
     params(RollbackPath), responses((status = 200, description = "The artifacts", body = ArtifactsAnswer)))]
-pub(crate) async fn list(permit: Permit<Read>, At(path): At<RollbackPath>) -> Result<Json<ArtifactsAnswer>, Problem> {
+pub(crate) async fn list(
+    permit: Permit<Read>,
+    At(path): At<RollbackPath>,
+) -> Result<Json<ArtifactsAnswer>, Problem> {
     find(&permit, path.id).await?;
     let artifacts = permit.store().artifacts_list(path.id).await?;
-    Ok(Json(ArtifactsAnswer { items: artifacts.into_iter().map(Into::into).collect() }))
+    Ok(Json(ArtifactsAnswer {
+        items: artifacts.into_iter().map(Into::into).collect(),
+    }))
 }
 
 /// The content of one artifact. Logs may hold secrets, so looking is not enough: it needs who may operate.
@@ -80,7 +85,10 @@ pub(crate) async fn list(permit: Permit<Read>, At(path): At<RollbackPath>) -> Re
     params(ArtifactPath), responses(
         (status = 200, description = "The content, as it was captured", body = String, content_type = "text/plain"),
         (status = 409, description = "It is sealed with a key that is not here", body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn get(permit: Permit<Operate>, At(path): At<ArtifactPath>) -> Result<Response, Problem> {
+pub(crate) async fn get(
+    permit: Permit<Operate>,
+    At(path): At<ArtifactPath>,
+) -> Result<Response, Problem> {
     let missing = || Problem::not_found("artifact", &path.id.to_string());
     let (artifact, content) = match permit.store().artifact_get(path.id).await {
         Ok(found) => found,
@@ -88,7 +96,13 @@ pub(crate) async fn get(permit: Permit<Operate>, At(path): At<ArtifactPath>) -> 
         Err(error) => return Err(error.into()),
     };
     let seen = find(&permit, artifact.rollback).await;
-    seen.map_err(|problem| if problem.is(Code::NotFound) { missing() } else { problem })?;
+    seen.map_err(|problem| {
+        if problem.is(Code::NotFound) {
+            missing()
+        } else {
+            problem
+        }
+    })?;
     let mut response = content.into_response();
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, text);

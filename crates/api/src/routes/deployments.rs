@@ -4,8 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
     Json,
-    extract::OriginalUri,
-    http::{HeaderName, StatusCode, header},
+    http::{HeaderName, StatusCode, Uri, header},
 };
 use domain::{
     application::COMPONENTS_MAX,
@@ -167,26 +166,44 @@ pub(crate) async fn record(
     permit: Permit<Operate>,
     At(path): At<ApplicationPath>,
     Input(ask): Input<DeploymentRequest>,
-) -> Result<(StatusCode, [(HeaderName, String); 1], Json<DeploymentAnswer>), Problem> {
+) -> Result<
+    (
+        StatusCode,
+        [(HeaderName, String); 1],
+        Json<DeploymentAnswer>,
+    ),
+    Problem,
+> {
     let (application, _) = find(&permit, &path.name).await?;
     check(&ask, |component| application.component(component).is_some()).map_err(Problem::fields)?;
     let mut wakes = permit.store().wake().subscribe(Topic::Answers);
-    let recorded = permit.store().deployment_record(&NewDeployment {
-        id: Uuid::now_v7(),
-        application: path.name,
-        version: ask.version,
-        commit: ask.commit,
-        notes: ask.notes,
-        images: ask.images,
-        actor: permit.actor().clone(),
-    }).await?;
+    let recorded = permit
+        .store()
+        .deployment_record(&NewDeployment {
+            id: Uuid::now_v7(),
+            application: path.name,
+            version: ask.version,
+            commit: ask.commit,
+            notes: ask.notes,
+            images: ask.images,
+            actor: permit.actor().clone(),
+        })
+        .await?;
     let resolved = resolved(&permit, recorded.id, &mut wakes).await?;
     if resolved.state == store::DeploymentState::Refused {
         return Err(Problem::image_unknown(refused_images(&resolved)));
     }
-    let status = if recorded.new { StatusCode::CREATED } else { StatusCode::OK };
+    let status = if recorded.new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
     let location = format!("/api/v1/deployments/{}", recorded.id);
-    Ok((status, [(header::LOCATION, location)], Json(resolved.into())))
+    Ok((
+        status,
+        [(header::LOCATION, location)],
+        Json(resolved.into()),
+    ))
 }
 
 /// Deployments of an application, newest first.
@@ -197,14 +214,27 @@ pub(crate) async fn list(
     permit: Permit<Read>,
     At(path): At<ApplicationPath>,
     Params(ask): Params<DeploymentParams>,
-    OriginalUri(uri): OriginalUri,
+    uri: Uri,
 ) -> Result<Paged<DeploymentAnswer>, Problem> {
     find(&permit, &path.name).await?;
-    let filter = DeploymentFilter { version: ask.version, kind: ask.kind, state: ask.state.map(Into::into) };
-    let page = Page { after: position(ask.after.as_deref())?, limit: limit(ask.limit)? };
-    let listed = permit.store().deployment_list(&path.name, &filter, &page).await?;
+    let filter = DeploymentFilter {
+        version: ask.version,
+        kind: ask.kind,
+        state: ask.state.map(Into::into),
+    };
+    let page = Page {
+        after: position(ask.after.as_deref())?,
+        limit: limit(ask.limit)?,
+    };
+    let listed = permit
+        .store()
+        .deployment_list(&path.name, &filter, &page)
+        .await?;
     let next = listed.next.map(|position: Uuid| position.to_string());
-    let listing = Listing { items: listed.items.into_iter().map(Into::into).collect(), next };
+    let listing = Listing {
+        items: listed.items.into_iter().map(Into::into).collect(),
+        next,
+    };
     Ok(Paged { listing, uri })
 }
 
@@ -223,29 +253,58 @@ pub(crate) async fn get(
     }
 }
 
-fn check(ask: &DeploymentRequest, known: impl Fn(&ComponentName) -> bool) -> Result<(), Vec<FieldError>> {
+fn check(
+    ask: &DeploymentRequest,
+    known: impl Fn(&ComponentName) -> bool,
+) -> Result<(), Vec<FieldError>> {
     let mut bad = Vec::new();
     let mut refuse = |field: String, what: String| bad.push(FieldError { field, what });
     if ask.images.is_empty() || ask.images.len() > COMPONENTS_MAX {
-        refuse("images".to_owned(), format!("give 1 to {COMPONENTS_MAX}, one for each component"));
+        refuse(
+            "images".to_owned(),
+            format!("give 1 to {COMPONENTS_MAX}, one for each component"),
+        );
     }
     for (component, reference) in &ask.images {
         if !known(component) {
-            refuse(format!("images.{component}"), "is not a component of the application".to_owned());
+            refuse(
+                format!("images.{component}"),
+                "is not a component of the application".to_owned(),
+            );
         }
         let plain = (1..=REFERENCE_CHARS_MAX).contains(&reference.len())
             && reference.bytes().all(|b| b.is_ascii_graphic())
             && !reference.starts_with('-');
         if !plain {
-            refuse(format!("images.{component}"), "is not an image reference, such as `shop-api:1.5.0`".to_owned());
+            refuse(
+                format!("images.{component}"),
+                "is not an image reference, such as `shop-api:1.5.0`".to_owned(),
+            );
         }
     }
-    let hex = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    if ask.commit.as_deref().is_some_and(|commit| !(7..=64).contains(&commit.len()) || !hex(commit)) {
-        refuse("commit".to_owned(), "use 7 to 64 lower-case hex digits".to_owned());
+    let hex = |text: &str| {
+        text.bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    if ask
+        .commit
+        .as_deref()
+        .is_some_and(|commit| !(7..=64).contains(&commit.len()) || !hex(commit))
+    {
+        refuse(
+            "commit".to_owned(),
+            "use 7 to 64 lower-case hex digits".to_owned(),
+        );
     }
-    if ask.notes.as_deref().is_some_and(|notes| notes.chars().count() > NOTES_CHARS_MAX) {
-        refuse("notes".to_owned(), format!("use at most {NOTES_CHARS_MAX} characters"));
+    if ask
+        .notes
+        .as_deref()
+        .is_some_and(|notes| notes.chars().count() > NOTES_CHARS_MAX)
+    {
+        refuse(
+            "notes".to_owned(),
+            format!("use at most {NOTES_CHARS_MAX} characters"),
+        );
     }
     if bad.is_empty() { Ok(()) } else { Err(bad) }
 }
@@ -268,12 +327,17 @@ async fn resolved(
 
 /// The worker's sentence names the reference and the component; the field is found by them.
 fn refused_images(deployment: &Deployment) -> Vec<FieldError> {
-    let said = deployment.said.clone().unwrap_or_else(|| "an image is not on the engine".to_owned());
+    let said = deployment
+        .said
+        .clone()
+        .unwrap_or_else(|| "an image is not on the engine".to_owned());
     let named = |(component, reference): &(&ComponentName, &String)| {
         said.contains(&format!("`{reference}`")) && said.contains(&format!(" of {component} "))
     };
     let found = deployment.images.iter().find(named);
-    let field = found.map_or("images".to_owned(), |(component, _)| format!("images.{component}"));
+    let field = found.map_or("images".to_owned(), |(component, _)| {
+        format!("images.{component}")
+    });
     vec![FieldError { field, what: said }]
 }
 

@@ -100,9 +100,13 @@ pub(crate) async fn stream(
         let event = reader.next().await?;
         Some((Ok::<_, Infallible>(event), reader))
     });
-    let mut response = Sse::new(events).keep_alive(sse::KeepAlive::new().interval(HEARTBEAT)).into_response();
+    let mut response = Sse::new(events)
+        .keep_alive(sse::KeepAlive::new().interval(HEARTBEAT))
+        .into_response();
     let unbuffered = HeaderName::from_static("x-accel-buffering");
-    response.headers_mut().insert(unbuffered, HeaderValue::from_static("no"));
+    response
+        .headers_mut()
+        .insert(unbuffered, HeaderValue::from_static("no"));
     Ok(response)
 }
 
@@ -123,7 +127,11 @@ pub(crate) async fn whole_log(store: &Store, id: RollbackId) -> Result<Vec<Store
 fn position(headers: &HeaderMap, after: Option<i32>) -> Result<i32, Problem> {
     let bad = |name| Problem::parameter(name, "is not the position of an event");
     match (header_text(headers, "last-event-id")?, after) {
-        (Some(id), _) => id.parse().ok().filter(|seq| *seq >= 0).ok_or_else(|| bad("last-event-id")),
+        (Some(id), _) => id
+            .parse()
+            .ok()
+            .filter(|seq| *seq >= 0)
+            .ok_or_else(|| bad("last-event-id")),
         (None, Some(seq)) if seq < 0 => Err(bad("after")),
         (None, Some(seq)) => Ok(seq),
         (None, None) => Ok(0),
@@ -157,7 +165,11 @@ impl Reader {
             }
             match self.permit.store().events(self.id, self.read, BATCH).await {
                 Ok(events) if !events.is_empty() => self.take(events),
-                Ok(_) => self.permit.pause(&mut self.wakes, Instant::now() + POLL).await,
+                Ok(_) => {
+                    self.permit
+                        .pause(&mut self.wakes, Instant::now() + POLL)
+                        .await
+                }
                 Err(error) => {
                     tracing::debug!(%error, "a stream waits for the database");
                     tokio::time::sleep(POLL).await;
@@ -180,8 +192,18 @@ impl Reader {
 
     fn take(&mut self, events: Vec<StoredEvent>) {
         for stored in events {
-            let step = self.fold.step().and_then(|index| self.plan.steps.get(index)).map(|step| step.title());
-            self.fold.push(&self.plan, Logged { at: stored.at, event: &stored.event });
+            let step = self
+                .fold
+                .step()
+                .and_then(|index| self.plan.steps.get(index))
+                .map(|step| step.title());
+            self.fold.push(
+                &self.plan,
+                Logged {
+                    at: stored.at,
+                    event: &stored.event,
+                },
+            );
             self.read = stored.seq;
             self.ended |= matches!(stored.event, Event::Ended { .. });
             if stored.seq > self.after {
@@ -200,6 +222,12 @@ fn shown(plan: &Plan, step: Option<String>, stored: StoredEvent) -> Option<sse::
         step,
         event: stored.event,
     };
-    let kind = serde_json::to_value(&answer.event).ok()?["event"].as_str()?.to_owned();
-    sse::Event::default().id(answer.seq.to_string()).event(kind).json_data(&answer).ok()
+    let kind = serde_json::to_value(&answer.event).ok()?["event"]
+        .as_str()?
+        .to_owned();
+    sse::Event::default()
+        .id(answer.seq.to_string())
+        .event(kind)
+        .json_data(&answer)
+        .ok()
 }

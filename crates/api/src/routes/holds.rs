@@ -55,26 +55,45 @@ pub(crate) async fn put(
     find(&permit, &path.name).await?;
     if ask.reason.trim().is_empty() || ask.reason.chars().count() > REASON_CHARS_MAX {
         let what = format!("say why in 1 to {REASON_CHARS_MAX} characters");
-        return Err(Problem::fields([FieldError { field: "reason".to_owned(), what }]));
+        return Err(Problem::fields([FieldError {
+            field: "reason".to_owned(),
+            what,
+        }]));
     }
     let held_by = permit.actor().clone();
-    permit.store().hold_put(&NewHold {
-        application: path.name.clone(),
-        version: path.version.clone(),
-        reason: ask.reason.clone(),
-        insecure: ask.insecure,
-        by: held_by.clone(),
-    }).await?;
+    permit
+        .store()
+        .hold_put(&NewHold {
+            application: path.name.clone(),
+            version: path.version.clone(),
+            reason: ask.reason.clone(),
+            insecure: ask.insecure,
+            by: held_by.clone(),
+        })
+        .await?;
     let (application, version) = (path.name, path.version);
-    Ok(Json(HoldAnswer { application, version, reason: ask.reason, insecure: ask.insecure, held_by }))
+    Ok(Json(HoldAnswer {
+        application,
+        version,
+        reason: ask.reason,
+        insecure: ask.insecure,
+        held_by,
+    }))
 }
 
 /// Releases every hold of a release.
 #[utoipa::path(delete, path = "/api/v1/applications/{name}/releases/{version}/hold", operation_id = "free_release", tag = "ledger",
     params(ReleasePath), responses((status = 204, description = "It may come back")))]
-pub(crate) async fn release(permit: Permit<Operate>, At(path): At<ReleasePath>) -> Result<StatusCode, Problem> {
+pub(crate) async fn release(
+    permit: Permit<Operate>,
+    At(path): At<ReleasePath>,
+) -> Result<StatusCode, Problem> {
     find(&permit, &path.name).await?;
-    match permit.store().hold_release(&path.name, &path.version, permit.actor()).await? {
+    match permit
+        .store()
+        .hold_release(&path.name, &path.version, permit.actor())
+        .await?
+    {
         0 => Err(Problem::not_found("hold of", path.version.as_str())),
         _ => Ok(StatusCode::NO_CONTENT),
     }

@@ -1,7 +1,10 @@
 //! Who the bearer is.
 
 use axum::Json;
-use domain::{name::{Actor, ApplicationName}, time::Moment};
+use domain::{
+    name::{Actor, ApplicationName},
+    time::Moment,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -42,7 +45,10 @@ pub(crate) async fn get(permit: Permit<Read>) -> Result<Json<MeAnswer>, Problem>
         actor: who.actor.clone(),
         kind: who.kind,
         role: who.role,
-        applications: who.applications.as_ref().map(|names| names.iter().cloned().collect()),
+        applications: who
+            .applications
+            .as_ref()
+            .map(|names| names.iter().cloned().collect()),
         token_id: who.token.as_ref().map(|token| token.id),
         expires_at: who.token.as_ref().map(|token| token.expires_at),
     }))

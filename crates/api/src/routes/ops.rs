@@ -44,7 +44,9 @@ pub struct VersionAnswer {
 #[utoipa::path(get, path = "/health/live", operation_id = "get_live", tag = "operations", security(()),
     responses((status = 200, description = "It lives", body = LiveAnswer)))]
 pub(crate) async fn live() -> Json<LiveAnswer> {
-    Json(LiveAnswer { status: "live".to_owned() })
+    Json(LiveAnswer {
+        status: "live".to_owned(),
+    })
 }
 
 /// Whether the process can do its work: send no traffic when not.
@@ -52,8 +54,18 @@ pub(crate) async fn live() -> Json<LiveAnswer> {
     responses((status = 200, description = "It can", body = ReadyAnswer), (status = 503, description = "It can not: see `reasons`", body = ReadyAnswer)))]
 pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<ReadyAnswer>) {
     let reasons = app.not_ready().await;
-    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(ReadyAnswer { ready: reasons.is_empty(), reasons }))
+    let status = if reasons.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (
+        status,
+        Json(ReadyAnswer {
+            ready: reasons.is_empty(),
+            reasons,
+        }),
+    )
 }
 
 /// What this server is.
@@ -61,14 +73,24 @@ pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<ReadyAnsw
     responses((status = 200, description = "The version", body = VersionAnswer)))]
 pub(crate) async fn version(State(app): State<App>) -> Json<VersionAnswer> {
     let version = app.version().to_owned();
-    Json(VersionAnswer { name: "sternway".to_owned(), version, plan_format: domain::plan::PLAN_FORMAT })
+    Json(VersionAnswer {
+        name: "sternway".to_owned(),
+        version,
+        plan_format: domain::plan::PLAN_FORMAT,
+    })
 }
 
 /// Metrics in the Prometheus text format.
 #[utoipa::path(get, path = "/metrics", operation_id = "get_metrics", tag = "operations", security(()),
     responses((status = 200, description = "The metrics", body = String, content_type = "text/plain")))]
 pub(crate) async fn metrics(State(app): State<App>) -> ([(HeaderName, &'static str); 1], String) {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.metrics())
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        app.metrics(),
+    )
 }
 
 /// This description.

@@ -49,7 +49,8 @@ pub(crate) fn limit(limit: Option<u32>) -> Result<u32, Problem> {
 /// The position in a cursor.
 pub(crate) fn position<K: std::str::FromStr>(after: Option<&str>) -> Result<Option<K>, Problem> {
     let parse = |text: &str| {
-        text.parse().map_err(|_| Problem::parameter("after", "is not the `next` of a page of this list"))
+        text.parse()
+            .map_err(|_| Problem::parameter("after", "is not the `next` of a page of this list"))
     };
     after.map(parse).transpose()
 }
@@ -62,7 +63,11 @@ pub(crate) struct Paged<T> {
 
 impl<T: Serialize> IntoResponse for Paged<T> {
     fn into_response(self) -> Response {
-        let link = self.listing.next.as_deref().map(|next| link(&self.uri, next));
+        let link = self
+            .listing
+            .next
+            .as_deref()
+            .map(|next| link(&self.uri, next));
         let mut response = Json(self.listing).into_response();
         if let Some(value) = link.and_then(|link| HeaderValue::from_str(&link).ok()) {
             response.headers_mut().insert(header::LINK, value);
@@ -74,7 +79,10 @@ impl<T: Serialize> IntoResponse for Paged<T> {
 fn link(uri: &Uri, next: &str) -> String {
     let kept = uri.query().unwrap_or_default().split('&');
     let kept = kept.filter(|part| !part.is_empty() && !part.starts_with("after="));
-    let query = kept.map(ToOwned::to_owned).chain([format!("after={next}")]).collect::<Vec<_>>();
+    let query = kept
+        .map(ToOwned::to_owned)
+        .chain([format!("after={next}")])
+        .collect::<Vec<_>>();
     format!("<{}?{}>; rel=\"next\"", uri.path(), query.join("&"))
 }
 
@@ -84,7 +92,12 @@ mod tests {
 
     #[test]
     fn the_next_link_keeps_the_filters() {
-        let uri: Uri = "/api/v1/rollbacks?application=shop&after=1&limit=2".parse().unwrap();
-        assert_eq!(link(&uri, "7"), "</api/v1/rollbacks?application=shop&limit=2&after=7>; rel=\"next\"");
+        let uri: Uri = "/api/v1/rollbacks?application=shop&after=1&limit=2"
+            .parse()
+            .unwrap();
+        assert_eq!(
+            link(&uri, "7"),
+            "</api/v1/rollbacks?application=shop&limit=2&after=7>; rel=\"next\""
+        );
     }
 }

@@ -112,14 +112,20 @@ pub(crate) async fn make(
 ) -> Result<Json<PlanAnswer>, Problem> {
     let sight = Sight::take(&permit, &path.name).await?;
     let proposal = sight.plan(&ask.target).map_err(Problem::plan_blocked)?;
-    permit.store().plan_put(&proposal.plan, permit.actor()).await?;
+    permit
+        .store()
+        .plan_put(&proposal.plan, permit.actor())
+        .await?;
     Ok(Json(proposed(proposal, &sight)))
 }
 
 /// A plan that was made. What is only true of a moment (downtime, warnings, engine) is not in it.
 #[utoipa::path(get, path = "/api/v1/plans/{digest}", operation_id = "get_plan", tag = "plans",
     params(PlanPath), responses((status = 200, description = "The plan", body = PlanAnswer)))]
-pub(crate) async fn get(permit: Permit<Read>, At(path): At<PlanPath>) -> Result<Json<PlanAnswer>, Problem> {
+pub(crate) async fn get(
+    permit: Permit<Read>,
+    At(path): At<PlanPath>,
+) -> Result<Json<PlanAnswer>, Problem> {
     let missing = || Problem::not_found("plan", path.digest.as_str());
     match permit.store().plan_get(&path.digest).await {
         Ok(plan) if permit.sees(&plan.application.name) => Ok(Json(answer(&plan))),
@@ -164,6 +170,10 @@ fn answer(plan: &Plan) -> PlanAnswer {
 
 impl From<&EngineFacts> for EngineAnswer {
     fn from(facts: &EngineFacts) -> Self {
-        Self { name: facts.name.clone(), version: facts.version.clone(), api_version: facts.api_version.clone() }
+        Self {
+            name: facts.name.clone(),
+            version: facts.version.clone(),
+            api_version: facts.api_version.clone(),
+        }
     }
 }

@@ -142,11 +142,15 @@ pub(crate) async fn list(
 ) -> Result<Json<ReleasesAnswer>, Problem> {
     if params.readiness == Some(true) {
         let sight = Sight::take(&permit, &path.name).await?;
-        return Ok(Json(ReleasesAnswer { items: newest_first(ready(&sight)) }));
+        return Ok(Json(ReleasesAnswer {
+            items: newest_first(ready(&sight)),
+        }));
     }
     find(&permit, &path.name).await?;
     let releases = permit.store().releases(&path.name).await?;
-    Ok(Json(ReleasesAnswer { items: newest_first(releases.into_iter().map(ReleaseAnswer::from).collect()) }))
+    Ok(Json(ReleasesAnswer {
+        items: newest_first(releases.into_iter().map(ReleaseAnswer::from).collect()),
+    }))
 }
 
 /// One release: its deployments, and what its components ran with.
@@ -161,7 +165,11 @@ pub(crate) async fn get(
         Ok(details) => Ok(Json(ReleaseDetailsAnswer {
             release: details.release.into(),
             deployments: details.deployments.into_iter().map(Into::into).collect(),
-            specifications: details.specifications.into_iter().map(|(name, view)| (name, view.into())).collect(),
+            specifications: details
+                .specifications
+                .into_iter()
+                .map(|(name, view)| (name, view.into()))
+                .collect(),
         })),
         Err(store::Error::NotFound(_)) => Err(Problem::not_found("release", path.version.as_str())),
         Err(error) => Err(error.into()),
@@ -169,7 +177,9 @@ pub(crate) async fn get(
 }
 
 fn newest_first(mut items: Vec<ReleaseAnswer>) -> Vec<ReleaseAnswer> {
-    items.sort_by(|left, right| (right.deployed_at, &right.version).cmp(&(left.deployed_at, &left.version)));
+    items.sort_by(|left, right| {
+        (right.deployed_at, &right.version).cmp(&(left.deployed_at, &left.version))
+    });
     items
 }
 
@@ -192,7 +202,10 @@ fn ready(sight: &Sight) -> Vec<ReleaseAnswer> {
 
 impl From<Release> for ReleaseAnswer {
     fn from(release: Release) -> Self {
-        let components = release.components.into_iter().map(|(name, part)| (name, part.into()));
+        let components = release
+            .components
+            .into_iter()
+            .map(|(name, part)| (name, part.into()));
         Self {
             components: components.collect(),
             version: release.version,
@@ -211,7 +224,11 @@ impl From<Release> for ReleaseAnswer {
 impl From<ReleaseComponent> for ReleasePart {
     fn from(part: ReleaseComponent) -> Self {
         let specification = part.specification.map(|recorded| recorded.digest);
-        Self { image: part.image, reference: part.reference, specification }
+        Self {
+            image: part.image,
+            reference: part.reference,
+            specification,
+        }
     }
 }
 

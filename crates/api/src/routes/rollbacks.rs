@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    extract::OriginalUri,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use domain::{
@@ -18,14 +17,16 @@ use domain::{
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use store::{Idempotency, NewRollback, OrderPut, Page, Requested, RollbackFilter, RollbackView, Verified};
+use store::{
+    Idempotency, NewRollback, OrderPut, Page, Requested, RollbackFilter, RollbackView, Verified,
+};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::page::{Listing, Paged, limit, position};
 use crate::{
-    clock::now,
     auth::{Action, Operate, Permit, Read},
+    clock::now,
     input::{At, InputWithBytes, Params, header_text},
     look::Sight,
     metric,
@@ -34,7 +35,9 @@ use crate::{
 
 mod answer;
 
-pub use answer::{LogHead, NextAction, PhaseWord, PresentStep, RollbackAnswer, RollbackItem, VerdictWord};
+pub use answer::{
+    LogHead, NextAction, PhaseWord, PresentStep, RollbackAnswer, RollbackItem, VerdictWord,
+};
 
 /// Longest note: what a person types in an incident.
 const NOTE_CHARS_MAX: usize = 1000;
@@ -119,10 +122,17 @@ pub(crate) struct Accepted {
 impl IntoResponse for Accepted {
     fn into_response(self) -> Response {
         let location = format!("/api/v1/rollbacks/{}", self.answer.id);
-        let mut response = (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(self.answer)).into_response();
+        let mut response = (
+            StatusCode::ACCEPTED,
+            [(header::LOCATION, location)],
+            Json(self.answer),
+        )
+            .into_response();
         if self.replayed {
             let name = HeaderName::from_static("idempotency-replayed");
-            response.headers_mut().insert(name, HeaderValue::from_static("true"));
+            response
+                .headers_mut()
+                .insert(name, HeaderValue::from_static("true"));
         }
         response
     }
@@ -159,7 +169,10 @@ pub(crate) async fn request(
     };
     metric::rollback_requested(if replayed { "replayed" } else { "new" });
     let view = waited(&permit, id, wait).await?;
-    Ok(Accepted { answer: RollbackAnswer::of(&view), replayed })
+    Ok(Accepted {
+        answer: RollbackAnswer::of(&view),
+        replayed,
+    })
 }
 
 /// Plans again and writes the request; the identity of the rollback, and whether an earlier request made it.
@@ -171,16 +184,24 @@ async fn admit(
     let store = permit.store();
     let stored = match store.plan_get(&ask.plan_digest).await {
         Ok(plan) if permit.sees(&plan.application.name) => plan,
-        Ok(_) | Err(store::Error::NotFound(_)) => return Err(Problem::plan_unknown(&ask.plan_digest)),
+        Ok(_) | Err(store::Error::NotFound(_)) => {
+            return Err(Problem::plan_unknown(&ask.plan_digest));
+        }
         Err(error) => return Err(error.into()),
     };
     let name = stored.application.name.clone();
     none_acts(permit, &name).await?;
     let sight = Sight::take(permit, &name).await?;
-    let fresh = sight.plan(&stored.target).map_err(Problem::plan_blocked)?.plan;
+    let fresh = sight
+        .plan(&stored.target)
+        .map_err(Problem::plan_blocked)?
+        .plan;
     if fresh.digest() != ask.plan_digest {
         let digest = store.plan_put(&fresh, permit.actor()).await?;
-        return Err(Problem::plan_stale(digest, plan::difference(&stored, &fresh)));
+        return Err(Problem::plan_stale(
+            digest,
+            plan::difference(&stored, &fresh),
+        ));
     }
     if stored.changes_nothing() {
         return Err(Problem::nothing_to_do(stored.to.as_str()));
@@ -209,8 +230,21 @@ async fn admit(
 
 /// Said before the look: while one acts, a fresh plan always differs, and that would hide the reason.
 async fn none_acts(permit: &Permit<Operate>, name: &ApplicationName) -> Result<(), Problem> {
-    let filter = RollbackFilter { application: Some(name.clone()), active: Some(true), ..RollbackFilter::default() };
-    let active = permit.store().rollback_list(&filter, &Page { after: None, limit: 0 }).await?;
+    let filter = RollbackFilter {
+        application: Some(name.clone()),
+        active: Some(true),
+        ..RollbackFilter::default()
+    };
+    let active = permit
+        .store()
+        .rollback_list(
+            &filter,
+            &Page {
+                after: None,
+                limit: 0,
+            },
+        )
+        .await?;
     match active.items.iter().find(|row| row.run.phase.acts()) {
         Some(row) => Err(Problem::rollback_active(row.id, name.as_str())),
         None => Ok(()),
@@ -224,18 +258,34 @@ async fn none_acts(permit: &Permit<Operate>, name: &ApplicationName) -> Result<(
 pub(crate) async fn list(
     permit: Permit<Read>,
     Params(ask): Params<RollbackParams>,
-    OriginalUri(uri): OriginalUri,
+    uri: Uri,
 ) -> Result<Paged<RollbackItem>, Problem> {
     let filter = RollbackFilter {
         application: ask.application,
-        within: permit.principal().applications.as_ref().map(|names| names.iter().cloned().collect()),
+        within: permit
+            .principal()
+            .applications
+            .as_ref()
+            .map(|names| names.iter().cloned().collect()),
         phase: ask.phase.map(|phase| phase.word().to_owned()),
         active: ask.active,
     };
     let after = position::<Uuid>(ask.after.as_deref())?.map(RollbackId);
-    let listed = permit.store().rollback_list(&filter, &Page { after, limit: limit(ask.limit)? }).await?;
+    let listed = permit
+        .store()
+        .rollback_list(
+            &filter,
+            &Page {
+                after,
+                limit: limit(ask.limit)?,
+            },
+        )
+        .await?;
     let next = listed.next.map(|id| id.to_string());
-    let listing = Listing { items: listed.items.into_iter().map(Into::into).collect(), next };
+    let listing = Listing {
+        items: listed.items.into_iter().map(Into::into).collect(),
+        next,
+    };
     Ok(Paged { listing, uri })
 }
 
@@ -255,7 +305,9 @@ pub(crate) async fn get(
         answer.log.intact = Some(match permit.store().verify(path.id).await? {
             Verified::Ok { .. } => true,
             Verified::Broken { seq, why } => {
-                answer.notes.push(format!("the log is not what was written: event {seq}: {why}"));
+                answer.notes.push(format!(
+                    "the log is not what was written: event {seq}: {why}"
+                ));
                 false
             }
         });
@@ -268,9 +320,19 @@ pub(crate) async fn get(
     params(RollbackPath), responses(
         (status = 202, description = "It is asked for; the log says what came of it", body = RollbackAnswer, headers(("location" = String, description = "The rollback"))),
         (status = 409, description = "It has ended", body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn cancel(permit: Permit<Operate>, At(path): At<RollbackPath>) -> Result<Accepted, Problem> {
+pub(crate) async fn cancel(
+    permit: Permit<Operate>,
+    At(path): At<RollbackPath>,
+) -> Result<Accepted, Problem> {
     let view = find(&permit, path.id).await?;
-    order(&permit, &view, Order::Cancel { by: permit.actor().clone() }).await
+    order(
+        &permit,
+        &view,
+        Order::Cancel {
+            by: permit.actor().clone(),
+        },
+    )
+    .await
 }
 
 /// Writes an order of a person and answers with the rollback as it is now.
@@ -280,30 +342,53 @@ pub(crate) async fn order<A: Action>(
     order: Order,
 ) -> Result<Accepted, Problem> {
     let ended = |view: &RollbackView| {
-        let verdict = view.verdict.as_ref().map_or("it has ended", domain::verdict::Verdict::word);
+        let verdict = view
+            .verdict
+            .as_ref()
+            .map_or("it has ended", domain::verdict::Verdict::word);
         Problem::rollback_ended(view.id, verdict)
     };
     if view.verdict.is_some() {
         return Err(ended(view));
     }
-    match permit.store().order_put(view.id, &order, permit.actor()).await? {
-        OrderPut::Accepted => Ok(Accepted { answer: RollbackAnswer::of(view), replayed: false }),
+    match permit
+        .store()
+        .order_put(view.id, &order, permit.actor())
+        .await?
+    {
+        OrderPut::Accepted => Ok(Accepted {
+            answer: RollbackAnswer::of(view),
+            replayed: false,
+        }),
         OrderPut::Ended => Err(ended(&permit.store().rollback_get(view.id).await?)),
     }
 }
 
 /// The rollback, when it exists and may be seen.
-pub(crate) async fn find<A: Action>(permit: &Permit<A>, id: RollbackId) -> Result<RollbackView, Problem> {
+pub(crate) async fn find<A: Action>(
+    permit: &Permit<A>,
+    id: RollbackId,
+) -> Result<RollbackView, Problem> {
     match permit.store().rollback_get(id).await {
         Ok(view) if permit.sees(&view.application) => Ok(view),
-        Ok(_) | Err(store::Error::NotFound(_)) => Err(Problem::not_found("rollback", &id.to_string())),
+        Ok(_) | Err(store::Error::NotFound(_)) => {
+            Err(Problem::not_found("rollback", &id.to_string()))
+        }
         Err(error) => Err(error.into()),
     }
 }
 
 /// The rollback once it is proved or ended, or as it is when the time is up.
-async fn waited<A: Action>(permit: &Permit<A>, id: RollbackId, wait: Duration) -> Result<RollbackView, Problem> {
-    let _place = if wait.is_zero() { None } else { Some(permit.stream_place()?) };
+async fn waited<A: Action>(
+    permit: &Permit<A>,
+    id: RollbackId,
+    wait: Duration,
+) -> Result<RollbackView, Problem> {
+    let _place = if wait.is_zero() {
+        None
+    } else {
+        Some(permit.stream_place()?)
+    };
     let deadline = tokio::time::Instant::now() + wait;
     let mut wakes = permit.store().wake().subscribe(store::Topic::Events);
     loop {
@@ -320,12 +405,17 @@ async fn waited<A: Action>(permit: &Permit<A>, id: RollbackId, wait: Duration) -
 fn wait(seconds: Option<u32>) -> Result<Duration, Problem> {
     match seconds.unwrap_or(0) {
         seconds @ 0..=WAIT_S_MAX => Ok(Duration::from_secs(u64::from(seconds))),
-        _ => Err(Problem::parameter("wait", format!("use 0 to {WAIT_S_MAX} seconds"))),
+        _ => Err(Problem::parameter(
+            "wait",
+            format!("use 0 to {WAIT_S_MAX} seconds"),
+        )),
     }
 }
 
 fn key(headers: &HeaderMap) -> Result<String, Problem> {
-    let Some(key) = header_text(headers, "idempotency-key").map_err(|_| Problem::key_bad("is not 1 to 255 visible ASCII characters, given once"))? else {
+    let Some(key) = header_text(headers, "idempotency-key")
+        .map_err(|_| Problem::key_bad("is not 1 to 255 visible ASCII characters, given once"))?
+    else {
         return Err(Problem::key_bad("is missing"));
     };
     let visible = key.bytes().all(|b| b.is_ascii_graphic());
@@ -337,9 +427,16 @@ fn key(headers: &HeaderMap) -> Result<String, Problem> {
 }
 
 fn check(ask: &RollbackRequest) -> Result<(), Problem> {
-    if ask.note.as_deref().is_some_and(|note| note.chars().count() > NOTE_CHARS_MAX) {
+    if ask
+        .note
+        .as_deref()
+        .is_some_and(|note| note.chars().count() > NOTE_CHARS_MAX)
+    {
         let what = format!("use at most {NOTE_CHARS_MAX} characters");
-        return Err(Problem::fields([FieldError { field: "note".to_owned(), what }]));
+        return Err(Problem::fields([FieldError {
+            field: "note".to_owned(),
+            what,
+        }]));
     }
     Ok(())
 }

@@ -73,5 +73,7 @@ pub(crate) async fn list(
 ) -> Result<Json<StepsAnswer>, Problem> {
     let view = find(&permit, path.id).await?;
     let events = super::events::whole_log(permit.store(), path.id).await?;
-    Ok(Json(StepsAnswer { items: projection::steps(&view.plan, &projection::logged(&events)) }))
+    Ok(Json(StepsAnswer {
+        items: projection::steps(&view.plan, &projection::logged(&events)),
+    }))
 }

@@ -1,6 +1,9 @@
 //! API tokens: made, listed, revoked. A token's text is in one answer and nowhere else.
 
-use axum::{Json, extract::OriginalUri, http::StatusCode};
+use axum::{
+    Json,
+    http::{StatusCode, Uri},
+};
 use domain::{
     name::{Actor, ApplicationName},
     time::{Millis, Moment},
@@ -147,10 +150,17 @@ pub(crate) async fn create(
         expires_at: now().after(Millis::from_secs(days * 24 * 3600)),
     };
     match permit.principal().token.as_ref().filter(|_| setup) {
-        Some(proof) => permit.store().setup_token_use(&proof.hash, &new).await.map_err(used_up)?,
+        Some(proof) => permit
+            .store()
+            .setup_token_use(&proof.hash, &new)
+            .await
+            .map_err(used_up)?,
         None => permit.store().token_create(&new).await?,
     }
-    let answer = NewTokenAnswer { token: token.reveal().to_owned(), about: made(new, ask.kind, ask.role) };
+    let answer = NewTokenAnswer {
+        token: token.reveal().to_owned(),
+        about: made(new, ask.kind, ask.role),
+    };
     Ok((StatusCode::CREATED, Json(answer)))
 }
 
@@ -161,20 +171,29 @@ pub(crate) async fn create(
 pub(crate) async fn list(
     permit: Permit<Administer>,
     Params(page): Params<PageParams>,
-    OriginalUri(uri): OriginalUri,
+    uri: Uri,
 ) -> Result<Paged<TokenAnswer>, Problem> {
     permit.must_see_all()?;
-    let page = Page { after: position::<Uuid>(page.after.as_deref())?, limit: limit(page.limit)? };
+    let page = Page {
+        after: position::<Uuid>(page.after.as_deref())?,
+        limit: limit(page.limit)?,
+    };
     let listed = permit.store().token_list(&page).await?;
     let next = listed.next.map(|id| id.to_string());
-    let listing = Listing { items: listed.items.into_iter().map(Into::into).collect(), next };
+    let listing = Listing {
+        items: listed.items.into_iter().map(Into::into).collect(),
+        next,
+    };
     Ok(Paged { listing, uri })
 }
 
 /// Ends a token now, open streams included. Doing it again changes nothing.
 #[utoipa::path(delete, path = "/api/v1/tokens/{id}", operation_id = "revoke_token", tag = "tokens",
     params(TokenPath), responses((status = 204, description = "It is ended")))]
-pub(crate) async fn revoke(permit: Permit<Administer>, At(path): At<TokenPath>) -> Result<StatusCode, Problem> {
+pub(crate) async fn revoke(
+    permit: Permit<Administer>,
+    At(path): At<TokenPath>,
+) -> Result<StatusCode, Problem> {
     permit.must_see_all()?;
     match permit.store().token_revoke(path.id, permit.actor()).await {
         Err(store::Error::NotFound(_)) => Err(Problem::not_found("token", &path.id.to_string())),
@@ -184,7 +203,9 @@ pub(crate) async fn revoke(permit: Permit<Administer>, At(path): At<TokenPath>) 
 
 fn used_up(error: store::Error) -> Problem {
     match error {
-        store::Error::NotFound(_) => Problem::unauthenticated("the set-up token is not known, used up or expired"),
+        store::Error::NotFound(_) => {
+            Problem::unauthenticated("the set-up token is not known, used up or expired")
+        }
         other => other.into(),
     }
 }
@@ -200,28 +221,56 @@ fn actor(ask: &TokenRequest) -> Option<Actor> {
 
 fn check(ask: &TokenRequest, setup: bool) -> Result<(), Vec<FieldError>> {
     let mut bad = Vec::new();
-    let mut refuse = |field: &str, what: String| bad.push(FieldError { field: field.to_owned(), what });
+    let mut refuse = |field: &str, what: String| {
+        bad.push(FieldError {
+            field: field.to_owned(),
+            what,
+        })
+    };
     let printable = ask.name.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
     if !printable || ask.name.trim().is_empty() || ask.name.len() > NAME_CHARS_MAX {
-        refuse("name", format!("use 1 to {NAME_CHARS_MAX} printable ASCII characters"));
+        refuse(
+            "name",
+            format!("use 1 to {NAME_CHARS_MAX} printable ASCII characters"),
+        );
     }
     match (ask.kind, ask.person.as_deref()) {
         (TokenKindWord::Person, Some(person)) if is_person(person) => {}
         (TokenKindWord::Person, _) => {
-            refuse("person", "name the person: 1 to 64 of a-z, 0-9, `_`, `.`, `@`, `-`".to_owned());
+            refuse(
+                "person",
+                "name the person: 1 to 64 of a-z, 0-9, `_`, `.`, `@`, `-`".to_owned(),
+            );
         }
         (TokenKindWord::Service, None) => {}
-        (TokenKindWord::Service, Some(_)) => refuse("person", "leave it out: a service is no person".to_owned()),
+        (TokenKindWord::Service, Some(_)) => {
+            refuse("person", "leave it out: a service is no person".to_owned())
+        }
     }
     let days = ask.expires_in_days.unwrap_or(TOKEN_DAYS_DEFAULT);
     if days == 0 || days > TOKEN_DAYS_MAX {
         refuse("expires_in_days", format!("use 1 to {TOKEN_DAYS_MAX}"));
     }
-    if ask.applications.as_ref().is_some_and(|names| names.is_empty() || names.len() > SCOPE_MAX) {
-        refuse("applications", format!("name 1 to {SCOPE_MAX}, or leave it out for all"));
+    if ask
+        .applications
+        .as_ref()
+        .is_some_and(|names| names.is_empty() || names.len() > SCOPE_MAX)
+    {
+        refuse(
+            "applications",
+            format!("name 1 to {SCOPE_MAX}, or leave it out for all"),
+        );
     }
-    if setup && (ask.role != Role::Admin || ask.kind != TokenKindWord::Person || ask.applications.is_some()) {
-        refuse("role", "the set-up token makes the first admin's token: `person`, `admin`, all applications".to_owned());
+    if setup
+        && (ask.role != Role::Admin
+            || ask.kind != TokenKindWord::Person
+            || ask.applications.is_some())
+    {
+        refuse(
+            "role",
+            "the set-up token makes the first admin's token: `person`, `admin`, all applications"
+                .to_owned(),
+        );
     }
     if bad.is_empty() { Ok(()) } else { Err(bad) }
 }
@@ -230,7 +279,9 @@ fn is_person(text: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     (1..=NAME_CHARS_MAX).contains(&text.len())
         && text.bytes().next().is_some_and(plain)
-        && text.bytes().all(|b| plain(b) || matches!(b, b'_' | b'.' | b'@' | b'-'))
+        && text
+            .bytes()
+            .all(|b| plain(b) || matches!(b, b'_' | b'.' | b'@' | b'-'))
 }
 
 fn made(new: NewToken, kind: TokenKindWord, role: Role) -> TokenAnswer {

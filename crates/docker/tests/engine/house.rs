@@ -91,6 +91,11 @@ impl House {
         (output.status.success(), String::from_utf8_lossy(text).trim().to_owned())
     }
 
+    /// The first three numbers of addresses that no other test uses.
+    pub(crate) fn address_range(&self) -> String {
+        format!("10.{}.{}", 100 + std::process::id() % 150, COUNT.fetch_add(1, Ordering::Relaxed) % 256)
+    }
+
     pub(crate) fn named(&self, suffix: &str) -> String {
         format!("{}-{suffix}", self.prefix)
     }
@@ -182,9 +187,17 @@ impl Drop for House {
             }
         };
         let name = format!("name={}", self.prefix);
+        let (_, containers) = self.try_docker(&["ps", "-aq", "--filter", &name]);
+        // A volume that a clone took over by name is not removed with it.
+        let mut inspect = vec!["inspect", "--format", "{{range .Mounts}}{{.Name}} {{end}}"];
+        inspect.extend(containers.split_whitespace());
+        let (_, volumes) = if containers.is_empty() { (true, String::new()) } else { self.try_docker(&inspect) };
         sweep(&["ps", "-aq", "--filter", &name], &["rm", "-f", "-v"]);
         sweep(&["network", "ls", "-q", "--filter", &name], &["network", "rm"]);
         sweep(&["volume", "ls", "-q", "--filter", &name], &["volume", "rm"]);
+        for volume in volumes.split_whitespace() {
+            let _ = self.try_docker(&["volume", "rm", "-f", volume]);
+        }
         let mut tenants = TENANTS.lock().unwrap_or_else(PoisonError::into_inner);
         *tenants -= 1;
         if *tenants == 0 {
@@ -207,10 +220,8 @@ pub(crate) fn new_rollback() -> RollbackId {
 
 #[track_caller]
 pub(crate) fn assert_failed(outcome: &Outcome, expected: Failure) {
-    match outcome {
-        Outcome::Failed { failure, .. } if *failure == expected => {}
-        other => panic!("expected {expected:?}, it is {other:?}"),
-    }
+    let as_expected = matches!(outcome, Outcome::Failed { failure, .. } if *failure == expected);
+    assert!(as_expected, "expected {expected:?}, it is {outcome:?}");
 }
 
 /// The demo's application as a static program, compiled once.

@@ -36,27 +36,24 @@ async fn an_application_is_seen_with_its_replicas_and_nothing_else() {
 
 #[tokio::test]
 async fn containers_that_come_and_go_meanwhile_are_no_error() {
-    let house = House::new().await;
+    let house = std::sync::Arc::new(House::new().await);
     house.web("web-1", "1", &[], &[]);
-    let churn = house.named("churn");
-    let label = format!("com.docker.compose.project={}", house.prefix);
-    let stop = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                house.docker(&["create", "--name", &churn, "--label", &label, "--label", "com.docker.compose.service=web", &image("1")]);
-                house.docker(&["rm", "-f", &churn]);
-            }
-        });
-        let handle = tokio::runtime::Handle::current();
-        scope.spawn(|| {
-            for _ in 0..300 {
-                let look = handle.block_on(house.look());
-                assert!(look.look.containers.iter().any(|container| container.name.ends_with("web-1")));
-            }
-            stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        });
+    let others = std::sync::Arc::clone(&house);
+    let churn = std::thread::spawn(move || {
+        for _ in 0..30 {
+            let id = others.web_as("create", "web-2", "2", &[], &[]);
+            others.docker(&["rm", "-f", id.as_str()]);
+        }
     });
+    let mut both = 0;
+    while !churn.is_finished() {
+        let look = house.look().await.look;
+        assert!(look.containers.iter().any(|container| container.name.ends_with("web-1")));
+        both += usize::from(look.containers.len() == 2);
+        tokio::task::yield_now().await;
+    }
+    churn.join().unwrap();
+    assert!(both > 0, "the other one was never seen at all");
 }
 
 #[tokio::test]

@@ -1,10 +1,13 @@
 //! The crate against a real engine: at `DOCKER_HOST`, else at the usual socket. Nothing is skipped: without an
 //! engine these tests fail and say so. Each uses names of its own and removes what it made.
+#![expect(clippy::unwrap_used, reason = "a test that can not go on panics")]
 
 mod change;
 mod clone;
+mod compose;
 mod create;
 mod hold;
 mod house;
 mod look;
 mod unwell;
+mod measure;

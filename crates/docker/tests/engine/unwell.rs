@@ -167,7 +167,7 @@ async fn the_request_lines_are_the_ones_that_we_know() {
         "GET /info HTTP/1.1".to_owned(),
         "GET /containers/json?all=true&size=false HTTP/1.1".to_owned(),
         format!("GET /containers/json?all=true&size=false&{filter} HTTP/1.1"),
-        format!("GET /containers/{id}/json? HTTP/1.1"),
+        format!("GET /containers/{id}/json HTTP/1.1"),
         format!("POST /containers/{id}/stop?t=7 HTTP/1.1"),
     ] {
         assert!(lines.contains(&expected), "{expected} is not in {lines:#?}");

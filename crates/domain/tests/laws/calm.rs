@@ -19,7 +19,7 @@ fn a_healthy_target_is_proved_and_becomes_good() {
 #[test]
 fn each_mood_ends_as_it_should() {
     let table = [
-        (Mood::Slow(1500), Mood::Sick, "rolled_back good=true"),
+        (Mood::Slow(700), Mood::Sick, "rolled_back good=true"),
         (Mood::Slow(60_000), Mood::Healthy, "restored ProofFailed"),
         (Mood::Sick, Mood::Healthy, "restored ProofFailed"),
         (Mood::Sick, Mood::Sick, "needs_human ProofFailed"),

@@ -12,4 +12,8 @@ mod world;
 mod worker;
 
 mod calm;
+mod coverage;
+mod dead_ends;
+mod golden;
+mod random;
 mod steps;

@@ -116,7 +116,7 @@ impl Recipe {
         serde_json::from_value(json!({
             "name": "shop", "environment": "test", "project": "shop", "approval": self.approval,
             "watch_window_s": 12, "components": components, "probes": if self.front { front } else { json!([]) },
-            "timeouts": {"proof_s": 2, "engine_s": 20, "step_s": 10, "approval_s": 60, "red_s": 6},
+            "timeouts": {"proof_s": 1, "engine_s": 20, "step_s": 10, "approval_s": 60, "red_s": 6},
         }))
         .unwrap()
     }

@@ -131,23 +131,31 @@ impl Store {
         last.is_some_and(|stored| stored.fence == fence && stored.event == Event::Intended { effect: effect.clone() })
     }
 
-    /// The log folded again, from the text that a real store keeps.
+    /// The log folded again.
     pub(crate) fn replay(&self, plan: &Plan) -> Run {
-        let mut stored = self.log.iter().map(|stored| {
-            let text = serde_json::to_string(&stored.event).unwrap();
-            (serde_json::from_str::<Event>(&text).unwrap(), stored.at)
-        });
-        let (first, at) = stored.next().unwrap();
-        let run = Run::requested(&first, at).unwrap();
-        stored.fold(run, |run, (event, at)| run.evolve(plan, &event, at).unwrap())
+        let mut stored = self.log.iter();
+        let first = stored.next().unwrap();
+        let run = Run::requested(&first.event, first.at).unwrap();
+        stored.fold(run, |run, stored| run.evolve(plan, &stored.event, stored.at).unwrap())
     }
 
-    /// The hash chain over the log.
-    pub(crate) fn chain(&self, rollback: RollbackId) -> Vec<Link> {
+    /// Whether the log is the same after it was the text that a real store keeps, and its chain verifies and
+    /// breaks with any of its links.
+    pub(crate) fn survives_storage(&self, rollback: RollbackId) {
+        let texts: Vec<String> = self.log.iter().map(|stored| serde_json::to_string(&stored.event).unwrap()).collect();
+        for (stored, text) in self.log.iter().zip(&texts) {
+            assert_eq!(serde_json::from_str::<Event>(text).unwrap(), stored.event, "{text}");
+        }
+        let links = self.chain(rollback, &texts);
+        assert_eq!(links, self.chain(rollback, &texts));
+        let shorter: Vec<String> = texts.iter().skip(1).cloned().collect();
+        assert_ne!(links.last(), self.chain(rollback, &shorter).last());
+    }
+
+    fn chain(&self, rollback: RollbackId, texts: &[String]) -> Vec<Link> {
         let mut links = vec![chain::root(rollback)];
-        for (seq, stored) in (1..).zip(&self.log) {
-            let body = serde_json::to_string(&stored.event).unwrap();
-            let entry = Entry { seq, fence: stored.fence, at: stored.at, actor: "worker", body: &body };
+        for ((seq, stored), body) in (1..).zip(&self.log).zip(texts) {
+            let entry = Entry { seq, fence: stored.fence, at: stored.at, actor: "worker", body };
             links.push(chain::link(links.last().unwrap(), &entry));
         }
         links

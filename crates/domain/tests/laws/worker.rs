@@ -84,6 +84,24 @@ impl Worker {
         worker
     }
 
+    /// Where the run is, and what comes next.
+    pub(crate) fn moment(&self) -> (u8, u16, u16, usize, u8) {
+        let (direction, at) = match self.run.phase {
+            Phase::AwaitingApproval { .. } => (0, 0),
+            Phase::Forward { at } => (1, at),
+            Phase::Backward { at, .. } => (2, at),
+            Phase::Watching { .. } => (3, 0),
+            Phase::Ended { .. } => (4, 0),
+        };
+        let todo = match self.todo {
+            Todo::Look => 0,
+            Todo::Commit(_) => 1,
+            Todo::Perform(_) => 2,
+            Todo::Pause(_) => 3,
+        };
+        (direction, at, self.run.acts, self.pending.len(), todo)
+    }
+
     pub(crate) fn by(&self, world: &World) -> By {
         By { rollback: world.rollback, fence: self.held.fence }
     }
@@ -118,6 +136,9 @@ impl Worker {
     fn decide(&mut self, world: &mut World) -> Moved {
         let claim = Claim { rollback: world.rollback, fence: self.held.fence, crashes: self.crashes };
         let seen = world.look(next::scope(&world.plan, &self.run, claim));
+        if let Some(sample) = &mut world.sample {
+            sample.push((self.run.clone(), seen.clone()));
+        }
         let orders: Vec<Order> = self.orders.iter().map(|(_, order)| order.clone()).collect();
         let turn = next::turn(&world.plan, &self.run, claim, &orders, &seen, world.now);
         if let Some((last, _)) = self.orders.last() {
@@ -181,7 +202,8 @@ impl Worker {
         if good || (proving && matches!(event, Event::StepDone { .. })) {
             assert!(world.target_serves(), "{}: {event:?} is not so: {}", world.label, world.gist());
         }
-        if let (Event::Ended { verdict: Verdict::Restored { .. } }, Phase::Backward { .. }) = (event, &self.run.phase) {
+        let back = matches!(self.run.step(&world.plan), Some(Step::Lock)) && self.run.phase.word() == "backward";
+        if back && matches!(event, Event::StepDone { .. }) && self.run.touched_at.is_some() {
             assert!(world.former_runs(), "{}: {event:?} is not so: {}", world.label, world.gist());
         }
     }

@@ -107,6 +107,18 @@ pub enum Role {
     Worker,
 }
 
+impl Role {
+    /// The word on the command line.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Api => "api",
+            Self::Worker => "worker",
+        }
+    }
+}
+
 /// `serve`. With DATABASE_URL the state is kept in that Postgres (15 or newer), else in an embedded one.
 #[derive(Clone, Debug, Args)]
 pub struct ServeArgs {
@@ -122,6 +134,9 @@ pub struct ServeArgs {
     /// How long a worker that fell silent keeps its rollbacks, in seconds
     #[arg(long, env = "STERNWAY_LEASE_S", value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u32).range(2..=300))]
     pub lease_s: u32,
+    /// The key that secrets are sealed with; servers that share a database need the same one [default: in the state folder]
+    #[arg(long, env = "STERNWAY_KEY_FILE", value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
     /// Where to send traces (OTLP over HTTP)
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
     pub otel: Option<String>,
@@ -213,7 +228,7 @@ pub struct ApplicationArgs {
     /// The application
     pub application: ApplicationName,
     /// At most so many rows
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=200))]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub limit: u16,
 }
 
@@ -363,16 +378,16 @@ pub enum TokenCommand {
     },
 }
 
-/// What a token may do; each includes the ones before it, but an operator is no approver.
+/// What a token may do; each role includes the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TokenRole {
     /// Look
     Viewer,
-    /// Record deployments, ask for rollbacks, cancel them
+    /// Record deployments, ask for rollbacks, cancel them, hold and release versions
     Operator,
     /// Approve what others asked for
     Approver,
-    /// Everything
+    /// Everything, applications and tokens included
     Admin,
 }
 
@@ -412,9 +427,9 @@ mod tests {
 
     #[test]
     fn a_rollback_names_at_most_one_target_and_may_name_none() {
-        let target = |line: &str| match parse(line).unwrap().command {
-            Command::Rollback(args) => args.target.target(),
-            _ => panic!("another command"),
+        let target = |line: &str| {
+            let Command::Rollback(args) = parse(line).unwrap().command else { panic!("another command") };
+            args.target.target()
         };
         assert_eq!(target("sternway rollback shop"), None);
         assert_eq!(target("sternway rollback shop --to 1.4.2"), Some(Target::Version("1.4.2".parse().unwrap())));
@@ -448,9 +463,9 @@ mod tests {
 
     #[test]
     fn the_server_listens_locally_unless_told() {
-        let listens = |line: &str| match parse(line).unwrap().command {
-            Command::Serve(args) => (args.role, args.listen),
-            _ => panic!("another command"),
+        let listens = |line: &str| {
+            let Command::Serve(args) = parse(line).unwrap().command else { panic!("another command") };
+            (args.role, args.listen)
         };
         assert_eq!(listens("sternway serve"), (Role::All, vec![LISTEN_DEFAULT.parse().unwrap()]));
         let (role, listen) = listens("sternway serve --role api --listen 0.0.0.0:80 --listen [::]:80");

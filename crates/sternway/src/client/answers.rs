@@ -1,16 +1,22 @@
 //! The shapes of the API, which this client shares with the server. Members that are unknown here are
 //! passed over, so a newer server may say more.
 
-pub use api::routes::{
-    adoptions::{AdoptionAnswer, AdoptionRequest},
-    applications::ApplicationItem,
-    approvals::{ApprovalRequest, Decision},
-    deployments::{DeploymentAnswer, DeploymentRequest, StateWord},
-    events::EventAnswer,
-    page::Listing,
-    plans::{PlanAnswer, PlanRequest, PlannedStep},
-    rollbacks::{LogHead, NextAction, PhaseWord, PresentStep, RollbackAnswer, RollbackItem, RollbackRequest, VerdictWord},
-    steps::{StepProgress, StepState, StepsAnswer},
+pub use api::{
+    Role,
+    routes::{
+        adoptions::{AdoptionAnswer, AdoptionRequest},
+        applications::ApplicationItem,
+        approvals::{ApprovalRequest, Decision},
+        deployments::{DeploymentAnswer, DeploymentRequest, StateWord},
+        events::EventAnswer,
+        holds::{HoldAnswer, HoldRequest},
+        page::Listing,
+        plans::{PlanAnswer, PlanRequest, PlannedStep},
+        releases::{ReleaseAnswer, ReleasesAnswer},
+        rollbacks::{LogHead, NextAction, PhaseWord, PresentStep, RollbackAnswer, RollbackItem, RollbackRequest, VerdictWord},
+        steps::{StepProgress, StepState, StepsAnswer},
+        tokens::{NewTokenAnswer, TokenAnswer, TokenKindWord, TokenRequest},
+    },
 };
 use domain::verdict::{Cause, CauseCode, Verdict};
 

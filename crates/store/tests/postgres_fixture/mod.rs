@@ -18,7 +18,7 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One server. Its folder goes away when the test binary ends.
-pub struct Postgres {
+pub(crate) struct Postgres {
     bin: PathBuf,
     folder: PathBuf,
     settings: Vec<String>,
@@ -29,8 +29,9 @@ pub struct Postgres {
 
 impl Postgres {
     /// Makes a cluster and starts it. `settings` are `name=value` pairs.
-    pub fn start(settings: &[&str]) -> Self {
-        let owner = (fs::metadata("/proc/self").expect("there is /proc").uid() == 0).then(postgres_user);
+    pub(crate) fn start(settings: &[&str]) -> Self {
+        let owner =
+            (fs::metadata("/proc/self").expect("there is /proc").uid() == 0).then(postgres_user);
         let folder = folder(owner);
         let server = Self {
             bin: binaries(),
@@ -46,53 +47,114 @@ impl Postgres {
     }
 
     /// The folder of its socket: the `host` to connect to. User `postgres`, no password.
-    pub fn socket_folder(&self) -> &Path {
+    pub(crate) fn socket_folder(&self) -> &Path {
         &self.folder
     }
 
     /// A program of the same version, such as `pg_dump`.
-    pub fn program(&self, name: &str) -> Command {
+    pub(crate) fn program(&self, name: &str) -> Command {
         let mut command = self.owned(&self.bin.join(name));
-        command.env("PGHOST", &self.folder).env("PGUSER", "postgres");
+        command
+            .env("PGHOST", &self.folder)
+            .env("PGUSER", "postgres");
         command
     }
 
     /// Ends it as a power cut would.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         self.stop("-KILL");
         // The children notice that their parent is gone; the socket and the shared memory are taken over.
     }
 
     /// Starts it after [`Self::kill`].
-    pub fn start_again(&self) {
+    pub(crate) fn start_again(&self) {
         let mut command = self.owned(&self.bin.join("postgres"));
-        command.arg("-D").arg(self.folder.join("data")).arg("-k").arg(&self.folder);
-        for setting in ["listen_addresses=", "shared_buffers=64MB", "max_connections=400", "jit=off"] {
+        command
+            .arg("-D")
+            .arg(self.folder.join("data"))
+            .arg("-k")
+            .arg(&self.folder);
+        for setting in [
+            "listen_addresses=",
+            "shared_buffers=64MB",
+            "max_connections=400",
+            "jit=off",
+        ] {
             command.arg("-c").arg(setting);
         }
         for setting in &self.settings {
             command.arg("-c").arg(setting);
         }
-        let log = fs::File::options().append(true).create(true).open(self.folder.join("log")).expect("a log file");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let log = fs::File::options()
+            .append(true)
+            .create(true)
+            .open(self.folder.join("log"))
+            .expect("a log file");
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
         *self.pid.lock().expect("no test panics with it") = Some(spawn_for_life(command));
         self.wait_until("it accepts connections", || {
-            let asked = self.program("pg_isready").arg("-q").stderr(Stdio::null()).status();
+            let asked = self
+                .program("pg_isready")
+                .arg("-q")
+                .stderr(Stdio::null())
+                .status();
             asked.is_ok_and(|status| status.success())
         });
     }
 
+    /// Freezes it with everything it runs, until what is returned is dropped.
+    pub(crate) fn frozen(&self) -> Frozen {
+        let server = self
+            .pid
+            .lock()
+            .expect("no test panics with it")
+            .expect("it runs");
+        let children = fs::read_to_string(format!("/proc/{server}/task/{server}/children"))
+            .unwrap_or_default();
+        let mut pids = vec![server];
+        pids.extend(
+            children
+                .split_whitespace()
+                .filter_map(|pid| pid.parse::<u32>().ok()),
+        );
+        for pid in &pids {
+            signal_to("-STOP", *pid);
+        }
+        Frozen { pids }
+    }
+
     fn stop(&self, signal: &str) {
-        let Some(pid) = self.pid.lock().expect("no test panics with it").take() else { return };
+        let Some(pid) = self.pid.lock().expect("no test panics with it").take() else {
+            return;
+        };
         signal_to(signal, pid);
-        self.wait_until("it is gone", || !Path::new(&format!("/proc/{pid}")).exists());
+        self.wait_until("it is gone", || {
+            !Path::new(&format!("/proc/{pid}")).exists()
+        });
     }
 
     fn initdb(&self) {
         let mut command = self.owned(&self.bin.join("initdb"));
-        command.args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8"]);
-        let made = command.arg("-D").arg(self.folder.join("data")).output().expect("initdb can be run");
-        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        command.args([
+            "--no-sync",
+            "--auth=trust",
+            "--username=postgres",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+        ]);
+        let made = command
+            .arg("-D")
+            .arg(self.folder.join("data"))
+            .output()
+            .expect("initdb can be run");
+        assert!(
+            made.status.success(),
+            "initdb: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
     }
 
     /// A command as the owner of the cluster, which ends with the thread that starts it.
@@ -100,7 +162,9 @@ impl Postgres {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "QUIT"]);
         if let Some((uid, gid)) = self.owner {
-            command.args([format!("--reuid={uid}"), format!("--regid={gid}")]).arg("--clear-groups");
+            command
+                .args([format!("--reuid={uid}"), format!("--regid={gid}")])
+                .arg("--clear-groups");
         }
         command.arg(program).current_dir(&self.folder);
         command
@@ -112,6 +176,19 @@ impl Postgres {
             let log = || fs::read_to_string(self.folder.join("log")).unwrap_or_default();
             assert!(Instant::now() < deadline, "waited until {what}: {}", log());
             thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// A server that does not answer; dropping this lets it go on.
+pub(crate) struct Frozen {
+    pids: Vec<u32>,
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        for pid in self.pids.iter().rev() {
+            signal_to("-CONT", *pid);
         }
     }
 }
@@ -148,7 +225,12 @@ fn watchdog(folder: &Path) -> Child {
         rm -rf "$1""#;
     let mut command = Command::new("sh");
     command.args(["-c", script, "watchdog"]).arg(folder);
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("sh can be run")
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("sh can be run")
 }
 
 fn folder(owner: Option<(u32, u32)>) -> PathBuf {
@@ -168,23 +250,40 @@ fn folder(owner: Option<(u32, u32)>) -> PathBuf {
 
 fn postgres_user() -> (u32, u32) {
     let users = fs::read_to_string("/etc/passwd").expect("there is /etc/passwd");
-    let user = users.lines().find(|line| line.starts_with("postgres:")).expect("there is a user `postgres`");
-    let mut fields = user.split(':').skip(2).map(|field| field.parse().expect("a number"));
+    let user = users
+        .lines()
+        .find(|line| line.starts_with("postgres:"))
+        .expect("there is a user `postgres`");
+    let mut fields = user
+        .split(':')
+        .skip(2)
+        .map(|field| field.parse().expect("a number"));
     (fields.next().expect("a uid"), fields.next().expect("a gid"))
 }
 
 fn binaries() -> PathBuf {
-    let versions = fs::read_dir("/usr/lib/postgresql").expect("postgresql is installed (Debian: apt install postgresql)");
+    let versions = fs::read_dir("/usr/lib/postgresql")
+        .expect("postgresql is installed (Debian: apt install postgresql)");
     let bins = versions.filter_map(|entry| Some(entry.ok()?.path().join("bin")));
-    let newest = bins.filter(|bin| bin.join("initdb").exists()).max_by_key(|bin| {
-        let version = bin.parent().and_then(Path::file_name).and_then(|name| name.to_str());
-        version.and_then(|version| version.parse::<u32>().ok()).unwrap_or(0)
-    });
+    let newest = bins
+        .filter(|bin| bin.join("initdb").exists())
+        .max_by_key(|bin| {
+            let version = bin
+                .parent()
+                .and_then(Path::file_name)
+                .and_then(|name| name.to_str());
+            version
+                .and_then(|version| version.parse::<u32>().ok())
+                .unwrap_or(0)
+        });
     newest.expect("postgresql's server is installed")
 }
 
 fn signal_to(signal: &str, pid: u32) {
-    let sent = Command::new("kill").arg(signal).arg(pid.to_string()).status();
+    let sent = Command::new("kill")
+        .arg(signal)
+        .arg(pid.to_string())
+        .status();
     if !sent.is_ok_and(|status| status.success()) {
         let _ = writeln!(std::io::stderr(), "process {pid} was gone already");
     }

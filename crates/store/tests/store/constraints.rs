@@ -56,45 +56,128 @@ fn deployment(id: &str, application: &str, kind: &str, rollback: &str) -> String
 }
 
 fn token(id: &str, kind: &str, role: &str, hash: &str) -> String {
-    format!("insert into api_token values ({id}, 'n', '{kind}', 'ana', '{role}', null, '{hash}', 'ana', now(), now())")
+    format!(
+        "insert into api_token values ({id}, 'n', '{kind}', 'ana', '{role}', null, '{hash}', 'ana', now(), now())"
+    )
 }
 
 fn of_applications() -> Vec<(&'static str, String)> {
     vec![
-        ("application_key", "insert into application values ('shop', 'p', 'local', '{}', 1)".to_owned()),
-        ("application_revision_positive", "insert into application values ('x', 'p', 'local', '{}', 0)".to_owned()),
-        ("application_fence_key", "insert into application_fence values ('shop', 1)".to_owned()),
-        ("application_fence_application", "insert into application_fence values ('x', 1)".to_owned()),
-        ("specification_key", "insert into specification values ('s', 'k', '{}', '', '{}')".to_owned()),
-        ("plan_key", "insert into plan values ('d0', 'shop', '{}', 'ana')".to_owned()),
-        ("plan_application", "insert into plan values ('d1', 'x', '{}', 'ana')".to_owned()),
+        (
+            "application_key",
+            "insert into application values ('shop', 'p', 'local', '{}', 1)".to_owned(),
+        ),
+        (
+            "application_revision_positive",
+            "insert into application values ('x', 'p', 'local', '{}', 0)".to_owned(),
+        ),
+        (
+            "application_fence_key",
+            "insert into application_fence values ('shop', 1)".to_owned(),
+        ),
+        (
+            "application_fence_application",
+            "insert into application_fence values ('x', 1)".to_owned(),
+        ),
+        (
+            "specification_key",
+            "insert into specification values ('s', 'k', '{}', '', '{}')".to_owned(),
+        ),
+        (
+            "plan_key",
+            "insert into plan values ('d0', 'shop', '{}', 'ana')".to_owned(),
+        ),
+        (
+            "plan_application",
+            "insert into plan values ('d1', 'x', '{}', 'ana')".to_owned(),
+        ),
     ]
 }
 
 fn of_rollbacks() -> Vec<(&'static str, String)> {
     let rollback = |id: &str, application: &str, plan: &str| {
-        format!("insert into rollback values ({id}, '{application}', '{plan}', 'ana', 'performance', null, now())")
+        format!(
+            "insert into rollback values ({id}, '{application}', '{plan}', 'ana', 'performance', null, now())"
+        )
     };
     vec![
         ("rollback_key", rollback(A1, "shop", "d0")),
         ("rollback_application", rollback(NO_ONE, "x", "d0")),
         ("rollback_plan", rollback(NO_ONE, "shop", "x")),
-        ("rollback_run_key", run(A1, "shop", "watching", false, ("", ""))),
-        ("rollback_run_rollback", run(NO_ONE, "shop", "watching", false, ("", ""))),
-        ("rollback_run_application", run(A2, "x", "watching", false, ("", ""))),
-        ("rollback_run_phase", run(A2, "shop", "dreaming", false, ("", ""))),
-        ("rollback_run_acts", run(A2, "shop", "watching", true, ("", ""))),
-        ("rollback_run_ended", run(A2, "shop", "ended", false, ("", ""))),
-        ("rollback_run_lease", run(A2, "shop", "watching", false, (", worker", ", gen_random_uuid()"))),
-        ("rollback_run_head", "update rollback_run set head = ''".to_owned()),
-        ("rollback_one_acting", run(A2, "shop", "awaiting_approval", true, ("", ""))),
-        ("rollback_event_key", format!("insert into rollback_event values ({A1}, 1, 0, now(), 'ana', '{{}}', '')")),
-        ("artifact_key", format!("insert into artifact values ('00000000-0000-0000-0000-0000000000b1', {A1}, 'api', 'd', 'logs', '', 0)")),
-        ("artifact_rollback", format!("insert into artifact values (default, {NO_ONE}, 'api', 'd', 'logs', '', 0)")),
-        ("artifact_kind", format!("insert into artifact values (default, {A1}, 'api', 'd', 'gossip', '', 0)")),
-        ("artifact_once", format!("insert into artifact values (default, {A1}, 'api', 'c', 'logs', '', 0)")),
-        ("idempotency_key", format!("insert into idempotency values ('p', 'k', '', {A1})")),
-        ("idempotency_rollback", format!("set constraints all immediate; insert into idempotency values ('p', 'l', '', {NO_ONE})")),
+        (
+            "rollback_run_key",
+            run(A1, "shop", "watching", false, ("", "")),
+        ),
+        (
+            "rollback_run_rollback",
+            run(NO_ONE, "shop", "watching", false, ("", "")),
+        ),
+        (
+            "rollback_run_application",
+            run(A2, "x", "watching", false, ("", "")),
+        ),
+        (
+            "rollback_run_phase",
+            run(A2, "shop", "dreaming", false, ("", "")),
+        ),
+        (
+            "rollback_run_acts",
+            run(A2, "shop", "watching", true, ("", "")),
+        ),
+        (
+            "rollback_run_ended",
+            run(A2, "shop", "ended", false, ("", "")),
+        ),
+        (
+            "rollback_run_lease",
+            run(
+                A2,
+                "shop",
+                "watching",
+                false,
+                (", worker", ", gen_random_uuid()"),
+            ),
+        ),
+        (
+            "rollback_run_head",
+            "update rollback_run set head = ''".to_owned(),
+        ),
+        (
+            "rollback_one_acting",
+            run(A2, "shop", "awaiting_approval", true, ("", "")),
+        ),
+        (
+            "rollback_event_key",
+            format!("insert into rollback_event values ({A1}, 1, 0, now(), 'ana', '{{}}', '')"),
+        ),
+        (
+            "artifact_key",
+            format!(
+                "insert into artifact values ('00000000-0000-0000-0000-0000000000b1', {A1}, 'api', 'd', 'logs', '', 0)"
+            ),
+        ),
+        (
+            "artifact_rollback",
+            format!("insert into artifact values (default, {NO_ONE}, 'api', 'd', 'logs', '', 0)"),
+        ),
+        (
+            "artifact_kind",
+            format!("insert into artifact values (default, {A1}, 'api', 'd', 'gossip', '', 0)"),
+        ),
+        (
+            "artifact_once",
+            format!("insert into artifact values (default, {A1}, 'api', 'c', 'logs', '', 0)"),
+        ),
+        (
+            "idempotency_key",
+            format!("insert into idempotency values ('p', 'k', '', {A1})"),
+        ),
+        (
+            "idempotency_rollback",
+            format!(
+                "set constraints all immediate; insert into idempotency values ('p', 'l', '', {NO_ONE})"
+            ),
+        ),
     ]
 }
 
@@ -108,33 +191,74 @@ fn of_orders() -> Vec<(&'static str, String)> {
     vec![
         ("rollback_order_key", order(1, A1, "approve", "null")),
         ("rollback_order_once", order(2, A1, "cancel", "null")),
-        ("rollback_order_rollback", order(2, NO_ONE, "cancel", "null")),
-        ("rollback_order_superseding", order(2, A1, "supersede", NO_ONE)),
+        (
+            "rollback_order_rollback",
+            order(2, NO_ONE, "cancel", "null"),
+        ),
+        (
+            "rollback_order_superseding",
+            order(2, A1, "supersede", NO_ONE),
+        ),
         ("rollback_order_kind", order(2, A1, "dance", "null")),
-        ("rollback_order_supersede", order(2, A1, "supersede", "null")),
+        (
+            "rollback_order_supersede",
+            order(2, A1, "supersede", "null"),
+        ),
     ]
 }
 
 fn of_the_ledger() -> Vec<(&'static str, String)> {
     let hold = |id: &str, application: &str, rollback: &str| {
-        format!("insert into hold values ({id}, '{application}', '1', 'x', false, 'ana', {rollback})")
+        format!(
+            "insert into hold values ({id}, '{application}', '1', 'x', false, 'ana', {rollback})"
+        )
     };
     vec![
         ("deployment_key", deployment(D1, "shop", "deploy", "null")),
-        ("deployment_application", deployment(NO_ONE, "x", "deploy", "null")),
-        ("deployment_rollback", deployment(NO_ONE, "shop", "rollback", NO_ONE)),
-        ("deployment_one_per_rollback", deployment(NO_ONE, "shop", "rollback", A1)),
-        ("deployment_kind", deployment(NO_ONE, "shop", "drift", "null")),
-        ("deployment_kind_rollback", deployment(NO_ONE, "shop", "rollback", "null")),
-        ("deployment_fact_key", format!("insert into deployment_fact (deployment_id, state) values ({D1}, 'good')")),
-        ("deployment_fact_deployment", format!("insert into deployment_fact (deployment_id, state) values ({NO_ONE}, 'good')")),
-        ("deployment_fact_state", "update deployment_fact set state = 'splendid'".to_owned()),
+        (
+            "deployment_application",
+            deployment(NO_ONE, "x", "deploy", "null"),
+        ),
+        (
+            "deployment_rollback",
+            deployment(NO_ONE, "shop", "rollback", NO_ONE),
+        ),
+        (
+            "deployment_one_per_rollback",
+            deployment(NO_ONE, "shop", "rollback", A1),
+        ),
+        (
+            "deployment_kind",
+            deployment(NO_ONE, "shop", "drift", "null"),
+        ),
+        (
+            "deployment_kind_rollback",
+            deployment(NO_ONE, "shop", "rollback", "null"),
+        ),
+        (
+            "deployment_fact_key",
+            format!("insert into deployment_fact (deployment_id, state) values ({D1}, 'good')"),
+        ),
+        (
+            "deployment_fact_deployment",
+            format!("insert into deployment_fact (deployment_id, state) values ({NO_ONE}, 'good')"),
+        ),
+        (
+            "deployment_fact_state",
+            "update deployment_fact set state = 'splendid'".to_owned(),
+        ),
         ("hold_key", hold(C1, "shop", "null")),
         ("hold_application", hold("default", "x", "null")),
         ("hold_rollback", hold("default", "shop", NO_ONE)),
         ("hold_one_per_rollback", hold("default", "shop", A1)),
-        ("hold_release_key", format!("insert into hold_release values ({C1}, 'ana')")),
-        ("hold_release_hold", format!("insert into hold_release values ({NO_ONE}, 'ana')")),
+        (
+            "hold_release_key",
+            format!("insert into hold_release values ({C1}, 'ana')"),
+        ),
+        (
+            "hold_release_hold",
+            format!("insert into hold_release values ({NO_ONE}, 'ana')"),
+        ),
     ]
 }
 
@@ -168,20 +292,42 @@ async fn every_rule_of_the_schema_is_hit_and_told_by_its_name() {
     house.application("shop").await;
     house.store.worker_beat(&worker()).await.unwrap();
     house.raw(ROWS).await;
-    let hits: Vec<(&str, String)> =
-        [of_applications(), of_rollbacks(), of_orders(), of_the_ledger(), of_access()].concat();
+    let hits: Vec<(&str, String)> = [
+        of_applications(),
+        of_rollbacks(),
+        of_orders(),
+        of_the_ledger(),
+        of_access(),
+    ]
+    .concat();
     for (name, sql) in &hits {
         let mut tx = house.pool.begin().await.unwrap();
-        let error = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.clone())).execute(&mut *tx).await.unwrap_err();
-        let told = error.as_database_error().and_then(|error| error.constraint());
+        let error = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.clone()))
+            .execute(&mut *tx)
+            .await
+            .unwrap_err();
+        let told = error
+            .as_database_error()
+            .and_then(|error| error.constraint());
         assert_eq!(told, Some(*name), "{sql}: {error}");
         tx.rollback().await.unwrap();
-        let Error::Conflict(constraint) = Error::from(error) else { panic!("{name} is not told as a conflict") };
+        let Error::Conflict(constraint) = Error::from(error) else {
+            panic!("{name} is not told as a conflict")
+        };
         // What is not told by a meaning of its own can only be a defect of ours: a row that no function writes.
         let defect = matches!(&constraint, Constraint::Rule(rule) if rule == name);
-        let check = sqlx::query_scalar::<_, bool>("select exists (select from pg_constraint where conname = $1 and contype = 'c')")
-            .bind(name).fetch_one(&house.pool).await.unwrap();
-        assert_eq!(defect, check || *name == "rollback_one_acting", "{name} is told as {constraint:?}");
+        let check = sqlx::query_scalar::<_, bool>(
+            "select exists (select from pg_constraint where conname = $1 and contype = 'c')",
+        )
+        .bind(name)
+        .fetch_one(&house.pool)
+        .await
+        .unwrap();
+        assert_eq!(
+            defect,
+            check || *name == "rollback_one_acting",
+            "{name} is told as {constraint:?}"
+        );
     }
     let hit: BTreeSet<String> = hits.iter().map(|(name, _)| (*name).to_owned()).collect();
     let there: Vec<String> = sqlx::query_scalar(
@@ -195,7 +341,10 @@ async fn every_rule_of_the_schema_is_hit_and_told_by_its_name() {
     .await
     .unwrap();
     let there: BTreeSet<String> = there.into_iter().collect();
-    assert_eq!(hit, there, "each rule of the schema has a statement above that breaks it");
+    assert_eq!(
+        hit, there,
+        "each rule of the schema has a statement above that breaks it"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -213,6 +362,9 @@ async fn logs_can_not_be_changed_deleted_or_emptied() {
     ];
     for sql in attempts {
         let error = sqlx::query(sql).execute(&house.pool).await.unwrap_err();
-        assert!(matches!(Error::from(error), Error::Conflict(Constraint::AppendOnly)), "{sql}");
+        assert!(
+            matches!(Error::from(error), Error::Conflict(Constraint::AppendOnly)),
+            "{sql}"
+        );
     }
 }

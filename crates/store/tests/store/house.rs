@@ -14,7 +14,10 @@ use domain::{
     effect::Effect,
     engine_look::RestartPolicy,
     lifecycle::{Event, Run},
-    name::{Actor, ApplicationName, ComponentName, ContainerId, ImageId, RollbackId, SpecificationDigest},
+    name::{
+        Actor, ApplicationName, ComponentName, ContainerId, ImageId, RollbackId,
+        SpecificationDigest,
+    },
     plan::{PLAN_FORMAT, Plan, Strategy, Swap},
     reason::Reason,
     steps::Step,
@@ -25,8 +28,9 @@ use domain::{
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection, PgPool};
 use store::{
-    AppendMeta, Appended, Claimed, DeployedComponent, Error, Held, HealthUpdate, Idempotency, NewDeployment,
-    NewRollback, PgConnectOptions, Requested, SecretKey, Store, StoreSettings, Wake, Worker,
+    AppendMeta, Appended, Claimed, DeployedComponent, Error, HealthUpdate, Held, Idempotency,
+    NewDeployment, NewRollback, PgConnectOptions, Requested, SecretKey, Store, StoreSettings, Wake,
+    Worker,
 };
 use tokio::sync::{Mutex, OnceCell};
 use uuid::Uuid;
@@ -62,7 +66,10 @@ pub(crate) fn options_of(server: &Postgres, database: &str) -> PgConnectOptions 
 
 async fn statement(options: &PgConnectOptions, sql: String) {
     let mut session = PgConnection::connect_with(options).await.unwrap();
-    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut session).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+        .execute(&mut session)
+        .await
+        .unwrap();
     session.close().await.unwrap();
 }
 
@@ -70,7 +77,11 @@ async fn statement(options: &PgConnectOptions, sql: String) {
 pub(crate) async fn empty_database() -> PgConnectOptions {
     let _turn = CLONING.lock().await;
     let name = format!("empty_{}", CLONES.fetch_add(1, Ordering::Relaxed));
-    statement(&options_of(server(), "postgres"), format!("create database {name}")).await;
+    statement(
+        &options_of(server(), "postgres"),
+        format!("create database {name}"),
+    )
+    .await;
     options_of(server(), &name)
 }
 
@@ -79,7 +90,9 @@ async fn clone_of_template() -> String {
     TEMPLATE
         .get_or_init(|| async {
             statement(&home, "create database house".to_owned()).await;
-            store::migrate(&options_of(server(), "house")).await.unwrap();
+            store::migrate(&options_of(server(), "house"))
+                .await
+                .unwrap();
         })
         .await;
     let _turn = CLONING.lock().await;
@@ -100,35 +113,75 @@ impl House {
     }
 
     pub(crate) async fn at(options: PgConnectOptions, database: String, connections: u32) -> Self {
-        let settings = StoreSettings { connections, ..StoreSettings::default() };
-        let store = Store::connect(options.clone(), settings, key(1), Wake::default()).await.unwrap();
+        let settings = StoreSettings {
+            connections,
+            ..StoreSettings::default()
+        };
+        let store = Store::connect(options.clone(), settings, key(1), Wake::default())
+            .await
+            .unwrap();
         let pool = PgPool::connect_lazy_with(options.clone());
-        Self { store, options, database, pool }
+        Self {
+            store,
+            options,
+            database,
+            pool,
+        }
     }
 
     /// The same database through another process's eyes.
     pub(crate) async fn other_process(&self, key: SecretKey) -> Store {
-        Store::connect(self.options.clone(), StoreSettings::default(), key, Wake::default()).await.unwrap()
+        Store::connect(
+            self.options.clone(),
+            StoreSettings::default(),
+            key,
+            Wake::default(),
+        )
+        .await
+        .unwrap()
     }
 
     pub(crate) async fn application(&self, name: &str) -> Application {
         let application = shop(name);
-        self.store.application_put(&application, &ana(), None).await.unwrap();
+        self.store
+            .application_put(&application, &ana(), None)
+            .await
+            .unwrap();
         application
     }
 
     /// A deployment with its image known, being watched.
-    pub(crate) async fn deploy(&self, application: &Application, version: &str, digit: char) -> Uuid {
+    pub(crate) async fn deploy(
+        &self,
+        application: &Application,
+        version: &str,
+        digit: char,
+    ) -> Uuid {
         let new = report(application, version);
         let recorded = self.store.deployment_record(&new).await.unwrap();
         assert!(recorded.new);
-        self.store.deployment_resolved(recorded.id, &components(digit)).await.unwrap();
+        self.store
+            .deployment_resolved(recorded.id, &components(digit))
+            .await
+            .unwrap();
         recorded.id
     }
 
     pub(crate) async fn judge(&self, deployment: Uuid, health: domain::ledger::Health) {
-        let update = HealthUpdate { health, green_since: None, watch_until: None, said: None, wake_at: None };
-        assert!(self.store.deployment_health(deployment, &update).await.unwrap());
+        let update = HealthUpdate {
+            health,
+            green_since: None,
+            red_since: None,
+            watch_until: None,
+            said: None,
+            wake_at: None,
+        };
+        assert!(
+            self.store
+                .deployment_health(deployment, &update)
+                .await
+                .unwrap()
+        );
     }
 
     /// An application with a stored plan from 1.5.0 back to 1.4.2.
@@ -143,7 +196,11 @@ impl House {
 
     pub(crate) async fn request(&self, plan: &Plan) -> RollbackId {
         let id = RollbackId(Uuid::now_v7());
-        let requested = self.store.rollback_request(&ask(plan, id, &id.to_string())).await.unwrap();
+        let requested = self
+            .store
+            .rollback_request(&ask(plan, id, &id.to_string()))
+            .await
+            .unwrap();
         assert_eq!(requested, Requested::New);
         id
     }
@@ -155,9 +212,17 @@ impl House {
         self.claim_one(worker, id, LEASE).await
     }
 
-    pub(crate) async fn claim_one(&self, worker: &Worker, id: RollbackId, lease: Duration) -> Claimed {
+    pub(crate) async fn claim_one(
+        &self,
+        worker: &Worker,
+        id: RollbackId,
+        lease: Duration,
+    ) -> Claimed {
         let mut claims = self.store.claim(worker, 10, lease).await.unwrap();
-        let at = claims.iter().position(|claim| claim.rollback == id).expect("the run is due");
+        let at = claims
+            .iter()
+            .position(|claim| claim.rollback == id)
+            .expect("the run is due");
         claims.swap_remove(at)
     }
 
@@ -166,7 +231,10 @@ impl House {
     }
 
     pub(crate) async fn raw(&self, sql: impl Into<String>) {
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql.into())).execute(&self.pool).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql.into()))
+            .execute(&self.pool)
+            .await
+            .unwrap();
     }
 }
 
@@ -179,11 +247,27 @@ pub(crate) struct Hand {
 
 impl Hand {
     pub(crate) fn of(claimed: &Claimed) -> Self {
-        Self { held: claimed.held(), plan: claimed.plan.clone(), run: claimed.run.clone() }
+        Self {
+            held: claimed.held(),
+            plan: claimed.plan.clone(),
+            run: claimed.run.clone(),
+        }
     }
 
-    pub(crate) async fn append(&mut self, store: &Store, events: Vec<Event>) -> Result<Appended, Error> {
-        self.append_with(store, events, AppendMeta { lease: LEASE, ..AppendMeta::default() }).await
+    pub(crate) async fn append(
+        &mut self,
+        store: &Store,
+        events: Vec<Event>,
+    ) -> Result<Appended, Error> {
+        self.append_with(
+            store,
+            events,
+            AppendMeta {
+                lease: LEASE,
+                ..AppendMeta::default()
+            },
+        )
+        .await
     }
 
     pub(crate) async fn append_with(
@@ -206,7 +290,10 @@ impl Hand {
         for event in &events {
             run = run.evolve(&self.plan, event, at).unwrap();
         }
-        let entries = events.into_iter().map(|event| (at, actor("sternway"), event)).collect();
+        let entries = events
+            .into_iter()
+            .map(|event| (at, actor("sternway"), event))
+            .collect();
         (run, entries)
     }
 
@@ -216,20 +303,36 @@ impl Hand {
             match self.plan.steps[at] {
                 Step::Switch { .. } => {
                     let container = self.plan.swaps[0].former.clone();
-                    let effect = Effect::StopContainer { container, grace_s: 10 };
-                    self.append(store, vec![Event::Intended { effect }]).await.unwrap();
+                    let effect = Effect::StopContainer {
+                        container,
+                        grace_s: 10,
+                    };
+                    self.append(store, vec![Event::Intended { effect }])
+                        .await
+                        .unwrap();
                     tokio::time::sleep(Duration::from_millis(3)).await;
                 }
                 Step::Record => store.record(&self.held, Uuid::now_v7()).await.unwrap(),
-                _ => {}
+                Step::Check
+                | Step::Lock
+                | Step::Keep
+                | Step::Capture
+                | Step::Create { .. }
+                | Step::Prove
+                | Step::Retire => {}
             }
-            let done = Event::StepDone { note: format!("step {at}"), checks: None };
+            let done = Event::StepDone {
+                note: format!("step {at}"),
+                checks: None,
+            };
             self.append(store, vec![done]).await.unwrap();
         }
     }
 
     pub(crate) async fn end(&mut self, store: &Store, verdict: Verdict) {
-        self.append(store, vec![Event::Ended { verdict }]).await.unwrap();
+        self.append(store, vec![Event::Ended { verdict }])
+            .await
+            .unwrap();
     }
 }
 
@@ -238,7 +341,9 @@ pub(crate) fn key(byte: u8) -> SecretKey {
 }
 
 pub(crate) fn now() -> Moment {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap();
     Moment::from_unix_ms(i64::try_from(since.as_millis()).unwrap())
 }
 
@@ -263,7 +368,9 @@ pub(crate) fn named(name: &str) -> ApplicationName {
 }
 
 pub(crate) fn image(digit: char) -> ImageId {
-    format!("sha256:{}", digit.to_string().repeat(64)).parse().unwrap()
+    format!("sha256:{}", digit.to_string().repeat(64))
+        .parse()
+        .unwrap()
 }
 
 pub(crate) fn container(digit: char) -> ContainerId {
@@ -271,7 +378,12 @@ pub(crate) fn container(digit: char) -> ContainerId {
 }
 
 pub(crate) fn worker() -> Worker {
-    Worker { id: Uuid::now_v7(), host: Uuid::now_v7(), version: "0.1.0".to_owned(), plan_format_max: PLAN_FORMAT }
+    Worker {
+        id: Uuid::now_v7(),
+        host: Uuid::now_v7(),
+        version: "0.1.0".to_owned(),
+        plan_format_max: PLAN_FORMAT,
+    }
 }
 
 pub(crate) fn shop(name: &str) -> Application {
@@ -281,7 +393,11 @@ pub(crate) fn shop(name: &str) -> Application {
 }
 
 pub(crate) fn components(digit: char) -> BTreeMap<ComponentName, DeployedComponent> {
-    let deployed = DeployedComponent { image: image(digit), reference: format!("shop:{digit}"), specification: None };
+    let deployed = DeployedComponent {
+        image: image(digit),
+        reference: format!("shop:{digit}"),
+        specification: None,
+    };
     BTreeMap::from([(component(), deployed)])
 }
 
@@ -306,10 +422,14 @@ pub(crate) fn plan(application: Application, target: Uuid) -> Plan {
         former: container('f'),
         former_image: image('b'),
         former_runs: true,
-        former_restart: RestartPolicy { name: "no".to_owned(), retries_max: 0 },
+        former_restart: RestartPolicy {
+            name: "no".to_owned(),
+            retries_max: 0,
+        },
         stop_grace_s: 10,
         image: image('a'),
         specification,
+        leftovers: Vec::new(),
     };
     Plan {
         format: PLAN_FORMAT,
@@ -328,8 +448,12 @@ pub(crate) fn plan(application: Application, target: Uuid) -> Plan {
             Step::Lock,
             Step::Keep,
             Step::Capture,
-            Step::Create { component: component() },
-            Step::Switch { component: component() },
+            Step::Create {
+                component: component(),
+            },
+            Step::Switch {
+                component: component(),
+            },
             Step::Prove,
             Step::Record,
             Step::Retire,
@@ -344,7 +468,11 @@ pub(crate) fn ask<'a>(plan: &'a Plan, id: RollbackId, key: &str) -> NewRollback<
         requested_by: ana(),
         reason: Reason::HealthChecks,
         note: Some("the front page answers 500".to_owned()),
-        idempotency: Idempotency { principal: "token:1".to_owned(), key: key.to_owned(), body_hash: vec![1; 32] },
+        idempotency: Idempotency {
+            principal: "token:1".to_owned(),
+            key: key.to_owned(),
+            body_hash: vec![9; 32],
+        },
         approval_until: None,
         at: now(),
     }

@@ -1,4 +1,7 @@
 //! The store on a real Postgres.
+#![expect(clippy::unwrap_used, reason = "a test that can not go on panics")]
+#![expect(clippy::print_stdout, reason = "measured figures are for who runs it")]
+#![expect(clippy::too_many_lines, reason = "a story is read in one piece")]
 
 #[path = "../postgres_fixture/mod.rs"]
 mod postgres_fixture;

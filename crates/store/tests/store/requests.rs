@@ -43,7 +43,12 @@ async fn of_32_requests_at_once_one_is_accepted_and_31_name_it() {
     assert_eq!(house.count("select count(*) from rollback").await, 1);
     assert_eq!(house.count("select count(*) from rollback_event").await, 1);
     assert_eq!(house.count("select count(*) from idempotency").await, 1);
-    assert_eq!(house.count("select count(*) from audit_entry where action = 'rollback.request'").await, 1);
+    assert_eq!(
+        house
+            .count("select count(*) from audit_entry where action = 'rollback.request'")
+            .await,
+        1
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,17 +56,36 @@ async fn the_same_request_again_is_the_same_rollback_and_another_body_is_refused
     let house = House::new().await;
     let plan = house.planned("shop").await;
     let first = RollbackId(Uuid::now_v7());
-    assert_eq!(house.store.rollback_request(&ask(&plan, first, "k")).await.unwrap(), Requested::New);
+    assert_eq!(
+        house
+            .store
+            .rollback_request(&ask(&plan, first, "k"))
+            .await
+            .unwrap(),
+        Requested::New
+    );
     let again = ask(&plan, RollbackId(Uuid::now_v7()), "k");
-    assert_eq!(house.store.rollback_request(&again).await.unwrap(), Requested::Replayed(first));
+    assert_eq!(
+        house.store.rollback_request(&again).await.unwrap(),
+        Requested::Replayed(first)
+    );
     let mut other = ask(&plan, RollbackId(Uuid::now_v7()), "k");
     other.idempotency.body_hash = vec![2; 32];
-    assert!(matches!(house.store.rollback_request(&other).await, Err(Error::IdempotencyMismatch)));
+    assert!(matches!(
+        house.store.rollback_request(&other).await,
+        Err(Error::IdempotencyMismatch)
+    ));
     let mut somebody = ask(&plan, RollbackId(Uuid::now_v7()), "k");
     somebody.idempotency.principal = "token:2".to_owned();
     let conflict = house.store.rollback_request(&somebody).await;
-    assert!(matches!(conflict, Err(Error::Conflict(Constraint::OneActing { active })) if active == first));
-    assert_eq!(house.count("select count(*) from idempotency").await, 1, "a refused request leaves no key");
+    assert!(
+        matches!(conflict, Err(Error::Conflict(Constraint::OneActing { active })) if active == first)
+    );
+    assert_eq!(
+        house.count("select count(*) from idempotency").await,
+        1,
+        "a refused request leaves no key"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,7 +97,12 @@ async fn one_key_from_16_clients_at_once_gives_one_rollback() {
             let (house, plan) = (house.clone(), plan.clone());
             tokio::spawn(async move {
                 let id = RollbackId(Uuid::now_v7());
-                match house.store.rollback_request(&ask(&plan, id, "k")).await.unwrap() {
+                match house
+                    .store
+                    .rollback_request(&ask(&plan, id, "k"))
+                    .await
+                    .unwrap()
+                {
                     Requested::New => id,
                     Requested::Replayed(earlier) => earlier,
                 }
@@ -93,14 +122,30 @@ async fn a_request_needs_a_stored_plan_and_a_living_application() {
     let house = House::new().await;
     let mut plan = house.planned("shop").await;
     plan.disk_free_min = 1;
-    let unknown = house.store.rollback_request(&ask(&plan, RollbackId(Uuid::now_v7()), "k")).await;
-    assert!(matches!(unknown, Err(Error::Conflict(Constraint::Unknown("plan")))));
+    let unknown = house
+        .store
+        .rollback_request(&ask(&plan, RollbackId(Uuid::now_v7()), "k"))
+        .await;
+    assert!(matches!(
+        unknown,
+        Err(Error::Conflict(Constraint::Unknown("plan")))
+    ));
     house.store.plan_put(&plan, &ana()).await.unwrap();
-    house.store.application_remove(&named("shop"), &ana(), None).await.unwrap();
-    let removed = house.store.rollback_request(&ask(&plan, RollbackId(Uuid::now_v7()), "k")).await;
+    house
+        .store
+        .application_remove(&named("shop"), &ana(), None)
+        .await
+        .unwrap();
+    let removed = house
+        .store
+        .rollback_request(&ask(&plan, RollbackId(Uuid::now_v7()), "k"))
+        .await;
     assert!(matches!(removed, Err(Error::NotFound("application"))));
     plan.application = shop("other");
-    assert!(matches!(house.store.plan_put(&plan, &ana()).await, Err(Error::Conflict(Constraint::Unknown("application")))));
+    assert!(matches!(
+        house.store.plan_put(&plan, &ana()).await,
+        Err(Error::Conflict(Constraint::Unknown("application")))
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,8 +153,13 @@ async fn an_application_with_an_acting_rollback_can_not_be_removed() {
     let house = House::new().await;
     let plan = house.planned("shop").await;
     let id = house.request(&plan).await;
-    let refused = house.store.application_remove(&named("shop"), &ana(), None).await;
-    assert!(matches!(refused, Err(Error::Conflict(Constraint::OneActing { active })) if active == id));
+    let refused = house
+        .store
+        .application_remove(&named("shop"), &ana(), None)
+        .await;
+    assert!(
+        matches!(refused, Err(Error::Conflict(Constraint::OneActing { active })) if active == id)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,10 +173,17 @@ async fn a_newer_rollback_supersedes_one_that_watches() {
     let newer = house.request(&claimed.plan).await;
     let orders = house.store.orders_unseen(claimed.rollback).await.unwrap();
     assert!(matches!(orders[..], [(_, Order::Supersede { by })] if by == newer));
-    let renewed = house.store.renew(&[(hand.held.rollback, hand.held.fence)], LEASE).await.unwrap();
+    let renewed = house
+        .store
+        .renew(&[(hand.held.rollback, hand.held.fence)], LEASE)
+        .await
+        .unwrap();
     assert!(renewed[0].orders_pending);
     let view = house.store.rollback_get(newer).await.unwrap();
-    assert_eq!((view.seq, view.phase.as_str(), view.verdict), (1, "forward", None));
+    assert_eq!(
+        (view.seq, view.phase.as_str(), view.verdict),
+        (1, "forward", None)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,15 +191,43 @@ async fn a_run_that_waits_for_approval_sleeps_until_somebody_says_something() {
     let house = House::new().await;
     let plan = house.planned("shop").await;
     let id = RollbackId(Uuid::now_v7());
-    let ask = NewRollback { approval_until: Some(in_ms(600_000)), ..ask(&plan, id, "k") };
+    let ask = NewRollback {
+        approval_until: Some(in_ms(600_000)),
+        ..ask(&plan, id, "k")
+    };
     house.store.rollback_request(&ask).await.unwrap();
-    assert!(house.store.claim(&worker(), 10, LEASE).await.unwrap().is_empty());
+    assert!(
+        house
+            .store
+            .claim(&worker(), 10, LEASE)
+            .await
+            .unwrap()
+            .is_empty()
+    );
     assert!(house.store.next_due().await.unwrap().unwrap().as_secs() > 590);
     let order = Order::Approve { by: actor("ben") };
-    assert_eq!(house.store.order_put(id, &order, &actor("ben")).await.unwrap(), OrderPut::Accepted);
-    assert_eq!(house.store.order_put(id, &order, &actor("ben")).await.unwrap(), OrderPut::Accepted);
+    assert_eq!(
+        house
+            .store
+            .order_put(id, &order, &actor("ben"))
+            .await
+            .unwrap(),
+        OrderPut::Accepted
+    );
+    assert_eq!(
+        house
+            .store
+            .order_put(id, &order, &actor("ben"))
+            .await
+            .unwrap(),
+        OrderPut::Accepted
+    );
     let claimed = house.claim_one(&worker(), id, LEASE).await;
-    assert_eq!(claimed.orders.len(), 1, "asking twice before it was seen is asking once");
+    assert_eq!(
+        claimed.orders.len(),
+        1,
+        "asking twice before it was seen is asking once"
+    );
     assert_eq!(claimed.orders[0].1, order);
 }
 
@@ -151,11 +236,34 @@ async fn an_order_to_an_ended_or_unknown_rollback_is_said_to_be_in_vain() {
     let house = House::new().await;
     let claimed = house.claimed("shop", &worker()).await;
     let cause = Cause::new(CauseCode::ImageMissing, "gone");
-    Hand::of(&claimed).end(&house.store, Verdict::Refused { cause }).await;
+    Hand::of(&claimed)
+        .end(&house.store, Verdict::Refused { cause })
+        .await;
     let cancel = Order::Cancel { by: ana() };
-    assert_eq!(house.store.order_put(claimed.rollback, &cancel, &ana()).await.unwrap(), OrderPut::Ended);
-    let nobody = house.store.order_put(RollbackId(Uuid::now_v7()), &cancel, &ana()).await;
+    assert_eq!(
+        house
+            .store
+            .order_put(claimed.rollback, &cancel, &ana())
+            .await
+            .unwrap(),
+        OrderPut::Ended
+    );
+    let nobody = house
+        .store
+        .order_put(RollbackId(Uuid::now_v7()), &cancel, &ana())
+        .await;
     assert!(matches!(nobody, Err(Error::NotFound("rollback"))));
-    let filter = RollbackFilter { active: Some(true), ..RollbackFilter::default() };
-    assert!(house.store.rollback_list(&filter, &Page::default()).await.unwrap().items.is_empty());
+    let filter = RollbackFilter {
+        active: Some(true),
+        ..RollbackFilter::default()
+    };
+    assert!(
+        house
+            .store
+            .rollback_list(&filter, &Page::default())
+            .await
+            .unwrap()
+            .items
+            .is_empty()
+    );
 }

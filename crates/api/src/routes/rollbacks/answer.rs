@@ -221,7 +221,11 @@ impl RollbackAnswer {
             requested_at: view.requested_at,
             ended_at: view.ended_at,
             plan_digest: view.plan_digest.clone(),
-            log: LogHead { seq: view.seq, head: view.head.clone(), intact: None },
+            log: LogHead {
+                seq: view.seq,
+                head: view.head.clone(),
+                intact: None,
+            },
             next_actions: next_actions(view),
         }
     }
@@ -290,10 +294,17 @@ fn present_step(run: &Run, plan: &Plan) -> Option<PresentStep> {
     let step = run.step(plan)?;
     let index = match &run.phase {
         Phase::Forward { at } | Phase::Backward { at, .. } => u32::from(*at),
-        Phase::AwaitingApproval { .. } | Phase::Watching { .. } | Phase::Ended { .. } => return None,
+        Phase::AwaitingApproval { .. } | Phase::Watching { .. } | Phase::Ended { .. } => {
+            return None;
+        }
     };
     let of = u32::try_from(plan.steps.len()).unwrap_or(u32::MAX);
-    Some(PresentStep { number: index + 1, of, title: step.title(), since: run.since })
+    Some(PresentStep {
+        number: index + 1,
+        of,
+        title: step.title(),
+        since: run.since,
+    })
 }
 
 fn until(phase: &Phase) -> Option<Moment> {
@@ -349,7 +360,12 @@ fn notes(run: &Run, verdict: Option<&Verdict>) -> Vec<String> {
         | None => &[],
     };
     let mut notes = run.notes.clone();
-    notes.extend(at_the_end.iter().filter(|note| !run.notes.contains(note)).cloned());
+    notes.extend(
+        at_the_end
+            .iter()
+            .filter(|note| !run.notes.contains(note))
+            .cloned(),
+    );
     notes
 }
 
@@ -360,7 +376,11 @@ fn next_actions(view: &RollbackView) -> Vec<NextAction> {
         method: Some(method.to_owned()),
         path: Some(path),
     };
-    let say = |sentence: String| NextAction { sentence, method: None, path: None };
+    let say = |sentence: String| NextAction {
+        sentence,
+        method: None,
+        path: None,
+    };
     match &view.run.phase {
         Phase::AwaitingApproval { .. } => vec![
             act("another person approves or rejects it", "POST", format!("{here}/approval")),

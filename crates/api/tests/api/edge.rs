@@ -1,0 +1,150 @@
+//! Clients that dawdle, at small scale. slowhttptest does the same at large scale in the suite.
+
+use std::time::{Duration, Instant};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpSocket, TcpStream},
+};
+
+use crate::{client::Ask, house::House};
+
+/// Reads until the server closes; what came, and when.
+async fn rest(stream: &mut TcpStream, began: Instant) -> (String, Duration) {
+    let mut bytes = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(40), stream.read_to_end(&mut bytes)).await;
+    assert!(read.is_ok(), "the server never closed");
+    (
+        String::from_utf8_lossy(&bytes).into_owned(),
+        began.elapsed(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_nothing_or_half_a_header_is_cut_off_after_five_seconds() {
+    let house = House::new().await;
+    let began = Instant::now();
+    let mut tasks = Vec::new();
+    for start in [
+        "",
+        "P",
+        "PRI * HT",
+        "GET / HTTP/1.1\r\nhost: x\r\n",
+        "GET /health/live HTTP/1.1\r\nx: ",
+    ] {
+        let mut stream = TcpStream::connect(house.address).await.unwrap();
+        stream.write_all(start.as_bytes()).await.unwrap();
+        tasks.push(tokio::spawn(async move {
+            (start, rest(&mut stream, began).await)
+        }));
+    }
+    // One that sends a byte now and then is no better.
+    let mut slow = TcpStream::connect(house.address).await.unwrap();
+    slow.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+    let drip = tokio::spawn(async move {
+        while slow.write_all(b"x-a: b\r\n").await.is_ok()
+            && began.elapsed() < Duration::from_secs(30)
+        {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        began.elapsed()
+    });
+    assert_eq!(
+        Ask::new("GET", "/health/live")
+            .to(house.address)
+            .await
+            .status,
+        200
+    );
+    for task in tasks {
+        let (start, (_, took)) = task.await.unwrap();
+        assert!(
+            (4..9).contains(&took.as_secs()),
+            "{start:?} was kept for {took:?}"
+        );
+    }
+    let dripped = drip.await.unwrap();
+    assert!(
+        (4..9).contains(&dripped.as_secs()),
+        "a drip was kept for {dripped:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_does_not_come_is_answered_408() {
+    let house = House::new().await;
+    let began = Instant::now();
+    let mut stream = TcpStream::connect(house.address).await.unwrap();
+    let head = format!(
+        "POST /api/v1/tokens HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{",
+        house.admin
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let (answer, took) = rest(&mut stream, began).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 408") && answer.contains("body_too_slow"),
+        "{answer}"
+    );
+    assert!((9..14).contains(&took.as_secs()), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_announced_too_long_is_refused_before_it_comes() {
+    let house = House::new().await;
+    let began = Instant::now();
+    let mut stream = TcpStream::connect(house.address).await.unwrap();
+    let head = format!(
+        "POST /api/v1/tokens HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n",
+        house.admin
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let (answer, took) = rest(&mut stream, began).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 413") && answer.contains("body_too_large"),
+        "{answer}"
+    );
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_too_slowly_is_cut_off() {
+    let house = House::new().await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(2048).unwrap();
+    let mut stream = socket.connect(house.address).await.unwrap();
+    // Hundreds of answers asked for at once and never read: more than the kernel takes on the server's behalf.
+    let request = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(400);
+    let began = Instant::now();
+    let _ = tokio::time::timeout(Duration::from_secs(2), stream.write_all(&request)).await;
+    loop {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        // A reset shows up as an error of the next write.
+        let write = tokio::time::timeout(Duration::from_millis(200), stream.write_all(b"G")).await;
+        if matches!(write, Ok(Err(_))) {
+            break;
+        }
+        assert!(
+            began.elapsed() < Duration::from_secs(35),
+            "a client that does not read is still connected"
+        );
+    }
+    assert!(
+        began.elapsed() > Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_2_is_spoken_with_prior_knowledge() {
+    let house = House::new().await;
+    let mut stream = TcpStream::connect(house.address).await.unwrap();
+    // The preface and empty settings; the server answers with a settings frame (type 4).
+    stream
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .await
+        .unwrap();
+    let mut frame = [0_u8; 9];
+    stream.read_exact(&mut frame).await.unwrap();
+    assert_eq!(frame[3], 4);
+}

@@ -1,0 +1,19 @@
+//! The API as a client meets it: a real server on a real Postgres, with a worker that is made of cardboard.
+
+#[path = "../../../store/tests/postgres_fixture/mod.rs"]
+mod postgres_fixture;
+
+mod approvals;
+mod cardboard;
+mod client;
+mod edge;
+mod house;
+mod input;
+mod ledger;
+mod matrix;
+mod openapi;
+mod rollbacks;
+mod shutdown;
+mod stand;
+mod streams;
+mod tokens;

@@ -1,0 +1,413 @@
+//! Who may do what, for every route of the description. A route that is not in the table fails the test.
+
+use serde_json::{Value, json};
+use store::{Role, TokenKind};
+use uuid::Uuid;
+
+use crate::{
+    cardboard::{now, shop},
+    client::Ask,
+    house::House,
+};
+
+/// What the route's success and its object are.
+struct Row {
+    operation: &'static str,
+    act: Act,
+    /// Whether the path names something of the application `shop`.
+    of_application: bool,
+    /// A request that is allowed and changes little.
+    body: fn() -> Option<Value>,
+    header: Option<(&'static str, &'static str)>,
+    /// The status for who may do it.
+    allowed: u16,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Act {
+    Open,
+    Read,
+    Operate,
+    Approve,
+    Administer,
+    AdministerAll,
+}
+
+const fn row(operation: &'static str, act: Act, of_application: bool, allowed: u16) -> Row {
+    Row {
+        operation,
+        act,
+        of_application,
+        body: none,
+        header: None,
+        allowed,
+    }
+}
+
+fn none() -> Option<Value> {
+    None
+}
+
+fn table() -> Vec<Row> {
+    use Act::{Administer, AdministerAll, Approve, Open, Operate, Read};
+    vec![
+        row("list_applications", Read, false, 200),
+        row("get_application", Read, true, 200),
+        Row {
+            body: || Some(shop("shop")),
+            header: Some(("if-match", "*")),
+            ..row("put_application", Administer, true, 200)
+        },
+        // Without `if-match`: allowed, and refused for its content, so that it stays for the next request.
+        row("remove_application", Administer, true, 428),
+        Row {
+            body: || Some(json!({"project": "shop"})),
+            ..row("look_at_project", AdministerAll, false, 200)
+        },
+        row("list_deployments", Read, true, 200),
+        Row {
+            body: || Some(json!({"version": "1.5.0", "images": {"api": "shop-api:1.5.0"}})),
+            ..row("record_deployment", Operate, true, 200)
+        },
+        row("get_deployment", Read, true, 200),
+        row("list_releases", Read, true, 200),
+        row("get_release", Read, true, 200),
+        Row {
+            body: || Some(json!({"reason": "slow"})),
+            ..row("hold_release", Operate, true, 200)
+        },
+        row("free_release", Operate, true, 204),
+        Row {
+            body: || Some(json!({"target": {"version": "1.3.0"}})),
+            ..row("make_plan", Operate, true, 200)
+        },
+        row("get_plan", Read, true, 200),
+        row("list_rollbacks", Read, false, 200),
+        // The plan is not known: that is the answer to those who may ask.
+        Row {
+            body: || Some(json!({"plan_digest": "0".repeat(64), "reason": "security"})),
+            header: Some(("idempotency-key", "k")),
+            ..row("request_rollback", Operate, false, 412)
+        },
+        row("get_rollback", Read, true, 200),
+        // It has ended.
+        row("cancel_rollback", Operate, true, 409),
+        row("list_steps", Read, true, 200),
+        row("stream_events", Read, true, 200),
+        Row {
+            body: || Some(json!({"decision": "approve", "plan_digest": "0".repeat(64)})),
+            ..row("decide_rollback", Approve, true, 412)
+        },
+        row("list_artifacts", Read, true, 200),
+        // There is none: the same answer as for one that is not visible.
+        row("get_artifact", Operate, false, 404),
+        row("list_tokens", AdministerAll, false, 200),
+        Row {
+            body: || Some(json!({"name": "x", "kind": "service", "role": "viewer"})),
+            ..row("create_token", AdministerAll, false, 201)
+        },
+        row("revoke_token", AdministerAll, false, 404),
+        row("get_me", Read, false, 200),
+        row("get_live", Open, false, 200),
+        row("get_ready", Open, false, 200),
+        row("get_version", Open, false, 200),
+        row("get_metrics", Open, false, 200),
+        row("get_openapi", Open, false, 200),
+    ]
+}
+
+fn may(role: Role, act: Act) -> bool {
+    match act {
+        Act::Open | Act::Read => true,
+        Act::Operate => role != Role::Viewer,
+        Act::Approve => role == Role::Approver || role == Role::Admin,
+        Act::Administer | Act::AdministerAll => role == Role::Admin,
+    }
+}
+
+struct Route {
+    method: String,
+    path: String,
+    operation: String,
+}
+
+fn routes() -> Vec<Route> {
+    let document = serde_json::to_value(api::openapi()).unwrap();
+    let mut routes = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let operation = operation["operationId"].as_str().unwrap().to_owned();
+            routes.push(Route {
+                method: method.to_uppercase(),
+                path: path.clone(),
+                operation,
+            });
+        }
+    }
+    routes
+}
+
+/// What the paths' parameters stand for.
+struct Things {
+    rollback: String,
+    deployment: String,
+    digest: String,
+}
+
+impl Things {
+    fn path(&self, route: &Route) -> String {
+        let id = match route.path.as_str() {
+            path if path.contains("/rollbacks/") => self.rollback.clone(),
+            path if path.contains("/deployments/") => self.deployment.clone(),
+            _ => Uuid::nil().to_string(),
+        };
+        route
+            .path
+            .replace("{name}", "shop")
+            .replace("{version}", "1.3.0")
+            .replace("{digest}", &self.digest)
+            .replace("{id}", &id)
+    }
+}
+
+async fn things(house: &House) -> Things {
+    house.application(&shop("shop")).await.ok(201);
+    house.deploy("shop", "1.3.0").await;
+    let good = house.deploy("shop", "1.4.2").await;
+    house
+        .worker
+        .judge_good(good["id"].as_str().unwrap().parse().unwrap())
+        .await;
+    let deployment = house.deploy("shop", "1.5.0").await["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let digest = house.plan("shop").await;
+    let rollback = house.rollback("shop").await;
+    let mut hand = house.worker.claim(rollback).await;
+    hand.walk_to_watch().await;
+    hand.end().await;
+    Things {
+        rollback: rollback.to_string(),
+        deployment,
+        digest,
+    }
+}
+
+async fn status(
+    house: &House,
+    things: &Things,
+    route: &Route,
+    row: &Row,
+    token: Option<&str>,
+) -> u16 {
+    let mut ask = Ask::new(&route.method, &things.path(route));
+    if let Some(body) = (row.body)() {
+        ask = ask.json(&body);
+    }
+    if let Some((name, value)) = row.header {
+        ask = ask.header(name, value);
+    }
+    if let Some(token) = token {
+        ask = ask.token(token);
+    }
+    let reply = ask.to(house.address).await;
+    if reply.status >= 400 {
+        reply.code();
+    }
+    reply.status
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_answers_exactly_whom_it_should() {
+    let house = House::new().await;
+    let things = things(&house).await;
+    let table = table();
+    let routes = routes();
+    let refused = refused_tokens(&house).await;
+    assert_eq!(routes.len(), table.len(), "a row without a route");
+    for route in &routes {
+        let row = table.iter().find(|row| row.operation == route.operation);
+        let row = row.unwrap_or_else(|| panic!("{} is in no row of the table", route.operation));
+        roles(&house, &things, route, row).await;
+        strangers(&house, &things, route, row, &refused).await;
+    }
+}
+
+async fn roles(house: &House, things: &Things, route: &Route, row: &Row) {
+    for role in [Role::Viewer, Role::Operator, Role::Approver, Role::Admin] {
+        let expected = if may(role, row.act) { row.allowed } else { 403 };
+        let token = house.token("somebody", TokenKind::Person, role, None).await;
+        // A hold is there to be released.
+        if row.operation == "free_release" && expected == 204 {
+            let path = "/api/v1/applications/shop/releases/1.3.0/hold";
+            house
+                .send(Ask::new("PUT", path).json(&json!({"reason": "slow"})))
+                .await
+                .ok(200);
+        }
+        let got = status(house, things, route, row, Some(&token)).await;
+        assert_eq!(got, expected, "{} as {role:?}", row.operation);
+
+        let elsewhere = house
+            .token("somebody", TokenKind::Person, role, Some(&["other"]))
+            .await;
+        let expected = match (may(role, row.act), row.act) {
+            (_, Act::Open) => row.allowed,
+            (false, _) | (true, Act::AdministerAll) => 403,
+            (true, _) if row.of_application => 404,
+            (true, _) => row.allowed,
+        };
+        let got = status(house, things, route, row, Some(&elsewhere)).await;
+        assert_eq!(
+            got, expected,
+            "{} as {role:?} of another application",
+            row.operation
+        );
+    }
+    let service = house
+        .token("service:ci", TokenKind::Service, Role::Admin, None)
+        .await;
+    if row.act == Act::Approve {
+        assert_eq!(
+            status(house, things, route, row, Some(&service)).await,
+            403,
+            "a service approved"
+        );
+    }
+}
+
+/// Tokens of which none opens anything.
+async fn refused_tokens(house: &House) -> Vec<Option<String>> {
+    let expired = house
+        .token_until("old", TokenKind::Person, Role::Admin, None, now())
+        .await;
+    let revoked = house
+        .token("gone", TokenKind::Person, Role::Admin, None)
+        .await;
+    let found = house
+        .store
+        .token_find(&api::Token::parse(&revoked).unwrap().hash())
+        .await
+        .unwrap()
+        .unwrap();
+    house
+        .store
+        .token_revoke(found.id, &"test".parse().unwrap())
+        .await
+        .unwrap();
+    let unknown = api::Token::generate(api::TokenType::Person)
+        .unwrap()
+        .reveal()
+        .to_owned();
+    let mistyped = format!("{}-", &house.admin[..house.admin.len() - 1]);
+    vec![
+        None,
+        Some(expired),
+        Some(revoked),
+        Some(unknown),
+        Some(mistyped),
+        Some(String::new()),
+        Some("secret".to_owned()),
+    ]
+}
+
+async fn strangers(
+    house: &House,
+    things: &Things,
+    route: &Route,
+    row: &Row,
+    tokens: &[Option<String>],
+) {
+    let expected = if row.act == Act::Open {
+        row.allowed
+    } else {
+        401
+    };
+    for token in tokens {
+        let got = status(house, things, route, row, token.as_deref()).await;
+        assert_eq!(got, expected, "{} with {token:?}", row.operation);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_visible_is_answered_like_what_is_not_there() {
+    let house = House::new().await;
+    let things = things(&house).await;
+    let elsewhere = house
+        .token("bob", TokenKind::Person, Role::Admin, Some(&["other"]))
+        .await;
+    let nothing = Uuid::now_v7().to_string();
+    let pairs = [
+        (
+            "/api/v1/applications/shop".to_owned(),
+            "/api/v1/applications/shap".to_owned(),
+        ),
+        (
+            "/api/v1/applications/shop/releases".to_owned(),
+            "/api/v1/applications/shap/releases".to_owned(),
+        ),
+        (
+            format!("/api/v1/rollbacks/{}", things.rollback),
+            format!("/api/v1/rollbacks/{nothing}"),
+        ),
+        (
+            format!("/api/v1/rollbacks/{}/events", things.rollback),
+            format!("/api/v1/rollbacks/{nothing}/events"),
+        ),
+        (
+            format!("/api/v1/deployments/{}", things.deployment),
+            format!("/api/v1/deployments/{nothing}"),
+        ),
+        (
+            format!("/api/v1/plans/{}", things.digest),
+            format!("/api/v1/plans/{}", "0".repeat(64)),
+        ),
+    ];
+    for (hidden, absent) in pairs {
+        let shape = async |path: &str| {
+            let reply = Ask::new("GET", path)
+                .token(&elsewhere)
+                .to(house.address)
+                .await;
+            let mut body = reply.json();
+            let name = path.split('/').nth(4).unwrap().to_owned();
+            body["detail"] = json!(body["detail"].as_str().unwrap().replace(&name, "X"));
+            body["instance"] = Value::Null;
+            (reply.status, body)
+        };
+        assert_eq!(shape(&hidden).await, shape(&absent).await, "{hidden}");
+    }
+    let lists = ["/api/v1/applications", "/api/v1/rollbacks"];
+    for path in lists {
+        let listed = Ask::new("GET", path)
+            .token(&elsewhere)
+            .to(house.address)
+            .await
+            .ok(200);
+        assert_eq!(listed["items"], json!([]), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_local_socket_needs_no_token() {
+    let house = House::new().await;
+    let me = Ask::new("GET", "/api/v1/me")
+        .to_socket(&house.socket)
+        .await
+        .ok(200);
+    assert_eq!(
+        (me["kind"].as_str(), me["role"].as_str()),
+        (Some("local"), Some("admin"))
+    );
+    assert!(me["actor"].as_str().unwrap().starts_with("local:"), "{me}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(&house.socket).unwrap().permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+    let wrong = Ask::new("GET", "/api/v1/me")
+        .token("rb_x")
+        .to_socket(&house.socket)
+        .await;
+    assert_eq!(wrong.code(), "unauthenticated");
+}

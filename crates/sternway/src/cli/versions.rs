@@ -1,0 +1,177 @@
+//! `versions`, `hold`, `release`: what could come back, and what may not.
+
+use domain::name::ApplicationName;
+use reqwest::Method;
+use serde_json::Value;
+
+use super::{
+    args::{ApplicationArgs, HoldArgs, ReleaseArgs},
+    table::{self, Cell, Tone},
+};
+use crate::{
+    client::{
+        Client, Conditions, Reply,
+        answers::{HoldRequest, ReleaseAnswer, ReleasesAnswer},
+        problem::Failure,
+        segment,
+    },
+    exit::Exit,
+    out::{Out, Paint},
+    progress::words::date,
+};
+
+/// `versions`.
+///
+/// # Errors
+/// What the server says no with.
+pub async fn run(args: &ApplicationArgs, client: &Client, out: &Out) -> Result<Exit, Failure> {
+    let (raw, text) = look(client, &args.application, args.limit.into(), out).await?;
+    if out.json {
+        out.object(&raw);
+    } else {
+        out.data(&text);
+    }
+    Ok(Exit::Reached)
+}
+
+/// The versions of an application, as JSON and as text.
+///
+/// # Errors
+/// What the server says no with.
+pub async fn look(client: &Client, application: &ApplicationName, limit: usize, out: &Out) -> Result<(Value, String), Failure> {
+    let reply = releases(client, application, out).await?;
+    let mut answer: ReleasesAnswer = reply.read()?;
+    if answer.items.is_empty() {
+        out.say(&format!(
+            "The ledger of {application} is empty. CI fills it: sternway record-deploy {application} --version V --image COMPONENT=REFERENCE"
+        ));
+    }
+    answer.items.truncate(limit);
+    Ok((reply.raw, text(&answer.items, out.data)))
+}
+
+/// The releases with their readiness; without it when the engine can not be asked.
+///
+/// # Errors
+/// What the server says no with.
+pub async fn releases(client: &Client, application: &ApplicationName, out: &Out) -> Result<Reply, Failure> {
+    let path = format!("/api/v1/applications/{}/releases", segment(application.as_str()));
+    match client.get(&format!("{path}?readiness=true")).await {
+        Err(failure) if failure.problem.code.as_deref() == Some("engine_unreachable") => {
+            let why = failure.problem.detail.as_deref().unwrap_or("the engine does not answer");
+            out.say(&format!("{} {why}; what is shown is from the ledger alone", out.talk.warn("warning:")));
+            client.get(&path).await
+        }
+        other => other,
+    }
+}
+
+fn text(releases: &[ReleaseAnswer], paint: Paint) -> String {
+    let rows: Vec<[Cell; 4]> = releases
+        .iter()
+        .map(|release| {
+            [
+                release.version.as_str().into(),
+                date(release.deployed_at).into(),
+                Cell::or_dash(release.good_at.map(date)),
+                readiness(release),
+            ]
+        })
+        .collect();
+    table::render(["VERSION", "DEPLOYED", "PROVED GOOD", "COULD IT COME BACK"], &rows, paint)
+}
+
+fn readiness(release: &ReleaseAnswer) -> Cell {
+    if release.present == Some(true) {
+        return Cell::toned("it runs now", Tone::Busy);
+    }
+    if let Some(why) = &release.insecure {
+        return Cell::toned(format!("no, insecure: {why}"), Tone::Bad);
+    }
+    if let Some(why) = &release.hold {
+        return Cell::toned(format!("no, held: {why}"), Tone::Warn);
+    }
+    match release.blockers.as_deref() {
+        None => Cell::toned("not known: the engine could not be asked", Tone::Warn),
+        Some([]) if release.last_known_good == Some(true) => Cell::toned("ready, last known good", Tone::Good),
+        Some([]) if release.good_at.is_some() => Cell::toned("ready", Tone::Good),
+        Some([]) => Cell::toned("ready, but it was never proved good", Tone::Warn),
+        Some([first, rest @ ..]) => {
+            let more = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
+            Cell::toned(format!("no: {}{more}", first.sentence), Tone::Bad)
+        }
+    }
+}
+
+/// `hold`.
+///
+/// # Errors
+/// What the server says no with.
+pub async fn hold(args: &HoldArgs, client: &Client, out: &Out) -> Result<Exit, Failure> {
+    let body = HoldRequest { reason: args.reason.clone(), insecure: args.insecure };
+    let path = path(&args.application, args.version.as_str());
+    let reply = client.send(Method::PUT, &path, Some(&body), Conditions::default()).await?;
+    if out.json {
+        out.object(&reply.raw);
+    } else {
+        out.data(&format!("{} {} is held: it may not come back until released", args.application, args.version));
+    }
+    Ok(Exit::Reached)
+}
+
+/// `release`.
+///
+/// # Errors
+/// What the server says no with.
+pub async fn release(args: &ReleaseArgs, client: &Client, out: &Out) -> Result<Exit, Failure> {
+    let path = path(&args.application, args.version.as_str());
+    client.send(Method::DELETE, &path, None::<&()>, Conditions::default()).await?;
+    if out.json {
+        out.object(&serde_json::json!({ "application": args.application, "version": args.version, "held": false }));
+    } else {
+        out.data(&format!("{} {} is released: it may come back", args.application, args.version));
+    }
+    Ok(Exit::Reached)
+}
+
+fn path(application: &ApplicationName, version: &str) -> String {
+    format!("/api/v1/applications/{}/releases/{}/hold", segment(application.as_str()), segment(version))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_version_says_whether_it_could_come_back() {
+        let release = |change: Value| -> ReleaseAnswer {
+            let mut value = serde_json::json!({
+                "version": "1.4.2", "deployment": uuid::Uuid::nil(), "deployed_at": "2026-11-21T08:00:00Z", "components": {}
+            });
+            for (name, member) in change.as_object().unwrap() {
+                value[name] = member.clone();
+            }
+            serde_json::from_value(value).unwrap()
+        };
+        let blocker = serde_json::json!({"code": "image_missing", "sentence": "image x is not on the engine", "next_action": "load it"});
+        let good = "2026-11-21T09:00:00Z";
+        let rows = [
+            release(serde_json::json!({"version": "1.5.0", "present": true, "blockers": []})),
+            release(serde_json::json!({"good_at": good, "last_known_good": true, "blockers": []})),
+            release(serde_json::json!({"version": "1.4.1", "blockers": []})),
+            release(serde_json::json!({"version": "1.4.0", "hold": "loses orders", "blockers": [blocker]})),
+            release(serde_json::json!({"version": "1.3.0", "blockers": [blocker, blocker]})),
+            release(serde_json::json!({"version": "1.2.0"})),
+        ];
+        assert_eq!(
+            text(&rows, Paint::default()),
+            "VERSION  DEPLOYED              PROVED GOOD           COULD IT COME BACK\n\
+             1.5.0    2026-11-21 08:00:00Z  –                     it runs now\n\
+             1.4.2    2026-11-21 08:00:00Z  2026-11-21 09:00:00Z  ready, last known good\n\
+             1.4.1    2026-11-21 08:00:00Z  –                     ready, but it was never proved good\n\
+             1.4.0    2026-11-21 08:00:00Z  –                     no, held: loses orders\n\
+             1.3.0    2026-11-21 08:00:00Z  –                     no: image x is not on the engine (and 1 more)\n\
+             1.2.0    2026-11-21 08:00:00Z  –                     not known: the engine could not be asked"
+        );
+    }
+}

@@ -1,0 +1,57 @@
+use super::*;
+
+fn rollback(change: serde_json::Value) -> RollbackAnswer {
+    let mut value = serde_json::json!({
+        "id": "0199c0de-7a11-7000-8000-000000000001", "application": "shop", "from": "1.5.0", "to": "1.4.2",
+        "phase": "watching", "until": "2026-11-22T08:35:31.500Z", "proved_at": "2026-11-22T08:20:34.200Z", "downtime_ms": 850,
+        "requested_by": "ana", "reason": "critical_bug", "note": "checkout answers 500", "requested_at": "2026-11-22T08:20:31Z",
+        "plan_digest": "ab".repeat(32), "log": {"seq": 42, "head": "cd".repeat(32)},
+        "next_actions": [{"sentence": "watch it", "method": "GET", "path": "/api/v1/rollbacks/1/events"}], "new_member": 1
+    });
+    for (name, member) in change.as_object().unwrap() {
+        value[name] = member.clone();
+    }
+    serde_json::from_value(value).unwrap()
+}
+
+#[test]
+fn a_proved_rollback_is_summed_up() {
+    assert_eq!(
+        summary(&rollback(serde_json::json!({})), Paint::default()),
+        "✓ proved shop serves 1.4.2, proved on every replica (it ran 1.5.0)\n\
+         \x20 asked      2026-11-22 08:20:31Z by ana, critical_bug: checkout answers 500\n\
+         \x20 proved     3.2 s after the request\n\
+         \x20 downtime   850 ms at most\n\
+         \x20 until      its probes must stay green until 08:35:31.500Z\n\
+         \x20 log        42 events, head cdcdcdcdcdcd; rollback 0199c0de-7a11-7000-8000-000000000001\n\
+         \x20 next       watch it (GET /api/v1/rollbacks/1/events)"
+    );
+}
+
+#[test]
+fn every_way_to_end_has_its_headline_and_exit_code() {
+    let cause = serde_json::json!({"code": "proof_failed", "sentence": "1.4.2 could not be proved"});
+    for (phase, verdict, good, word, code) in [
+        ("watching", None, None, "✓ proved", 0),
+        ("forward", None, None, "… forward", 6),
+        ("ended", Some("rolled_back"), Some(true), "✓ rolled_back", 0),
+        ("ended", Some("rolled_back"), Some(false), "✓ rolled_back", 0),
+        ("ended", Some("restored"), None, "↩ restored", 7),
+        ("ended", Some("refused"), None, "✗ refused", 7),
+        ("ended", Some("cancelled"), None, "– cancelled", 9),
+        ("ended", Some("needs_human"), None, "✗ needs_human", 6),
+    ] {
+        let answer = rollback(serde_json::json!({"phase": phase, "verdict": verdict, "good": good, "cause": cause}));
+        assert!(headline(&answer, Paint::default()).starts_with(word), "{word}");
+        assert_eq!(exit(&answer, Some(Ending::Ended)).code(), code, "{word}");
+    }
+    let waits = rollback(serde_json::json!({"phase": "awaiting_approval"}));
+    assert_eq!(exit(&waits, Some(Ending::AwaitsApproval)), Exit::WaitsForApproval);
+    assert!(headline(&waits, Paint::default()).contains("sternway approve 0199c0de"));
+}
+
+#[test]
+fn who_leaves_is_told_how_to_go_on() {
+    let text = how_to_go_on(RollbackId(uuid::Uuid::nil()));
+    assert!(text.contains("goes on by itself") && text.contains("sternway watch 0000") && text.contains("sternway cancel 0000"));
+}

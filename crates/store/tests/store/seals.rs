@@ -1,0 +1,276 @@
+//! Secrets at rest: nothing in a dump, and a lost key costs the secrets only.
+
+use std::collections::BTreeMap;
+
+use domain::specification::Specification;
+use serde_json::json;
+use store::{ARTIFACT_BYTES_MAX, ArtifactKind, Error, NewArtifact, NewToken, Role, TokenKind};
+use uuid::Uuid;
+
+use crate::house::{
+    Hand, House, LEASE, actor, ana, component, container, in_ms, key, named, server, worker,
+};
+
+const CANARY: &str = "tweety-8d1f";
+
+fn secret() -> Specification {
+    Specification {
+        body: json!({"HostConfig": {"Memory": 1_073_741_824_i64, "NetworkMode": "shop"}, "Cmd": ["serve", "--port", "80"]}),
+        env: vec![
+            format!("PASSWORD={CANARY}"),
+            "EMPTY=".to_owned(),
+            "BARE".to_owned(),
+        ],
+    }
+}
+
+async fn house_with_secrets() -> (House, Hand, Uuid) {
+    let house = House::new().await;
+    let hand = Hand::of(&house.claimed("shop", &worker()).await);
+    let digest = house.store.specification_put(&secret()).await.unwrap();
+    let deployment = hand.plan.deployment;
+    house
+        .store
+        .deployment_specifications(deployment, &BTreeMap::from([(component(), digest)]))
+        .await
+        .unwrap();
+    let log = format!("starting with {CANARY}\n");
+    for kind in [ArtifactKind::Logs, ArtifactKind::Inspect] {
+        let new = NewArtifact {
+            component: &component(),
+            container: &container('f'),
+            kind,
+            content: log.as_bytes(),
+        };
+        house.store.artifact_put(&hand.held, &new).await.unwrap();
+    }
+    let token = NewToken {
+        id: Uuid::now_v7(),
+        name: "ci".to_owned(),
+        kind: TokenKind::Service,
+        person: actor("service:ci"),
+        role: Role::Operator,
+        applications: Some(vec![named("shop")]),
+        hash: [7; 32],
+        created_by: ana(),
+        expires_at: in_ms(1_000_000),
+    };
+    house.store.token_create(&token).await.unwrap();
+    (house, hand, deployment)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_is_in_a_dump() {
+    let (house, _, _) = house_with_secrets().await;
+    let dump = server()
+        .program("pg_dump")
+        .args(["--inserts", &house.database])
+        .output()
+        .unwrap();
+    assert!(
+        dump.status.success(),
+        "{}",
+        String::from_utf8_lossy(&dump.stderr)
+    );
+    let text = String::from_utf8(dump.stdout).unwrap();
+    assert!(
+        text.contains("INSERT INTO public.specification") && text.contains("PASSWORD"),
+        "names are in the clear"
+    );
+    let hex: String = CANARY.bytes().map(|byte| format!("{byte:02x}")).collect();
+    assert!(!text.contains(CANARY) && !text.contains(&hex));
+    let key_bytes = "01".repeat(32);
+    assert!(!text.contains(&key_bytes));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sealed_comes_back_with_the_key() {
+    let (house, hand, deployment) = house_with_secrets().await;
+    let digest = house.store.key().digest(&secret());
+    assert_eq!(
+        house.store.specification_put(&secret()).await.unwrap(),
+        digest,
+        "content addressed"
+    );
+    assert_eq!(house.count("select count(*) from specification").await, 1);
+    assert_eq!(
+        house.store.specification_get(&digest).await.unwrap(),
+        secret()
+    );
+    let readable = house
+        .store
+        .specifications_readable(&[digest.clone(), "0".repeat(64).parse().unwrap()])
+        .await
+        .unwrap();
+    assert_eq!(readable, BTreeMap::from([(digest.clone(), true)]));
+    let details = house
+        .store
+        .release_get(&named("shop"), &hand.plan.to)
+        .await
+        .unwrap();
+    let shown = &details.specifications[&component()];
+    assert_eq!(
+        (shown.readable, &shown.digest, &shown.body),
+        (true, &digest, &secret().body)
+    );
+    assert_eq!(shown.env_names, ["BARE", "EMPTY", "PASSWORD"]);
+    let recorded = details.release.components[&component()]
+        .specification
+        .as_ref()
+        .unwrap();
+    assert_eq!(
+        recorded.env["PASSWORD"],
+        house.store.key().fingerprint("PASSWORD", CANARY)
+    );
+    assert_eq!(
+        details
+            .deployments
+            .iter()
+            .map(|entry| entry.id)
+            .collect::<Vec<_>>(),
+        [deployment]
+    );
+    let captured = house.store.captured(hand.held.rollback).await.unwrap();
+    assert_eq!(captured.into_iter().collect::<Vec<_>>(), [container('f')]);
+    let artifacts = house
+        .store
+        .artifacts_list(hand.held.rollback)
+        .await
+        .unwrap();
+    assert_eq!(artifacts.len(), 2);
+    let (artifact, content) = house.store.artifact_get(artifacts[0].id).await.unwrap();
+    assert_eq!(
+        (artifact.bytes as usize, String::from_utf8(content).unwrap()),
+        (26, format!("starting with {CANARY}\n"))
+    );
+    assert!(matches!(
+        house.store.artifact_get(Uuid::now_v7()).await,
+        Err(Error::NotFound("artifact"))
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_key_is_said_and_nothing_else_breaks() {
+    let (house, mut hand, _) = house_with_secrets().await;
+    let digest = house.store.key().digest(&secret());
+    let store = house.other_process(key(2)).await;
+    let lost = store.specification_get(&digest).await;
+    assert!(
+        matches!(&lost, Err(Error::KeyLost(id)) if *id == key(1).key_id().to_string()),
+        "{lost:?}"
+    );
+    let readable = store
+        .specifications_readable(std::slice::from_ref(&digest))
+        .await
+        .unwrap();
+    assert!(!readable[&digest]);
+    let details = store
+        .release_get(&named("shop"), &hand.plan.to)
+        .await
+        .unwrap();
+    assert!(
+        !details.release.components[&component()]
+            .specification
+            .as_ref()
+            .unwrap()
+            .readable
+    );
+    assert!(!details.specifications[&component()].readable);
+    let artifacts = store.artifacts_list(hand.held.rollback).await.unwrap();
+    assert!(matches!(
+        store.artifact_get(artifacts[0].id).await,
+        Err(Error::KeyLost(_))
+    ));
+    assert_eq!(store.releases(&named("shop")).await.unwrap().len(), 2);
+    hand.walk_to_watch(&store).await;
+    let fresh = store.specification_put(&secret()).await.unwrap();
+    assert_ne!(
+        fresh, digest,
+        "another key gives another digest, so both can be kept"
+    );
+    assert_eq!(store.specification_get(&fresh).await.unwrap(), secret());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_specification_that_was_changed_or_moved_is_not_used() {
+    let (house, _, _) = house_with_secrets().await;
+    let digest = house.store.key().digest(&secret());
+    let other = Specification {
+        env: vec!["PASSWORD=x".to_owned()],
+        ..secret()
+    };
+    let moved = house.store.specification_put(&other).await.unwrap();
+    house.raw(format!(
+        "update specification set env_sealed = (select env_sealed from specification where digest = '{digest}')
+         where digest = '{moved}'"
+    )).await;
+    assert!(matches!(
+        house.store.specification_get(&moved).await,
+        Err(Error::Corrupt(_))
+    ));
+    house.raw(format!(r#"update specification set body = body || '{{"Privileged": true}}' where digest = '{digest}'"#)).await;
+    assert!(matches!(
+        house.store.specification_get(&digest).await,
+        Err(Error::Corrupt(_))
+    ));
+    house
+        .raw("update plan set body = replace(body, '1.4.2', '6.6.6')")
+        .await;
+    let plan: String = sqlx::query_scalar("select digest from plan")
+        .fetch_one(&house.pool)
+        .await
+        .unwrap();
+    assert!(matches!(
+        house.store.plan_get(&plan.parse().unwrap()).await,
+        Err(Error::Corrupt(_))
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_long_log_the_end_is_kept() {
+    let house = House::new().await;
+    let claimed = house.claim_shop().await;
+    let mut log = vec![b'x'; ARTIFACT_BYTES_MAX];
+    log.extend_from_slice(b"the last words");
+    let new = NewArtifact {
+        component: &component(),
+        container: &container('f'),
+        kind: ArtifactKind::Logs,
+        content: &log,
+    };
+    house.store.artifact_put(&claimed.held, &new).await.unwrap();
+    let other = NewArtifact {
+        content: b"a second try",
+        ..new
+    };
+    house
+        .store
+        .artifact_put(&claimed.held, &other)
+        .await
+        .unwrap();
+    assert!(
+        house
+            .store
+            .captured(claimed.held.rollback)
+            .await
+            .unwrap()
+            .is_empty(),
+        "the inspection is missing"
+    );
+    let artifacts = house
+        .store
+        .artifacts_list(claimed.held.rollback)
+        .await
+        .unwrap();
+    let (artifact, content) = house.store.artifact_get(artifacts[0].id).await.unwrap();
+    assert_eq!(artifact.bytes as usize, ARTIFACT_BYTES_MAX);
+    assert!(content.ends_with(b"the last words"));
+}
+
+impl House {
+    async fn claim_shop(&self) -> Hand {
+        let plan = self.planned("shop").await;
+        let id = self.request(&plan).await;
+        Hand::of(&self.claim_one(&worker(), id, LEASE).await)
+    }
+}
