@@ -34,25 +34,26 @@ create index rollback_of_application on rollback (application, id desc);
 create index rollback_of_plan on rollback (plan_digest);
 
 -- Facts: written by the worker. `state` is a cache that folding the events must reproduce.
--- Columns that change with every step are in no index and in no index predicate, so that a step is a HOT update.
+-- What changes with every step stands last and together, and in no index and no index predicate: a step is a HOT
+-- update whose WAL record holds little more than the change.
 create table rollback_run (
     rollback_id uuid        not null,
     application text        not null,
+    plan_format smallint    not null,
     phase       text        not null,
     acts        boolean     not null,
-    state       jsonb       not null,
-    seq         integer     not null,
-    head        bytea       not null,
-    fence       bigint      not null default 0,
-    worker      uuid,
-    host        uuid,
-    lease_until timestamptz,
     wake_at     timestamptz not null,
-    crashes     smallint    not null default 0,
-    plan_format smallint    not null,
     proved_at   timestamptz,
     outage_ms   bigint,
     ended_at    timestamptz,
+    fence       bigint      not null default 0,
+    worker      uuid,
+    host        uuid,
+    crashes     smallint    not null default 0,
+    lease_until timestamptz,
+    seq         integer     not null,
+    head        bytea       not null,
+    state       json        not null, -- json and not jsonb: it is read whole, and its text is a sixth shorter
     constraint rollback_run_key primary key (rollback_id),
     constraint rollback_run_rollback foreign key (rollback_id) references rollback (id),
     constraint rollback_run_application foreign key (application) references application (name),
@@ -74,9 +75,9 @@ create index rollback_run_of_application on rollback_run (application, rollback_
 -- and a key-share lock with every event would cost a quarter of a step's WAL.
 create table rollback_event (
     rollback_id uuid        not null,
-    seq         integer     not null,
     fence       bigint      not null,
     at          timestamptz not null, -- whole milliseconds, as they were hashed
+    seq         integer     not null, -- after what is aligned to eight bytes: no padding in every row
     actor       text        not null,
     body        text        not null, -- the exact bytes that were hashed
     hash        bytea       not null,

@@ -4,6 +4,7 @@
 
 mod database;
 mod downtime;
+mod engine;
 mod footprint;
 mod http;
 mod report;

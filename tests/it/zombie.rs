@@ -52,7 +52,7 @@ fn a_server_that_slept_through_its_lease_changes_nothing_any_more() {
 
 #[test]
 fn a_server_that_wakes_while_another_acts_keeps_its_hands_off() {
-    let Two { first, mut second, shop, .. } = two("waking");
+    let Two { first, mut second, shop, database: _database } = two("waking");
     first.door.trap("POST /containers/{id}/stop", 1, When::After, Luck::Stop);
     let digest = first.plan(&shop, &json!("last_known_good"));
     let id = first.request(&digest).expect(202).json()["id"].as_str().unwrap().to_owned();
@@ -72,8 +72,15 @@ fn a_server_that_wakes_while_another_acts_keeps_its_hands_off() {
 #[test]
 fn the_half_that_faces_the_network_never_touches_the_engine() {
     let (database, engine) = (Database::new(), Engine::of_this_machine());
-    let api = House::wish(&engine).role("api").lease(LEASE_S).database(&database.url()).build();
+    let mut api = House::wish(&engine).role("api").lease(LEASE_S).database(&database.url()).empty();
+    api.launch();
+    until("the API half lives", seconds(30), || {
+        let reply = api.socket().ask("GET", "/health/live", &[], &[], seconds(5)).ok()?;
+        (reply.status == 200).then_some(())
+    });
+    // Without the other half it is not ready: it says so, and records what people want.
     let mut worker = House::wish(&engine).role("worker").lease(LEASE_S).database(&database.url()).key_of(&api).build();
+    api.ready();
     let mut shop = Application::shop(&engine, "halves");
     api.broken(&mut shop);
     worker.door.trap("POST /containers/{id}/stop", 1, When::After, Luck::Kill);
@@ -88,7 +95,7 @@ fn the_half_that_faces_the_network_never_touches_the_engine() {
 
 #[test]
 fn an_orderly_stop_hands_the_rollback_over() {
-    let Two { mut first, mut second, shop, .. } = two("handover");
+    let Two { mut first, mut second, shop, database: _database } = two("handover");
     second.start();
     // Whichever server claimed it: both are asked to stop, one after the other, and started again.
     first.door.trap("POST /containers/{id}/start", 1, When::After, Luck::Delay(seconds(1)));

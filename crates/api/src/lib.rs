@@ -1,4 +1,8 @@
 #![doc = include_str!("../README.md")]
+#![expect(
+    clippy::result_large_err,
+    reason = "a refusal is made once per request; boxing it would only move it"
+)]
 
 mod auth;
 mod clock;
@@ -22,6 +26,7 @@ pub use edge::BindError;
 pub use input::{BODY_BYTES_MAX, BODY_TIMEOUT};
 pub use layers::REQUEST_TIMEOUT;
 pub use look::LOOK_TIMEOUT;
+pub use metric::{REQUEST_BUCKETS, REQUESTS};
 pub use problem::{Code, FieldError, Problem};
 pub use serve::{ApiSettings, Server, Surroundings, serve};
 

@@ -4,10 +4,16 @@ use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-const REQUESTS: &str = "sternway_http_request_duration_seconds";
+/// The histogram of request times, for whoever sets its buckets.
+pub const REQUESTS: &str = "sternway_http_request_duration_seconds";
 const STREAMS: &str = "sternway_http_streams_open";
 const REFUSED_TOKENS: &str = "sternway_http_refused_tokens_total";
 const ROLLBACK_REQUESTS: &str = "sternway_api_rollback_requests_total";
+
+/// Buckets of [`REQUESTS`] in seconds: from a row read to the longest poll.
+pub const REQUEST_BUCKETS: &[f64] = &[
+    0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0,
+];
 
 /// Tells the recorder what each metric means. Called once, after the recorder is installed.
 pub(crate) fn describe() {

@@ -5,7 +5,7 @@ use utoipa::{
     openapi::{
         ContentBuilder, HttpMethod, OpenApi, Ref, RefOr, ResponseBuilder,
         path::{Operation, PathItem},
-        schema::{AdditionalProperties, Schema},
+        schema::{AdditionalProperties, Schema, SchemaType, Type},
         security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
@@ -86,10 +86,7 @@ pub(crate) fn finish(mut document: OpenApi) -> OpenApi {
         }
     }
     if let Some(components) = &mut document.components {
-        components
-            .schemas
-            .values_mut()
-            .for_each(|schema| close_choices(schema));
+        components.schemas.values_mut().for_each(close_choices);
     }
     document
 }
@@ -105,6 +102,13 @@ fn operation<'a>(item: &'a mut PathItem, method: &HttpMethod) -> Option<&'a mut 
 }
 
 fn common(path: &str, operation: &mut Operation) {
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(parameter) = parameter
+            && let Some(RefOr::T(Schema::Object(object))) = &mut parameter.schema
+        {
+            not_null(&mut object.schema_type);
+        }
+    }
     if !path.starts_with("/api/") {
         add(operation, "400", "A parameter or the path is wrong");
         return;
@@ -123,6 +127,17 @@ fn common(path: &str, operation: &mut Operation) {
         for (status, description) in WITH_BODY {
             add(operation, status, description);
         }
+    }
+}
+
+/// A parameter is left out, never null: `Option` stands for both in utoipa.
+fn not_null(kind: &mut SchemaType) {
+    let SchemaType::Array(types) = kind else {
+        return;
+    };
+    types.retain(|one| *one != Type::Null);
+    if let [only] = types.as_slice() {
+        *kind = SchemaType::Type(only.clone());
     }
 }
 
@@ -155,6 +170,10 @@ fn close_choices(schema: &mut RefOr<Schema>) {
             && object.additional_properties.is_none()
         {
             object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+            // `Target` says only that its version is a text.
+            if let Some(version) = object.properties.get_mut("version") {
+                *version = RefOr::Ref(Ref::from_schema_name("Version"));
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Puts store, routes and edge together and serves until it is told to stop.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use store::Store;
@@ -59,6 +59,9 @@ impl Server {
     pub async fn run(self, store: Store, surroundings: Surroundings, shutdown: CancellationToken) {
         crate::metric::describe();
         let Surroundings { readiness, metrics } = surroundings;
+        if let Some(metrics) = metrics.clone() {
+            tokio::spawn(shutdown.clone().run_until_cancelled_owned(upkeep(metrics)));
+        }
         let app = App::new(
             store,
             self.settings.version,
@@ -67,6 +70,15 @@ impl Server {
             shutdown.clone(),
         );
         self.edge.run(routes::router(app), shutdown).await;
+    }
+}
+
+/// Histograms keep every sample until somebody asks or clears up; nobody may ever ask.
+async fn upkeep(metrics: PrometheusHandle) {
+    const EACH: Duration = Duration::from_secs(5);
+    loop {
+        tokio::time::sleep(EACH).await;
+        metrics.run_upkeep();
     }
 }
 

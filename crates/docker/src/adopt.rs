@@ -64,7 +64,9 @@ impl Engine {
     /// When the engine does not answer, or has no container of that project: the error names those that exist.
     pub async fn adopt(&self, project: &ComponentName) -> Result<Adoption, Error> {
         let filter = format!("{}={project}", label::COMPOSE_PROJECT);
-        let list = self.list(HashMap::from([("label".to_owned(), vec![filter])])).await?;
+        let list = self
+            .list(HashMap::from([("label".to_owned(), vec![filter])]))
+            .await?;
         let mut inspects = Vec::new();
         for id in list.into_iter().filter_map(|summary| summary.id) {
             inspects.extend(self.inspect(&id).await?);
@@ -72,8 +74,13 @@ impl Engine {
         let services = services(inspects);
         if services.is_empty() {
             let there = self.projects().await?;
-            let there = if there.is_empty() { "no projects".to_owned() } else { there.join(", ") };
-            let said = format!("the engine has no container of Compose project {project}; it has {there}");
+            let there = if there.is_empty() {
+                "no projects".to_owned()
+            } else {
+                there.join(", ")
+            };
+            let said =
+                format!("the engine has no container of Compose project {project}; it has {there}");
             return Err(Error::new(Kind::Missing, said));
         }
         understood(project, self.endpoint(), &services)
@@ -84,8 +91,15 @@ impl Engine {
     /// # Errors
     /// When the engine does not answer.
     pub async fn projects(&self) -> Result<Vec<String>, Error> {
-        let list = self.list(HashMap::from([("label".to_owned(), vec![label::COMPOSE_PROJECT.to_owned()])])).await?;
-        let names = list.into_iter().filter_map(|summary| summary.labels?.remove(label::COMPOSE_PROJECT));
+        let list = self
+            .list(HashMap::from([(
+                "label".to_owned(),
+                vec![label::COMPOSE_PROJECT.to_owned()],
+            )]))
+            .await?;
+        let names = list
+            .into_iter()
+            .filter_map(|summary| summary.labels?.remove(label::COMPOSE_PROJECT));
         Ok(names.collect::<BTreeSet<String>>().into_iter().collect())
     }
 }
@@ -96,13 +110,33 @@ fn services(inspects: Vec<ContainerInspectResponse>) -> BTreeMap<String, Service
     let mut service_of: BTreeMap<String, String> = BTreeMap::new();
     for inspect in inspects {
         let labels = labels(&inspect);
-        let oneoff = labels.get(label::COMPOSE_ONEOFF).is_some_and(|oneoff| oneoff.eq_ignore_ascii_case("true"));
-        let Some(name) = labels.get(label::COMPOSE_SERVICE).filter(|_| !oneoff).cloned() else { continue };
+        let oneoff = labels
+            .get(label::COMPOSE_ONEOFF)
+            .is_some_and(|oneoff| oneoff.eq_ignore_ascii_case("true"));
+        let Some(name) = labels
+            .get(label::COMPOSE_SERVICE)
+            .filter(|_| !oneoff)
+            .cloned()
+        else {
+            continue;
+        };
         service_of.insert(inspect.id.clone().unwrap_or_default(), name.clone());
         let service = services.entry(name).or_default();
-        let needs = labels.get(label::COMPOSE_DEPENDS_ON).map(String::as_str).unwrap_or_default();
-        service.needs.extend(needs.split(',').filter_map(|need| need.split(':').next()).filter(|need| !need.is_empty()).map(str::to_owned));
-        let created = inspect.created.map(|at| at.unix_timestamp_nanos()).unwrap_or_default();
+        let needs = labels
+            .get(label::COMPOSE_DEPENDS_ON)
+            .map(String::as_str)
+            .unwrap_or_default();
+        service.needs.extend(
+            needs
+                .split(',')
+                .filter_map(|need| need.split(':').next())
+                .filter(|need| !need.is_empty())
+                .map(str::to_owned),
+        );
+        let created = inspect
+            .created
+            .map(|at| at.unix_timestamp_nanos())
+            .unwrap_or_default();
         let created = format!("{created:040}");
         if service.created.is_empty() || created < service.created {
             service.created = created;
@@ -111,8 +145,14 @@ fn services(inspects: Vec<ContainerInspectResponse>) -> BTreeMap<String, Service
     }
     for (name, service) in &mut services {
         // A container that shares another's network starts after it.
-        let parents = service.containers.iter().filter_map(|container| joined(container.host_config.as_ref()?));
-        let parents: Vec<String> = parents.filter_map(|parent| service_of.get(parent).cloned()).filter(|parent| parent != name).collect();
+        let parents = service
+            .containers
+            .iter()
+            .filter_map(|container| joined(container.host_config.as_ref()?));
+        let parents: Vec<String> = parents
+            .filter_map(|parent| service_of.get(parent).cloned())
+            .filter(|parent| parent != name)
+            .collect();
         service.needs.extend(parents);
     }
     services
@@ -120,12 +160,18 @@ fn services(inspects: Vec<ContainerInspectResponse>) -> BTreeMap<String, Service
 
 /// The services in an order in which each comes after what it needs; those that are free to move by age.
 fn start_order(services: &BTreeMap<String, Service>) -> Vec<&str> {
-    let mut by_age: Vec<(&str, &Service)> = services.iter().map(|(name, service)| (name.as_str(), service)).collect();
+    let mut by_age: Vec<(&str, &Service)> = services
+        .iter()
+        .map(|(name, service)| (name.as_str(), service))
+        .collect();
     by_age.sort_by_key(|(name, service)| (service.created.as_str(), *name));
     let mut order: Vec<&str> = Vec::new();
     while !by_age.is_empty() {
         let ready = |(_, service): &(&str, &Service)| {
-            service.needs.iter().all(|need| !services.contains_key(need) || order.contains(&need.as_str()))
+            service
+                .needs
+                .iter()
+                .all(|need| !services.contains_key(need) || order.contains(&need.as_str()))
         };
         // Compose refuses a circle; labels of two different files could still make one. Then age decides.
         let at = by_age.iter().position(ready).unwrap_or(0);
@@ -134,7 +180,11 @@ fn start_order(services: &BTreeMap<String, Service>) -> Vec<&str> {
     order
 }
 
-fn understood(project: &ComponentName, endpoint: &str, services: &BTreeMap<String, Service>) -> Result<Adoption, Error> {
+fn understood(
+    project: &ComponentName,
+    endpoint: &str,
+    services: &BTreeMap<String, Service>,
+) -> Result<Adoption, Error> {
     let (mut components, mut candidates, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     for service in start_order(services) {
         let name: ComponentName = match service.parse() {
@@ -146,10 +196,18 @@ fn understood(project: &ComponentName, endpoint: &str, services: &BTreeMap<Strin
         };
         candidates.extend(ports(&name, &services[service].containers));
         notes.extend(oddities(&name, &services[service].containers));
-        components.push(Component { name, containers: Vec::new(), version_endpoint: None, probes: Vec::new() });
+        components.push(Component {
+            name,
+            containers: Vec::new(),
+            version_endpoint: None,
+            probes: Vec::new(),
+        });
     }
     if components.len() > COMPONENTS_MAX {
-        notes.push(format!("the project has {} services, an application at most {COMPONENTS_MAX}: choose", components.len()));
+        notes.push(format!(
+            "the project has {} services, an application at most {COMPONENTS_MAX}: choose",
+            components.len()
+        ));
     }
     let unnamed = |bad| Error::new(Kind::Refused, format!("{bad}"));
     let name: ApplicationName = project.as_str().parse().map_err(unnamed)?;
@@ -165,33 +223,72 @@ fn understood(project: &ComponentName, endpoint: &str, services: &BTreeMap<Strin
         probes: Vec::new(),
         components,
     };
-    Ok(Adoption { application, candidates, notes })
+    Ok(Adoption {
+        application,
+        candidates,
+        notes,
+    })
 }
 
 /// The TCP ports of the first replica that has an address.
 fn ports(component: &ComponentName, containers: &[ContainerInspectResponse]) -> Vec<Candidate> {
-    let Some((container, address)) = containers.iter().find_map(|container| Some((container, address(container)?))) else {
+    let Some((container, address)) = containers
+        .iter()
+        .find_map(|container| Some((container, address(container)?)))
+    else {
         return Vec::new();
     };
-    let exposed = container.config.as_ref().and_then(|config| config.exposed_ports.clone()).unwrap_or_default();
-    let published = container.host_config.as_ref().and_then(|host| host.port_bindings.clone()).unwrap_or_default();
-    let tcp = |port: &String| port.strip_suffix("/tcp").unwrap_or(port).parse::<u16>().ok();
-    let ports: BTreeSet<u16> = exposed.iter().chain(published.keys()).filter_map(tcp).collect();
-    let candidate = |port| Candidate { component: component.clone(), address, port };
+    let exposed = container
+        .config
+        .as_ref()
+        .and_then(|config| config.exposed_ports.clone())
+        .unwrap_or_default();
+    let published = container
+        .host_config
+        .as_ref()
+        .and_then(|host| host.port_bindings.clone())
+        .unwrap_or_default();
+    let tcp = |port: &String| {
+        port.strip_suffix("/tcp")
+            .unwrap_or(port)
+            .parse::<u16>()
+            .ok()
+    };
+    let ports: BTreeSet<u16> = exposed
+        .iter()
+        .chain(published.keys())
+        .filter_map(tcp)
+        .collect();
+    let candidate = |port| Candidate {
+        component: component.clone(),
+        address,
+        port,
+    };
     ports.into_iter().take(PORTS_MAX).map(candidate).collect()
 }
 
 fn oddities(component: &ComponentName, containers: &[ContainerInspectResponse]) -> Vec<String> {
     let mut notes = Vec::new();
     let running = containers.iter().filter(|container| {
-        container.state.as_ref().and_then(|state| state.running).unwrap_or(false)
+        container
+            .state
+            .as_ref()
+            .and_then(|state| state.running)
+            .unwrap_or(false)
     });
     let running = running.count();
     if running < containers.len() {
-        notes.push(format!("{component}: {running} of {} containers run", containers.len()));
+        notes.push(format!(
+            "{component}: {running} of {} containers run",
+            containers.len()
+        ));
     }
     let auto_removed = |container: &ContainerInspectResponse| {
-        container.host_config.as_ref().and_then(|host| host.auto_remove).unwrap_or(false)
+        container
+            .host_config
+            .as_ref()
+            .and_then(|host| host.auto_remove)
+            .unwrap_or(false)
     };
     if containers.iter().any(auto_removed) {
         notes.push(format!("{component} is removed by the engine as soon as it stops (`--rm`): it can not be rolled back"));
@@ -200,7 +297,11 @@ fn oddities(component: &ComponentName, containers: &[ContainerInspectResponse]) 
 }
 
 fn labels(inspect: &ContainerInspectResponse) -> Labels {
-    inspect.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default()
+    inspect
+        .config
+        .as_ref()
+        .and_then(|config| config.labels.clone())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -208,7 +309,12 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn container(id: &str, service: &str, created: &str, changes: serde_json::Value) -> ContainerInspectResponse {
+    fn container(
+        id: &str,
+        service: &str,
+        created: &str,
+        changes: serde_json::Value,
+    ) -> ContainerInspectResponse {
         let mut inspect = json!({
             "Id": id, "Created": created, "State": {"Running": true},
             "Config": {"Labels": {"com.docker.compose.project": "shop", "com.docker.compose.service": service}},
@@ -223,7 +329,10 @@ mod tests {
     }
 
     fn order(inspects: Vec<ContainerInspectResponse>) -> Vec<String> {
-        start_order(&services(inspects)).into_iter().map(str::to_owned).collect()
+        start_order(&services(inspects))
+            .into_iter()
+            .map(str::to_owned)
+            .collect()
     }
 
     #[test]
@@ -232,8 +341,16 @@ mod tests {
         let web = container("1", "web", "2026-01-01T00:00:00Z", needs);
         let db = container("2", "db", "2026-01-01T00:00:09Z", json!({}));
         let cache = container("3", "cache", "2026-01-01T00:00:05Z", json!({}));
-        let side = container("4", "side", "2026-01-01T00:00:01Z", json!({"/HostConfig/NetworkMode": "container:2"}));
-        assert_eq!(order(vec![web, db, cache, side]), ["cache", "db", "web", "side"]);
+        let side = container(
+            "4",
+            "side",
+            "2026-01-01T00:00:01Z",
+            json!({"/HostConfig/NetworkMode": "container:2"}),
+        );
+        assert_eq!(
+            order(vec![web, db, cache, side]),
+            ["cache", "db", "web", "side"]
+        );
     }
 
     #[test]
@@ -248,14 +365,33 @@ mod tests {
     fn a_project_is_understood_with_its_oddities() {
         let ports = json!({"/Config/ExposedPorts": {"8080/tcp": {}, "53/udp": {}}, "/HostConfig/PortBindings": {"9090/tcp": null}});
         let web = container("1", "web", "2026-01-01T00:00:00Z", ports);
-        let loud = container("2", "LOUD", "2026-01-01T00:00:01Z", json!({"/HostConfig/AutoRemove": true}));
-        let down = container("3", "job", "2026-01-01T00:00:02Z", json!({"/State/Running": false, "/HostConfig/AutoRemove": true}));
+        let loud = container(
+            "2",
+            "LOUD",
+            "2026-01-01T00:00:01Z",
+            json!({"/HostConfig/AutoRemove": true}),
+        );
+        let down = container(
+            "3",
+            "job",
+            "2026-01-01T00:00:02Z",
+            json!({"/State/Running": false, "/HostConfig/AutoRemove": true}),
+        );
         let project = "shop".parse().unwrap();
         let adoption = understood(&project, "unix:///x", &services(vec![web, loud, down])).unwrap();
         assert_eq!(adoption.application.check(), Ok(()));
-        let names: Vec<&str> = adoption.application.components.iter().map(|component| component.name.as_str()).collect();
+        let names: Vec<&str> = adoption
+            .application
+            .components
+            .iter()
+            .map(|component| component.name.as_str())
+            .collect();
         assert_eq!(names, ["web", "job"]);
-        let ports: Vec<u16> = adoption.candidates.iter().map(|candidate| candidate.port).collect();
+        let ports: Vec<u16> = adoption
+            .candidates
+            .iter()
+            .map(|candidate| candidate.port)
+            .collect();
         assert_eq!(ports, [8080, 9090]);
         assert_eq!(adoption.notes.len(), 3, "{:?}", adoption.notes);
     }

@@ -2,7 +2,9 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use bollard::{container::LogOutput, models::ContainerInspectResponse, query_parameters::LogsOptions};
+use bollard::{
+    container::LogOutput, models::ContainerInspectResponse, query_parameters::LogsOptions,
+};
 use domain::name::ContainerId;
 use futures_util::StreamExt;
 
@@ -33,7 +35,10 @@ impl Engine {
     /// The last logs and the inspection of a container.
     pub(crate) async fn capture(&self, container: &ContainerId) -> Result<Capture, Error> {
         let Some(inspect) = self.inspect(container.as_str()).await? else {
-            return Err(Error::new(Kind::Missing, format!("container {} is not there", container.short())));
+            return Err(Error::new(
+                Kind::Missing,
+                format!("container {} is not there", container.short()),
+            ));
         };
         let inspection = redacted(inspect)?;
         let mut tail = Tail::default();
@@ -50,10 +55,19 @@ impl Engine {
         if let Some(note) = note {
             logs.push_str(&format!("[sternway: {note}]\n"));
         }
-        Ok(Capture { logs, inspection, truncated })
+        Ok(Capture {
+            logs,
+            inspection,
+            truncated,
+        })
     }
 
-    async fn read_log(&self, what: &str, container: &ContainerId, tail: &mut Tail) -> Result<(), Error> {
+    async fn read_log(
+        &self,
+        what: &str,
+        container: &ContainerId,
+        tail: &mut Tail,
+    ) -> Result<(), Error> {
         let options = LogsOptions {
             stdout: true,
             stderr: true,
@@ -62,7 +76,9 @@ impl Engine {
             ..LogsOptions::default()
         };
         let name = container.to_string();
-        let stream = self.call(what, LIMIT, |docker| async move { Ok(docker.logs(&name, Some(options)).boxed()) });
+        let stream = self.call(what, LIMIT, |docker| async move {
+            Ok(docker.logs(&name, Some(options)).boxed())
+        });
         let mut stream = stream.await?;
         while let Some(piece) = stream.next().await {
             tail.push(piece.map_err(|error| Error::of(what, error))?);
@@ -84,24 +100,35 @@ impl Tail {
         self.bytes += piece.as_ref().len();
         self.pieces.push_back(piece);
         while self.bytes > BYTES_MAX {
-            let Some(oldest) = self.pieces.pop_front() else { return };
+            let Some(oldest) = self.pieces.pop_front() else {
+                return;
+            };
             self.bytes -= oldest.as_ref().len();
             self.truncated = true;
         }
     }
 
     fn text(self) -> String {
-        self.pieces.iter().map(|piece| String::from_utf8_lossy(piece.as_ref())).collect()
+        self.pieces
+            .iter()
+            .map(|piece| String::from_utf8_lossy(piece.as_ref()))
+            .collect()
     }
 }
 
 fn redacted(mut inspect: ContainerInspectResponse) -> Result<String, Error> {
-    for entry in inspect.config.iter_mut().filter_map(|config| config.env.as_mut()).flatten() {
+    for entry in inspect
+        .config
+        .iter_mut()
+        .filter_map(|config| config.env.as_mut())
+        .flatten()
+    {
         if let Some((name, _)) = entry.split_once('=') {
             *entry = format!("{name}=(hidden)");
         }
     }
-    serde_json::to_string_pretty(&inspect).map_err(|error| Error::new(Kind::Unreadable, error.to_string()))
+    serde_json::to_string_pretty(&inspect)
+        .map_err(|error| Error::new(Kind::Unreadable, error.to_string()))
 }
 
 #[cfg(test)]
@@ -112,16 +139,28 @@ mod tests {
     fn the_end_of_a_long_log_is_kept() {
         let mut tail = Tail::default();
         for n in 0..100 {
-            tail.push(LogOutput::StdOut { message: format!("{n:03} {}\n", "x".repeat(10_000)).into() });
+            tail.push(LogOutput::StdOut {
+                message: format!("{n:03} {}\n", "x".repeat(10_000)).into(),
+            });
         }
         assert!(tail.truncated && tail.bytes <= BYTES_MAX);
-        assert!(tail.text().lines().last().is_some_and(|line| line.starts_with("099 ")));
+        assert!(
+            tail.text()
+                .lines()
+                .last()
+                .is_some_and(|line| line.starts_with("099 "))
+        );
     }
 
     #[test]
     fn no_value_of_the_environment_is_captured() {
-        let inspect = serde_json::json!({"Id": "1", "Config": {"Env": ["PASSWORD=hunter2=x", "BARE"]}});
+        let inspect =
+            serde_json::json!({"Id": "1", "Config": {"Env": ["PASSWORD=hunter2=x", "BARE"]}});
         let text = redacted(serde_json::from_value(inspect).unwrap()).unwrap();
-        assert!(text.contains("PASSWORD=(hidden)") && text.contains("BARE") && !text.contains("hunter2"));
+        assert!(
+            text.contains("PASSWORD=(hidden)")
+                && text.contains("BARE")
+                && !text.contains("hunter2")
+        );
     }
 }

@@ -26,7 +26,10 @@ const SOCKET_DEFAULT: &str = "unix:///var/run/docker.sock";
 /// The endpoint that `local` means: `DOCKER_HOST` when it is set, else the usual socket.
 #[must_use]
 pub fn default_endpoint(docker_host: Option<&str>) -> String {
-    docker_host.filter(|host| !host.is_empty()).unwrap_or(SOCKET_DEFAULT).to_owned()
+    docker_host
+        .filter(|host| !host.is_empty())
+        .unwrap_or(SOCKET_DEFAULT)
+        .to_owned()
 }
 
 /// One engine. Cheap to clone; clones share the connection.
@@ -55,7 +58,9 @@ pub(crate) struct Connected {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Engine").field("endpoint", &self.inner.endpoint).finish_non_exhaustive()
+        out.debug_struct("Engine")
+            .field("endpoint", &self.inner.endpoint)
+            .finish_non_exhaustive()
     }
 }
 
@@ -75,7 +80,9 @@ impl Engine {
             connected: Mutex::new(None),
             image_configs: Mutex::new(BTreeMap::new()),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// The endpoint, as it was given.
@@ -90,8 +97,17 @@ impl Engine {
     /// When the engine does not answer.
     pub async fn facts(&self, disk: bool) -> Result<EngineFacts, Error> {
         let engine = self.connected().await?;
-        let disk_free = if disk { disk_free(engine.root_dir).await } else { Seen::Unknown("not asked for".to_owned()) };
-        Ok(EngineFacts { name: engine.name, version: engine.version, api_version: engine.api_version, disk_free })
+        let disk_free = if disk {
+            disk_free(engine.root_dir).await
+        } else {
+            Seen::Unknown("not asked for".to_owned())
+        };
+        Ok(EngineFacts {
+            name: engine.name,
+            version: engine.version,
+            api_version: engine.api_version,
+            disk_free,
+        })
     }
 
     /// Whether the engine takes every network of a container at its creation (Docker Engine API 1.44 on).
@@ -100,7 +116,12 @@ impl Engine {
     }
 
     /// One call with its time limit. `what` begins the sentence of a failure, such as `inspect container x`.
-    pub(crate) async fn call<T, F>(&self, what: &str, limit: Duration, act: impl FnOnce(Docker) -> F) -> Result<T, Error>
+    pub(crate) async fn call<T, F>(
+        &self,
+        what: &str,
+        limit: Duration,
+        act: impl FnOnce(Docker) -> F,
+    ) -> Result<T, Error>
     where
         F: Future<Output = Result<T, bollard::errors::Error>>,
     {
@@ -111,17 +132,32 @@ impl Engine {
         };
         if result.as_ref().is_err_and(Error::unreachable) {
             // An engine that comes back may be another one: ask it again who it is.
-            *self.inner.connected.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            *self
+                .inner
+                .connected
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = None;
         }
         result
     }
 
-    pub(crate) fn image_configs(&self) -> std::sync::MutexGuard<'_, BTreeMap<ImageId, Arc<ImageConfig>>> {
-        self.inner.image_configs.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn image_configs(
+        &self,
+    ) -> std::sync::MutexGuard<'_, BTreeMap<ImageId, Arc<ImageConfig>>> {
+        self.inner
+            .image_configs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn connected(&self) -> Result<Connected, Error> {
-        if let Some(engine) = self.inner.connected.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+        if let Some(engine) = self
+            .inner
+            .connected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+        {
             return Ok(engine.clone());
         }
         let what = format!("connect to the engine at {}", self.inner.endpoint);
@@ -129,14 +165,20 @@ impl Engine {
             Ok(result) => result.map_err(|error| Error::of(&what, error))?,
             Err(_) => return Err(Error::timed_out(&what, ORDINARY)),
         };
-        *self.inner.connected.lock().unwrap_or_else(PoisonError::into_inner) = Some(engine.clone());
+        *self
+            .inner
+            .connected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(engine.clone());
         Ok(engine)
     }
 }
 
 /// bollard 0.21 sends no API version, so an engine answers in its own; 0.22 will send the negotiated one.
 async fn introduce(socket: &str) -> Result<Connected, bollard::errors::Error> {
-    let docker = Docker::connect_with_unix(socket, BOLLARD_LIMIT_S, API_DEFAULT_VERSION)?.negotiate_version().await?;
+    let docker = Docker::connect_with_unix(socket, BOLLARD_LIMIT_S, API_DEFAULT_VERSION)?
+        .negotiate_version()
+        .await?;
     let (version, info) = (docker.version().await?, docker.info().await?);
     Ok(Connected {
         docker,
@@ -169,9 +211,24 @@ mod tests {
 
     #[test]
     fn only_a_local_socket_is_an_endpoint() {
-        assert_eq!(Engine::connect("unix:///var/run/docker.sock").unwrap().endpoint(), SOCKET_DEFAULT);
-        for bad in ["local", "tcp://127.0.0.1:2375", "unix://docker.sock", "/var/run/docker.sock", ""] {
-            assert_eq!(Engine::connect(bad).unwrap_err().kind(), Kind::BadEndpoint, "{bad}");
+        assert_eq!(
+            Engine::connect("unix:///var/run/docker.sock")
+                .unwrap()
+                .endpoint(),
+            SOCKET_DEFAULT
+        );
+        for bad in [
+            "local",
+            "tcp://127.0.0.1:2375",
+            "unix://docker.sock",
+            "/var/run/docker.sock",
+            "",
+        ] {
+            assert_eq!(
+                Engine::connect(bad).unwrap_err().kind(),
+                Kind::BadEndpoint,
+                "{bad}"
+            );
         }
     }
 

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use domain::{
     application::Application,
     effect::{Effect, Failure, Outcome},
-    name::{Fence, RollbackId},
+    name::{ContainerId, Fence, RollbackId},
     specification::Specification,
 };
 
@@ -55,41 +55,80 @@ impl Engine {
         let result = match effect {
             Effect::TakeLock { image } => self.take_lock(image, ctx).await,
             Effect::KeepImage { image } => self.keep_image(image, ctx).await,
-            Effect::CreateContainer { component, name, image, specification, replaces } => {
-                let wanted = create::Wanted { component, name, image, digest: specification, replaces };
+            Effect::CreateContainer {
+                component,
+                name,
+                image,
+                specification,
+                replaces,
+            } => {
+                let wanted = create::Wanted {
+                    component,
+                    name,
+                    image,
+                    digest: specification,
+                    replaces,
+                };
                 Box::pin(self.create(&wanted, ctx)).await
             }
-            Effect::StopContainer { container, grace_s } => self.stop(container, *grace_s, ctx).await,
-            Effect::StartContainer { container, restart } => self.start(container, restart.as_ref(), ctx).await,
+            Effect::StopContainer { container, grace_s } => {
+                self.stop(container, *grace_s, ctx).await
+            }
+            Effect::StartContainer { container, restart } => {
+                self.start(container, restart.as_ref(), ctx).await
+            }
             Effect::RenameContainer { container, name } => self.rename(container, name, ctx).await,
             Effect::RemoveContainer { container } => self.remove(container, ctx).await,
             Effect::Capture { container, .. } => {
                 return match self.capture(container).await {
-                    Ok(capture) => Performed { outcome: Outcome::Done, capture: Some(capture) },
-                    Err(error) => Performed { outcome: error.into_outcome(), capture: None },
+                    Ok(capture) => Performed {
+                        outcome: Outcome::Done,
+                        capture: Some(capture),
+                    },
+                    Err(error) => Performed {
+                        outcome: error.into_outcome(),
+                        capture: None,
+                    },
                 };
             }
             Effect::Record => {
                 let said = "the ledger is not the engine's to write".to_owned();
-                return Performed { outcome: Outcome::Failed { failure: Failure::Refused, said }, capture: None };
+                return Performed {
+                    outcome: Outcome::Failed {
+                        failure: Failure::Refused,
+                        said,
+                    },
+                    capture: None,
+                };
             }
         };
         let outcome = result.map_or_else(Error::into_outcome, |()| Outcome::Done);
-        Performed { outcome, capture: None }
+        Performed {
+            outcome,
+            capture: None,
+        }
     }
 
-    /// Refuses when somebody with a higher fence has left a mark on this application: we are the past. Between
-    /// this look and the act that follows there is a window that no engine lets us close.
-    async fn fence_check(&self, ctx: &PerformContext<'_>) -> Result<(), Error> {
+    /// Refuses to change `target` when we are the past: the rollback itself has a newer owner, or another one holds
+    /// the application's lock. What other rollbacks once left on containers that serve means nothing: fences of a
+    /// database that was restored are lower than the marks that it made before.
+    ///
+    /// Between this look and the act that follows there is a window that no engine lets us close.
+    async fn fence_check(&self, target: Option<&ContainerId>, ctx: &PerformContext<'_>) -> Result<(), Error> {
         let filter = format!("{}={}", label::APPLICATION, ctx.application.name);
         let marked = self.list(HashMap::from([("label".to_owned(), vec![filter])])).await?;
-        let fences = marked.iter().filter_map(|summary| label::fence(summary.labels.as_ref()?));
-        match fences.max().filter(|fence| *fence > ctx.fence) {
-            Some(fence) => {
-                let said = format!("somebody newer acts on {} (fence {}, ours is {})", ctx.application.name, fence.0, ctx.fence.0);
-                Err(Error::new(Kind::Fenced, said))
+        let is_target = |id: &Option<String>| target.is_some_and(|target| id.as_deref() == Some(target.as_str()));
+        for summary in &marked {
+            let Some(labels) = &summary.labels else { continue };
+            let ours = label::rollback(labels) == Some(ctx.rollback);
+            let newer = ours && label::fence(labels).is_some_and(|fence| fence > ctx.fence);
+            let locked = !ours && labels.contains_key(label::LOCK) && !is_target(&summary.id);
+            if newer || locked {
+                let owner = labels.get(label::OWNER).map_or("a newer claim", String::as_str);
+                let said = format!("{owner} acts on {} now, and not this claim", ctx.application.name);
+                return Err(Error::new(Kind::Fenced, said));
             }
-            None => Ok(()),
         }
+        Ok(())
     }
 }

@@ -52,29 +52,52 @@ pub enum Kind {
 
 impl Error {
     pub(crate) fn new(kind: Kind, said: impl Into<String>) -> Self {
-        Self { kind, said: said.into(), source: None }
+        Self {
+            kind,
+            said: said.into(),
+            source: None,
+        }
     }
 
     pub(crate) fn timed_out(what: &str, limit: std::time::Duration) -> Self {
-        Self::new(Kind::Broken, format!("{what}: no answer within {} s", limit.as_secs_f32()))
+        Self::new(
+            Kind::Broken,
+            format!("{what}: no answer within {} s", limit.as_secs_f32()),
+        )
     }
 
     /// What the error of a call means. The engine's answer is quoted, cut and in one line.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum of 30 variants, most of which can not happen here")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "a foreign enum of 30 variants, most of which can not happen here"
+    )]
     pub(crate) fn of(what: &str, error: bollard::errors::Error) -> Self {
         use bollard::errors::Error as Call;
         let kind = kind(&error);
         let why = match &error {
-            Call::DockerResponseServerError { message, .. } => return Self::new(kind, format!("{what}: {}", plain(message))),
+            Call::DockerResponseServerError { message, .. } => {
+                return Self::new(kind, format!("{what}: {}", plain(message)));
+            }
             // Its text quotes the value that did not fit, which may be anything.
-            Call::JsonDataError { column, .. } => format!("the engine's answer is not understood at column {column}"),
-            Call::JsonSerdeError { err } => format!("the engine's answer is not understood ({:?})", err.classify()),
+            Call::JsonDataError { column, .. } => {
+                format!("the engine's answer is not understood at column {column}")
+            }
+            Call::JsonSerdeError { err } => format!(
+                "the engine's answer is not understood ({:?})",
+                err.classify()
+            ),
             Call::SocketNotFoundError(path) => format!("there is no socket {path}"),
-            Call::HyperLegacyError { .. } | Call::HyperResponseError { .. } | Call::IOError { .. } => broken(&error),
+            Call::HyperLegacyError { .. }
+            | Call::HyperResponseError { .. }
+            | Call::IOError { .. } => broken(&error),
             other => plain(&other.to_string()),
         };
         let source = (!matches!(kind, Kind::Unreadable)).then_some(error);
-        Self { kind, said: format!("{what}: {why}"), source }
+        Self {
+            kind,
+            said: format!("{what}: {why}"),
+            source,
+        }
     }
 
     /// The kind of failure.
@@ -93,7 +116,9 @@ impl Error {
     #[must_use]
     pub fn into_outcome(self) -> Outcome {
         let failure = match self.kind {
-            Kind::Unreachable | Kind::Broken | Kind::Unreadable => return Outcome::Unknown { said: self.said },
+            Kind::Unreachable | Kind::Broken | Kind::Unreadable => {
+                return Outcome::Unknown { said: self.said };
+            }
             Kind::Missing => Failure::Missing,
             Kind::NameTaken => Failure::NameTaken,
             Kind::DiskFull => Failure::DiskFull,
@@ -101,12 +126,19 @@ impl Error {
             Kind::NoSpecification => Failure::Unreadable,
             Kind::BadEndpoint | Kind::Refused => Failure::Refused,
         };
-        Outcome::Failed { failure, said: self.said }
+        Outcome::Failed {
+            failure,
+            said: self.said,
+        }
     }
 
     /// The same with every one of these values struck out: an engine may quote what it was sent.
     pub(crate) fn without(mut self, secrets: &[String]) -> Self {
-        for value in secrets.iter().filter_map(|entry| entry.split_once('=')).map(|(_, value)| value) {
+        for value in secrets
+            .iter()
+            .filter_map(|entry| entry.split_once('='))
+            .map(|(_, value)| value)
+        {
             // Shorter ones would strike out half the alphabet and protect nothing.
             if value.len() >= 4 {
                 self.said = self.said.replace(value, "(hidden)");
@@ -116,11 +148,17 @@ impl Error {
     }
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum of 30 variants, most of which can not happen here")]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a foreign enum of 30 variants, most of which can not happen here"
+)]
 fn kind(error: &bollard::errors::Error) -> Kind {
     use bollard::errors::Error as Call;
     match error {
-        Call::DockerResponseServerError { status_code, message } => kind_of_answer(*status_code, message),
+        Call::DockerResponseServerError {
+            status_code,
+            message,
+        } => kind_of_answer(*status_code, message),
         Call::SocketNotFoundError(_) => Kind::Unreachable,
         Call::HyperLegacyError { err } if err.is_connect() => Kind::Unreachable,
         Call::HyperLegacyError { .. }
@@ -129,9 +167,10 @@ fn kind(error: &bollard::errors::Error) -> Kind {
         | Call::RequestTimeoutError
         | Call::DockerStreamError { .. } => Kind::Broken,
         Call::JsonSerdeError { err } if err.is_eof() => Kind::Broken,
-        Call::JsonSerdeError { .. } | Call::JsonDataError { .. } | Call::APIVersionParseError {} | Call::StrParseError { .. } => {
-            Kind::Unreadable
-        }
+        Call::JsonSerdeError { .. }
+        | Call::JsonDataError { .. }
+        | Call::APIVersionParseError {}
+        | Call::StrParseError { .. } => Kind::Unreadable,
         _ => Kind::Refused,
     }
 }
@@ -151,7 +190,7 @@ fn kind_of_answer(status: u16, message: &str) -> Kind {
 }
 
 /// How a connection broke: what the system says of it, where it says something.
-fn broken(error: &dyn std::error::Error) -> String {
+fn broken(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(io) = error.downcast_ref::<std::io::Error>() {
@@ -164,7 +203,11 @@ fn broken(error: &dyn std::error::Error) -> String {
 
 /// One line without control characters, cut.
 fn plain(text: &str) -> String {
-    let line: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line: String = text
+        .trim()
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
     match line.char_indices().nth(SAID_CHARS_MAX) {
         Some((at, _)) => format!("{} ...", &line[..at]),
         None => line,
@@ -177,20 +220,38 @@ mod tests {
 
     fn answer(status_code: u16, message: &str) -> Error {
         let message = message.to_owned();
-        Error::of("create web", bollard::errors::Error::DockerResponseServerError { status_code, message })
+        Error::of(
+            "create web",
+            bollard::errors::Error::DockerResponseServerError {
+                status_code,
+                message,
+            },
+        )
     }
 
     #[test]
     fn an_answer_is_told_apart_by_what_it_means() {
         let kinds = [
             answer(404, "No such container: web"),
-            answer(409, "Conflict. The container name \"/web\" is already in use by container \"1\""),
+            answer(
+                409,
+                "Conflict. The container name \"/web\" is already in use by container \"1\"",
+            ),
             answer(500, "mkdir /var/lib/docker/x: no space left on device"),
             answer(409, "You cannot remove a running container"),
             answer(500, "ttrpc: closed: unknown"),
         ]
         .map(|error| error.kind());
-        assert_eq!(kinds, [Kind::Missing, Kind::NameTaken, Kind::DiskFull, Kind::Refused, Kind::Broken]);
+        assert_eq!(
+            kinds,
+            [
+                Kind::Missing,
+                Kind::NameTaken,
+                Kind::DiskFull,
+                Kind::Refused,
+                Kind::Broken
+            ]
+        );
     }
 
     #[test]
@@ -202,7 +263,11 @@ mod tests {
 
     #[test]
     fn an_environment_value_that_the_engine_quotes_is_struck_out() {
-        let error = answer(400, "invalid environment variable: hunter2\u{1b}[31m").without(&["PASSWORD=hunter2".to_owned()]);
-        assert_eq!(error.to_string(), "create web: invalid environment variable: (hidden) [31m");
+        let error = answer(400, "invalid environment variable: hunter2\u{1b}[31m")
+            .without(&["PASSWORD=hunter2".to_owned()]);
+        assert_eq!(
+            error.to_string(),
+            "create web: invalid environment variable: (hidden) [31m"
+        );
     }
 }

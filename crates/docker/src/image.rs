@@ -21,13 +21,22 @@ impl Engine {
     pub async fn image_id(&self, reference: &str) -> Result<Option<ImageId>, Error> {
         // The reference becomes part of a path: what no reference holds must not turn it into another one.
         let legal = |b: u8| b.is_ascii_alphanumeric() || b"._-/:@".contains(&b);
-        let walks = reference.split('/').any(|part| part.is_empty() || part == "." || part == "..");
+        let walks = reference
+            .split('/')
+            .any(|part| part.is_empty() || part == "." || part == "..");
         if !reference.bytes().all(legal) || walks || reference.len() > 512 {
-            return Err(Error::new(Kind::Refused, "an image reference is `repository:tag`, `repository@sha256:...` or `sha256:...`"));
+            return Err(Error::new(
+                Kind::Refused,
+                "an image reference is `repository:tag`, `repository@sha256:...` or `sha256:...`",
+            ));
         }
-        let Some(image) = self.image_inspect(reference).await? else { return Ok(None) };
+        let Some(image) = self.image_inspect(reference).await? else {
+            return Ok(None);
+        };
         let id = image.id.unwrap_or_default();
-        id.parse().map(Some).map_err(|bad| Error::new(Kind::Unreadable, format!("image {reference}: {bad}")))
+        id.parse()
+            .map(Some)
+            .map_err(|bad| Error::new(Kind::Unreadable, format!("image {reference}: {bad}")))
     }
 
     pub(crate) async fn image_seen(&self, id: &ImageId) -> Result<Seen<ImageFacts>, Error> {
@@ -44,11 +53,16 @@ impl Engine {
     }
 
     /// The configuration of an image; none when the engine no longer has the image.
-    pub(crate) async fn image_config(&self, id: &ImageId) -> Result<Option<Arc<ImageConfig>>, Error> {
+    pub(crate) async fn image_config(
+        &self,
+        id: &ImageId,
+    ) -> Result<Option<Arc<ImageConfig>>, Error> {
         if let Some(known) = self.image_configs().get(id) {
             return Ok(Some(Arc::clone(known)));
         }
-        let Some(image) = self.image_inspect(id.as_str()).await? else { return Ok(None) };
+        let Some(image) = self.image_inspect(id.as_str()).await? else {
+            return Ok(None);
+        };
         let config = Arc::new(image.config.unwrap_or_default());
         let mut configs = self.image_configs();
         if configs.len() >= CONFIGS_MAX {
@@ -61,7 +75,12 @@ impl Engine {
     async fn image_inspect(&self, reference: &str) -> Result<Option<ImageInspect>, Error> {
         let what = format!("inspect image {reference}");
         let name = reference.to_owned();
-        match self.call(&what, ORDINARY, |docker| async move { docker.inspect_image(&name).await }).await {
+        match self
+            .call(&what, ORDINARY, |docker| async move {
+                docker.inspect_image(&name).await
+            })
+            .await
+        {
             Ok(image) => Ok(Some(image)),
             Err(error) if error.kind() == Kind::Missing => Ok(None),
             Err(error) => Err(error),

@@ -72,7 +72,11 @@ pub(crate) fn mark(labels: &Labels, application: &ApplicationName) -> Option<Mar
     if labels.get(APPLICATION)? != application.as_str() {
         return None;
     }
-    Some(Mark { rollback: rollback(labels)?, fence: fence(labels)?, replaces: labels.get(REPLACES)?.parse().ok()? })
+    Some(Mark {
+        rollback: rollback(labels)?,
+        fence: fence(labels)?,
+        replaces: labels.get(REPLACES)?.parse().ok()?,
+    })
 }
 
 pub(crate) fn rollback(labels: &Labels) -> Option<RollbackId> {
@@ -89,7 +93,9 @@ pub(crate) fn replica_name(name: &str) -> &str {
     for infix in [".next-", ".former-"] {
         if let Some((replica, tail)) = name.rsplit_once(infix)
             && tail.len() == 12
-            && tail.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+            && tail
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
         {
             return replica;
         }
@@ -99,7 +105,10 @@ pub(crate) fn replica_name(name: &str) -> &str {
 
 /// The names of a container as a list gives them: `/web`, and `/db/web` for each link to it, which is no name.
 pub(crate) fn own_name(names: &[String]) -> Option<&str> {
-    names.iter().filter_map(|name| name.strip_prefix('/')).find(|name| !name.contains('/'))
+    names
+        .iter()
+        .filter_map(|name| name.strip_prefix('/'))
+        .find(|name| !name.contains('/'))
 }
 
 #[cfg(test)]
@@ -110,7 +119,12 @@ mod tests {
     fn only_what_a_rollback_appended_is_taken_off_a_name() {
         assert_eq!(replica_name("shop_api_1.next-0123456789ab"), "shop_api_1");
         assert_eq!(replica_name("shop_api_1.former-0123456789ab"), "shop_api_1");
-        for own in ["shop_api_1", "web.next-door", "web.next-0123456789AB", "web.next-0123456789abc"] {
+        for own in [
+            "shop_api_1",
+            "web.next-door",
+            "web.next-0123456789AB",
+            "web.next-0123456789abc",
+        ] {
             assert_eq!(replica_name(own), own);
         }
     }
@@ -125,11 +139,19 @@ mod tests {
     fn a_mark_of_another_application_is_none() {
         let replaces = "ab".repeat(32);
         let rollback = "0190f5a0-0000-7000-8000-000000000001";
-        let labels: Labels = [(APPLICATION, "shop"), (ROLLBACK, rollback), (FENCE, "7"), (REPLACES, &replaces)]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into();
+        let labels: Labels = [
+            (APPLICATION, "shop"),
+            (ROLLBACK, rollback),
+            (FENCE, "7"),
+            (REPLACES, &replaces),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
         let found = mark(&labels, &"shop".parse().unwrap()).unwrap();
-        assert_eq!((found.fence, found.rollback.to_string().as_str()), (Fence(7), rollback));
+        assert_eq!(
+            (found.fence, found.rollback.to_string().as_str()),
+            (Fence(7), rollback)
+        );
         assert_eq!(mark(&labels, &"blog".parse().unwrap()), None);
     }
 }

@@ -72,9 +72,15 @@ impl Engine {
     /// When the engine does not answer or says something that is not understood.
     pub async fn look(&self, request: &LookRequest<'_>) -> Result<Looked, Error> {
         let at = Moment::from(time::OffsetDateTime::now_utc());
-        let (engine, list, images) =
-            try_join3(self.facts(request.disk), self.list(HashMap::new()), self.images(request.images)).await?;
-        let found = list.iter().filter_map(|summary| found(summary, request.application));
+        let (engine, list, images) = try_join3(
+            self.facts(request.disk),
+            self.list(HashMap::new()),
+            self.images(request.images),
+        )
+        .await?;
+        let found = list
+            .iter()
+            .filter_map(|summary| found(summary, request.application));
         let inspected = self.inspect_all(found.collect()).await?;
         let mut names = names(&list);
         let (mut containers, mut specifications) = (Vec::new(), BTreeMap::new());
@@ -93,22 +99,51 @@ impl Engine {
         }
         containers.sort_by(|a, b| a.name.cmp(&b.name));
         let name = &request.application.name;
-        let look = EngineLook { at, engine, containers, images, names, kept: kept(&list, name), lock: lock(&list, name) };
-        Ok(Looked { look, specifications })
+        let look = EngineLook {
+            at,
+            engine,
+            containers,
+            images,
+            names,
+            kept: kept(&list, name),
+            lock: lock(&list, name),
+        };
+        Ok(Looked {
+            look,
+            specifications,
+        })
     }
 
     /// Every container with these filters, those that do not run included.
-    pub(crate) async fn list(&self, filters: HashMap<String, Vec<String>>) -> Result<Vec<ContainerSummary>, Error> {
+    pub(crate) async fn list(
+        &self,
+        filters: HashMap<String, Vec<String>>,
+    ) -> Result<Vec<ContainerSummary>, Error> {
         let filters = (!filters.is_empty()).then_some(filters);
-        let options = ListContainersOptions { all: true, filters, ..ListContainersOptions::default() };
-        self.call("list the containers", ORDINARY, |docker| async move { docker.list_containers(Some(options)).await }).await
+        let options = ListContainersOptions {
+            all: true,
+            filters,
+            ..ListContainersOptions::default()
+        };
+        self.call("list the containers", ORDINARY, |docker| async move {
+            docker.list_containers(Some(options)).await
+        })
+        .await
     }
 
     /// A container's inspection, by identity or name; none when there is no such container.
-    pub(crate) async fn inspect(&self, container: &str) -> Result<Option<ContainerInspectResponse>, Error> {
-        let (what, name) = (format!("inspect container {container}"), container.to_owned());
+    pub(crate) async fn inspect(
+        &self,
+        container: &str,
+    ) -> Result<Option<ContainerInspectResponse>, Error> {
+        let (what, name) = (
+            format!("inspect container {container}"),
+            container.to_owned(),
+        );
         let inspect = self.call(&what, ORDINARY, |docker| async move {
-            docker.inspect_container(&name, None::<InspectContainerOptions>).await
+            docker
+                .inspect_container(&name, None::<InspectContainerOptions>)
+                .await
         });
         match inspect.await {
             Ok(inspect) => Ok(Some(inspect)),
@@ -117,18 +152,27 @@ impl Engine {
         }
     }
 
-    async fn inspect_all(&self, found: Vec<Found>) -> Result<Vec<(Found, ContainerInspectResponse)>, Error> {
+    async fn inspect_all(
+        &self,
+        found: Vec<Found>,
+    ) -> Result<Vec<(Found, ContainerInspectResponse)>, Error> {
         let inspect = |found: Found| async move {
             let inspect = self.inspect(&found.id).await?;
             Ok(inspect.map(|inspect| (found, inspect)))
         };
-        let all: Vec<Option<_>> = stream::iter(found.into_iter().map(inspect)).buffer_unordered(AT_A_TIME).try_collect().await?;
+        let all: Vec<Option<_>> = stream::iter(found.into_iter().map(inspect))
+            .buffer_unordered(AT_A_TIME)
+            .try_collect()
+            .await?;
         Ok(all.into_iter().flatten().collect())
     }
 
     async fn images(&self, ids: &[ImageId]) -> Result<BTreeMap<ImageId, Seen<ImageFacts>>, Error> {
         let look = |id: ImageId| async move { Ok((id.clone(), self.image_seen(&id).await?)) };
-        stream::iter(ids.iter().cloned().map(look)).buffer_unordered(AT_A_TIME).try_collect().await
+        stream::iter(ids.iter().cloned().map(look))
+            .buffer_unordered(AT_A_TIME)
+            .try_collect()
+            .await
     }
 
     /// A side-car has no address of its own: it is reached at the container whose network it shares.
@@ -137,7 +181,13 @@ impl Engine {
         inspect: &ContainerInspectResponse,
         inspected: &[(Found, ContainerInspectResponse)],
     ) -> Result<Option<IpAddr>, Error> {
-        let Some(parent) = inspect.host_config.as_ref().and_then(crate::specification::joined) else { return Ok(None) };
+        let Some(parent) = inspect
+            .host_config
+            .as_ref()
+            .and_then(crate::specification::joined)
+        else {
+            return Ok(None);
+        };
         if let Some((_, parent)) = inspected.iter().find(|(found, _)| found.id == parent) {
             return Ok(address(parent));
         }
@@ -156,12 +206,18 @@ fn found(summary: &ContainerSummary, application: &Application) -> Option<Found>
     let (component, replica) = of_project(labels, application)
         .or_else(|| of_names(name, application))
         .or_else(|| of_marks(labels, application))?;
-    Some(Found { id: summary.id.clone()?, component, replica })
+    Some(Found {
+        id: summary.id.clone()?,
+        component,
+        replica,
+    })
 }
 
 fn of_project(labels: &Labels, application: &Application) -> Option<(ComponentName, u32)> {
     let project = application.project.as_ref()?;
-    let oneoff = labels.get(label::COMPOSE_ONEOFF).is_some_and(|oneoff| oneoff.eq_ignore_ascii_case("true"));
+    let oneoff = labels
+        .get(label::COMPOSE_ONEOFF)
+        .is_some_and(|oneoff| oneoff.eq_ignore_ascii_case("true"));
     if oneoff || labels.get(label::COMPOSE_PROJECT)? != project.as_str() {
         return None;
     }
@@ -174,7 +230,10 @@ fn of_names(name: &str, application: &Application) -> Option<(ComponentName, u32
     let name = replica_name(name);
     application.components.iter().find_map(|component| {
         let at = component.containers.iter().position(|own| own == name)?;
-        Some((component.name.clone(), u32::try_from(at).unwrap_or(u32::MAX).saturating_add(1)))
+        Some((
+            component.name.clone(),
+            u32::try_from(at).unwrap_or(u32::MAX).saturating_add(1),
+        ))
     })
 }
 
@@ -187,7 +246,10 @@ fn of_marks(labels: &Labels, application: &Application) -> Option<(ComponentName
 }
 
 fn number(labels: &Labels) -> u32 {
-    labels.get(label::COMPOSE_NUMBER).and_then(|number| number.parse().ok()).unwrap_or(1)
+    labels
+        .get(label::COMPOSE_NUMBER)
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(1)
 }
 
 fn names(list: &[ContainerSummary]) -> BTreeMap<String, ContainerId> {
@@ -198,24 +260,42 @@ fn names(list: &[ContainerSummary]) -> BTreeMap<String, ContainerId> {
     named.collect()
 }
 
-fn kept(list: &[ContainerSummary], application: &ApplicationName) -> BTreeMap<ImageId, ContainerId> {
+fn kept(
+    list: &[ContainerSummary],
+    application: &ApplicationName,
+) -> BTreeMap<ImageId, ContainerId> {
     let keepers = list.iter().filter_map(|summary| {
         let keeps = summary.labels.as_ref()?.get(label::KEEP)? == application.as_str();
         keeps.then_some(())?;
-        Some((summary.image_id.as_deref()?.parse().ok()?, summary.id.as_deref()?.parse().ok()?))
+        Some((
+            summary.image_id.as_deref()?.parse().ok()?,
+            summary.id.as_deref()?.parse().ok()?,
+        ))
     });
     keepers.collect()
 }
 
 fn lock(list: &[ContainerSummary], application: &ApplicationName) -> Option<Lock> {
     let name = crate::effects::lock_name(application);
-    let held = |summary: &&ContainerSummary| own_name(summary.names.as_deref().unwrap_or_default()) == Some(name.as_str());
+    let held = |summary: &&ContainerSummary| {
+        own_name(summary.names.as_deref().unwrap_or_default()) == Some(name.as_str())
+    };
     let summary = list.iter().find(held)?;
     let container = summary.id.as_deref()?.parse().ok()?;
     let labels = summary.labels.clone().unwrap_or_default();
     let known = label::rollback(&labels).zip(labels.get(label::OWNER).cloned());
-    let (rollback, owner) = known.unwrap_or_else(|| (nobody(), "somebody else (its container has none of our labels)".to_owned()));
-    Some(Lock { container, rollback, owner, stale: false })
+    let (rollback, owner) = known.unwrap_or_else(|| {
+        (
+            nobody(),
+            "somebody else (its container has none of our labels)".to_owned(),
+        )
+    });
+    Some(Lock {
+        container,
+        rollback,
+        owner,
+        stale: false,
+    })
 }
 
 /// The identity of no rollback.

@@ -8,15 +8,15 @@ mod body;
 mod replica;
 
 pub use crate::label::Marks;
-pub use body::{Creation, create_body};
 pub(crate) use body::joined;
+pub use body::{Creation, create_body};
 pub use replica::Replica;
 
 use std::collections::BTreeMap;
 
 use bollard::models::{
-    ContainerConfig, ContainerCreateBody, ContainerInspectResponse, EndpointIpamConfig, EndpointSettings, HostConfig,
-    ImageConfig, Mount, MountType, NetworkingConfig,
+    ContainerConfig, ContainerCreateBody, ContainerInspectResponse, EndpointIpamConfig,
+    EndpointSettings, HostConfig, ImageConfig, Mount, MountType, NetworkingConfig,
 };
 use domain::specification::Specification;
 use serde_json::Value;
@@ -30,9 +30,15 @@ use crate::{
 ///
 /// # Errors
 /// When the inspection lacks its configuration.
-pub fn subtract(inspect: &ContainerInspectResponse, image: &ImageConfig) -> Result<Specification, Error> {
+pub fn subtract(
+    inspect: &ContainerInspectResponse,
+    image: &ImageConfig,
+) -> Result<Specification, Error> {
     let (Some(config), Some(host)) = (inspect.config.clone(), inspect.host_config.clone()) else {
-        return Err(Error::new(Kind::Unreadable, "the inspection of a container lacks its configuration"));
+        return Err(Error::new(
+            Kind::Unreadable,
+            "the inspection of a container lacks its configuration",
+        ));
     };
     let mut env = minus(config.env.clone(), image.env.as_deref());
     // An engine gives them in another order at times. By name only: of two with the same name the first wins.
@@ -41,8 +47,12 @@ pub fn subtract(inspect: &ContainerInspectResponse, image: &ImageConfig) -> Resu
     let mut body = configuration(inspect, config, &host, image);
     body.host_config = Some(host_config(host));
     body.networking_config = networking_config;
-    let body = serde_json::to_value(body).map_err(|error| Error::new(Kind::Unreadable, error.to_string()))?;
-    Ok(Specification { body: sorted(body), env })
+    let body = serde_json::to_value(body)
+        .map_err(|error| Error::new(Kind::Unreadable, error.to_string()))?;
+    Ok(Specification {
+        body: sorted(body),
+        env,
+    })
 }
 
 fn configuration(
@@ -56,7 +66,10 @@ fn configuration(
     let (entrypoint, cmd) = command(config.entrypoint, config.cmd, image);
     let mut volumes = minus(config.volumes, image.volumes.as_deref());
     for destination in anonymous_volumes(inspect).into_keys() {
-        if !volumes.contains(&destination) && !listed(image.volumes.as_deref(), &destination) && !mounted(host, &destination) {
+        if !volumes.contains(&destination)
+            && !listed(image.volumes.as_deref(), &destination)
+            && !mounted(host, &destination)
+        {
             volumes.push(destination);
         }
     }
@@ -98,12 +111,20 @@ fn command(
         return (None, own_cmd);
     }
     // An empty one would let the image's in again; one empty word is how the engine is told "none".
-    let entrypoint = if entrypoint.is_empty() { vec![String::new()] } else { entrypoint };
+    let entrypoint = if entrypoint.is_empty() {
+        vec![String::new()]
+    } else {
+        entrypoint
+    };
     (Some(entrypoint), filled(cmd))
 }
 
 fn labels(mine: Labels, image: Option<&Labels>) -> Option<Labels> {
-    let per_replica = [label::COMPOSE_NUMBER, label::COMPOSE_SLUG, label::COMPOSE_REPLACE];
+    let per_replica = [
+        label::COMPOSE_NUMBER,
+        label::COMPOSE_SLUG,
+        label::COMPOSE_REPLACE,
+    ];
     let kept: Labels = mine
         .into_iter()
         .filter(|(name, value)| {
@@ -116,10 +137,20 @@ fn labels(mine: Labels, image: Option<&Labels>) -> Option<Labels> {
 }
 
 fn host_config(mut host: HostConfig) -> HostConfig {
-    host.links = host.links.map(|links| links.iter().map(|link| rewritten_link(link)).collect());
-    host.binds = host.binds.and_then(|binds| filled(binds.into_iter().filter(|bind| !is_anonymous(bind_source(bind))).collect()));
+    host.links = host
+        .links
+        .map(|links| links.iter().map(|link| rewritten_link(link)).collect());
+    host.binds = host.binds.and_then(|binds| {
+        filled(
+            binds
+                .into_iter()
+                .filter(|bind| !is_anonymous(bind_source(bind)))
+                .collect(),
+        )
+    });
     for mount in host.mounts.iter_mut().flatten() {
-        if mount.typ == Some(MountType::VOLUME) && mount.source.as_deref().is_some_and(is_anonymous) {
+        if mount.typ == Some(MountType::VOLUME) && mount.source.as_deref().is_some_and(is_anonymous)
+        {
             mount.source = None;
         }
     }
@@ -139,15 +170,21 @@ fn networking(inspect: &ContainerInspectResponse, host: &HostConfig) -> Option<N
         let endpoint = endpoint_meant(endpoint, short_id(inspect), replica_of(inspect));
         (network, endpoint)
     };
-    Some(NetworkingConfig { endpoints_config: Some(networks.into_iter().map(ours).collect()) })
+    Some(NetworkingConfig {
+        endpoints_config: Some(networks.into_iter().map(ours).collect()),
+    })
 }
 
 fn endpoint_meant(endpoint: EndpointSettings, short: &str, replica: &str) -> EndpointSettings {
     let keep = |alias: &String| alias != short && alias != replica;
     EndpointSettings {
         ipam_config: address_meant(endpoint.ipam_config),
-        links: endpoint.links.and_then(|links| filled(links.iter().map(|link| rewritten_link(link)).collect())),
-        aliases: endpoint.aliases.and_then(|aliases| filled(aliases.into_iter().filter(keep).collect())),
+        links: endpoint
+            .links
+            .and_then(|links| filled(links.iter().map(|link| rewritten_link(link)).collect())),
+        aliases: endpoint
+            .aliases
+            .and_then(|aliases| filled(aliases.into_iter().filter(keep).collect())),
         driver_opts: endpoint.driver_opts.filter(|options| !options.is_empty()),
         gw_priority: endpoint.gw_priority.filter(|priority| *priority != 0),
         ..EndpointSettings::default()
@@ -177,11 +214,17 @@ fn anonymous_volumes(inspect: &ContainerInspectResponse) -> BTreeMap<String, Str
 
 /// The engine gives a volume without a name 64 hex digits.
 fn is_anonymous(volume: &str) -> bool {
-    volume.len() == 64 && volume.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    volume.len() == 64
+        && volume
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 fn mounted(host: &HostConfig, destination: &str) -> bool {
-    host.mounts.iter().flatten().any(|mount: &Mount| mount.target.as_deref() == Some(destination))
+    host.mounts
+        .iter()
+        .flatten()
+        .any(|mount: &Mount| mount.target.as_deref() == Some(destination))
 }
 
 fn bind_source(bind: &str) -> &str {
@@ -196,7 +239,11 @@ fn bind_destination(bind: &str) -> &str {
 fn rewritten_link(link: &str) -> String {
     match link.split_once(':') {
         Some((container, alias)) if link.starts_with('/') => {
-            format!("{}:{}", container.trim_start_matches('/'), alias.rsplit('/').next().unwrap_or(alias))
+            format!(
+                "{}:{}",
+                container.trim_start_matches('/'),
+                alias.rsplit('/').next().unwrap_or(alias)
+            )
         }
         _ => link.to_owned(),
     }
@@ -213,11 +260,21 @@ fn shares_hostname(host: &HostConfig) -> bool {
 }
 
 fn short_id(inspect: &ContainerInspectResponse) -> &str {
-    inspect.id.as_deref().and_then(|id| id.get(..12)).unwrap_or_default()
+    inspect
+        .id
+        .as_deref()
+        .and_then(|id| id.get(..12))
+        .unwrap_or_default()
 }
 
 fn replica_of(inspect: &ContainerInspectResponse) -> &str {
-    replica_name(inspect.name.as_deref().unwrap_or_default().trim_start_matches('/'))
+    replica_name(
+        inspect
+            .name
+            .as_deref()
+            .unwrap_or_default()
+            .trim_start_matches('/'),
+    )
 }
 
 fn own<T: PartialEq>(mine: Option<T>, image: Option<&T>) -> Option<T> {
@@ -233,7 +290,10 @@ fn filled<T>(list: Vec<T>) -> Option<Vec<T>> {
 }
 
 fn minus(mine: Option<Vec<String>>, image: Option<&[String]>) -> Vec<String> {
-    mine.unwrap_or_default().into_iter().filter(|entry| !listed(image, entry)).collect()
+    mine.unwrap_or_default()
+        .into_iter()
+        .filter(|entry| !listed(image, entry))
+        .collect()
 }
 
 fn listed(list: Option<&[String]>, entry: &str) -> bool {
@@ -244,7 +304,10 @@ fn listed(list: Option<&[String]>, entry: &str) -> bool {
 fn sorted(value: Value) -> Value {
     match value {
         Value::Object(map) => {
-            let ordered: BTreeMap<String, Value> = map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            let ordered: BTreeMap<String, Value> = map
+                .into_iter()
+                .map(|(key, value)| (key, sorted(value)))
+                .collect();
             Value::Object(ordered.into_iter().collect())
         }
         Value::Array(list) => Value::Array(list.into_iter().map(sorted).collect()),

@@ -30,7 +30,10 @@ pub(crate) fn check(address: IpAddr) -> Result<(), Denied> {
 }
 
 fn is_denied_v4(v4: Ipv4Addr) -> bool {
-    v4.is_link_local() || v4.is_multicast() || v4.is_broadcast() || METADATA.contains(&IpAddr::V4(v4))
+    v4.is_link_local()
+        || v4.is_multicast()
+        || v4.is_broadcast()
+        || METADATA.contains(&IpAddr::V4(v4))
 }
 
 fn is_denied_v6(v6: Ipv6Addr) -> bool {
@@ -41,9 +44,9 @@ fn is_denied_v6(v6: Ipv6Addr) -> bool {
 fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
     let v4 = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match v6.segments() {
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
-            Some(v4(high, low))
-        }
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => Some(v4(high, low)),
         _ => None,
     }
 }
@@ -61,12 +64,20 @@ impl Resolve for GuardedResolver {
     }
 }
 
-fn allowed(found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
+fn allowed(
+    found: Vec<SocketAddr>,
+) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
     let denied = found.iter().find_map(|address| check(address.ip()).err());
-    let allowed: Vec<SocketAddr> = found.into_iter().filter(|address| check(address.ip()).is_ok()).collect();
+    let allowed: Vec<SocketAddr> = found
+        .into_iter()
+        .filter(|address| check(address.ip()).is_ok())
+        .collect();
     match denied {
         Some(denied) if allowed.is_empty() => Err(Box::new(denied)),
-        None if allowed.is_empty() => Err(Box::new(io::Error::new(io::ErrorKind::NotFound, "the name has no address"))),
+        None if allowed.is_empty() => Err(Box::new(io::Error::new(
+            io::ErrorKind::NotFound,
+            "the name has no address",
+        ))),
         Some(_) | None => Ok(allowed),
     }
 }
@@ -78,25 +89,60 @@ mod tests {
     #[test]
     fn a_metadata_address_is_denied_however_it_is_written() {
         for address in [
-            "169.254.169.254", "169.254.0.1", "100.100.100.200", "192.0.0.192", "224.0.0.1", "255.255.255.255", "fe80::1",
-            "::ffff:169.254.169.254", "::169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1", "fd00:ec2::254", "ff02::1",
+            "169.254.169.254",
+            "169.254.0.1",
+            "100.100.100.200",
+            "192.0.0.192",
+            "224.0.0.1",
+            "255.255.255.255",
+            "fe80::1",
+            "::ffff:169.254.169.254",
+            "::169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "2002:a9fe:a9fe::1",
+            "fd00:ec2::254",
+            "ff02::1",
         ] {
-            assert!(check(address.parse().unwrap()).is_err(), "{address} was let through");
+            assert!(
+                check(address.parse().unwrap()).is_err(),
+                "{address} was let through"
+            );
         }
     }
 
     #[test]
     fn the_places_where_applications_live_are_asked() {
-        for address in ["127.0.0.1", "10.0.0.1", "172.17.0.2", "192.168.1.1", "100.64.0.1", "8.8.8.8", "::1", "fd00::1", "2001:db8::1"] {
+        for address in [
+            "127.0.0.1",
+            "10.0.0.1",
+            "172.17.0.2",
+            "192.168.1.1",
+            "100.64.0.1",
+            "8.8.8.8",
+            "::1",
+            "fd00::1",
+            "2001:db8::1",
+        ] {
             assert_eq!(check(address.parse().unwrap()), Ok(()));
         }
     }
 
     #[test]
     fn a_name_is_only_dialled_at_its_allowed_addresses() {
-        let found = |list: &[&str]| list.iter().map(|address| SocketAddr::new(address.parse().unwrap(), 0)).collect::<Vec<_>>();
-        assert_eq!(allowed(found(&["169.254.169.254", "10.0.0.1"])).unwrap(), found(&["10.0.0.1"]));
-        assert!(allowed(found(&["169.254.169.254"])).unwrap_err().is::<Denied>());
+        let found = |list: &[&str]| {
+            list.iter()
+                .map(|address| SocketAddr::new(address.parse().unwrap(), 0))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            allowed(found(&["169.254.169.254", "10.0.0.1"])).unwrap(),
+            found(&["10.0.0.1"])
+        );
+        assert!(
+            allowed(found(&["169.254.169.254"]))
+                .unwrap_err()
+                .is::<Denied>()
+        );
         assert!(allowed(Vec::new()).is_err());
     }
 }

@@ -50,11 +50,19 @@ impl Fetcher {
         // The only provider that is compiled in; whoever was first has installed the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let plain = settings().tls_certs_only([]).build().map_err(Error)?;
-        Ok(Self { plain, secure: Arc::default() })
+        Ok(Self {
+            plain,
+            secure: Arc::default(),
+        })
     }
 
     /// The answer within the limit, or a sentence of why there is none.
-    pub(crate) async fn get(&self, url: &str, body: Body, limit: Duration) -> Result<Fetched, String> {
+    pub(crate) async fn get(
+        &self,
+        url: &str,
+        body: Body,
+        limit: Duration,
+    ) -> Result<Fetched, String> {
         let url: Url = url.parse().map_err(|_| "that is not a URL".to_owned())?;
         check_literal(&url).map_err(|denied| denied.to_string())?;
         let client = self.client(&url)?;
@@ -68,7 +76,9 @@ impl Fetcher {
         match url.scheme() {
             "http" => Ok(&self.plain),
             "https" => {
-                let made = self.secure.get_or_init(|| settings().build().map_err(|error| sentence(&error)));
+                let made = self
+                    .secure
+                    .get_or_init(|| settings().build().map_err(|error| sentence(&error)));
                 made.as_ref().map_err(Clone::clone)
             }
             scheme => Err(format!("{scheme} URLs are not asked")),
@@ -95,13 +105,19 @@ fn check_literal(url: &Url) -> Result<(), Denied> {
 
 async fn read(client: &Client, url: Url, body: Body) -> Result<Fetched, reqwest::Error> {
     let mut response = client.get(url).send().await?;
-    let mut fetched = Fetched { status: response.status().as_u16(), body: Vec::new(), cut: false };
+    let mut fetched = Fetched {
+        status: response.status().as_u16(),
+        body: Vec::new(),
+        cut: false,
+    };
     if body == Body::Unread {
         return Ok(fetched);
     }
     while let Some(piece) = response.chunk().await? {
         let room = BODY_BYTES_MAX - fetched.body.len();
-        fetched.body.extend_from_slice(&piece[..piece.len().min(room)]);
+        fetched
+            .body
+            .extend_from_slice(&piece[..piece.len().min(room)]);
         if piece.len() > room {
             fetched.cut = true;
             break;
@@ -132,5 +148,8 @@ fn sentence(error: &reqwest::Error) -> String {
 
 /// Without control characters, cut: fit for a report whoever wrote it.
 pub(crate) fn plain(text: &str, chars_max: usize) -> String {
-    text.chars().filter(|c| !c.is_control()).take(chars_max).collect()
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(chars_max)
+        .collect()
 }

@@ -41,56 +41,104 @@ impl Prober {
     /// # Errors
     /// When the client can not be made.
     pub fn new() -> Result<Self, Error> {
-        Ok(Self { fetcher: Fetcher::new()? })
+        Ok(Self {
+            fetcher: Fetcher::new()?,
+        })
     }
 
     /// Answers in the order of the questions, all asked at once, each within the limit.
     pub async fn ask(&self, questions: &[Question], limit: Duration) -> Vec<Answer> {
         // Collected first: a lazy closure over borrowed questions makes the future not general enough to be `Send`.
-        let answers: Vec<_> = questions.iter().map(|question| self.answer(question, limit)).collect();
+        let answers: Vec<_> = questions
+            .iter()
+            .map(|question| self.answer(question, limit))
+            .collect();
         stream::iter(answers).buffered(AT_A_TIME).collect().await
     }
 
     async fn answer(&self, question: &Question, limit: Duration) -> Answer {
         let said = match &question.ask {
-            Ask::Http { url, status, contains } => self.http(url, *status, contains.as_deref(), limit).await,
-            Ask::Version { url, field, expected } => self.version(url, field.as_deref(), expected, limit).await,
+            Ask::Http {
+                url,
+                status,
+                contains,
+            } => self.http(url, *status, contains.as_deref(), limit).await,
+            Ask::Version {
+                url,
+                field,
+                expected,
+            } => self.version(url, field.as_deref(), expected, limit).await,
             Ask::Tcp { address, port } => connect(*address, *port, limit).await,
         };
         let green = said.is_ok();
         let said = said.unwrap_or_else(|red| red);
-        Answer { subject: question.subject.clone(), asked: question.ask.words(), green, said }
-    }
-
-    async fn http(&self, url: &str, status: Option<u16>, contains: Option<&str>, limit: Duration) -> Result<String, String> {
-        let body = if contains.is_some() { Body::Read } else { Body::Unread };
-        let fetched = self.fetcher.get(url, body, limit).await?;
-        expect_status(fetched.status, status)?;
-        let Some(text) = contains else { return Ok(format!("status {}", fetched.status)) };
-        if String::from_utf8_lossy(&fetched.body).contains(text) {
-            Ok(format!("status {}, with the expected text", fetched.status))
-        } else if fetched.cut {
-            Err(format!("status {}, without the expected text in the first {} KiB", fetched.status, BODY_BYTES_MAX >> 10))
-        } else {
-            Err(format!("status {}, without the expected text", fetched.status))
+        Answer {
+            subject: question.subject.clone(),
+            asked: question.ask.words(),
+            green,
+            said,
         }
     }
 
-    async fn version(&self, url: &str, field: Option<&str>, expected: &str, limit: Duration) -> Result<String, String> {
+    async fn http(
+        &self,
+        url: &str,
+        status: Option<u16>,
+        contains: Option<&str>,
+        limit: Duration,
+    ) -> Result<String, String> {
+        let body = if contains.is_some() {
+            Body::Read
+        } else {
+            Body::Unread
+        };
+        let fetched = self.fetcher.get(url, body, limit).await?;
+        expect_status(fetched.status, status)?;
+        let Some(text) = contains else {
+            return Ok(format!("status {}", fetched.status));
+        };
+        if String::from_utf8_lossy(&fetched.body).contains(text) {
+            Ok(format!("status {}, with the expected text", fetched.status))
+        } else if fetched.cut {
+            Err(format!(
+                "status {}, without the expected text in the first {} KiB",
+                fetched.status,
+                BODY_BYTES_MAX >> 10
+            ))
+        } else {
+            Err(format!(
+                "status {}, without the expected text",
+                fetched.status
+            ))
+        }
+    }
+
+    async fn version(
+        &self,
+        url: &str,
+        field: Option<&str>,
+        expected: &str,
+        limit: Duration,
+    ) -> Result<String, String> {
         let fetched = self.fetcher.get(url, Body::Read, limit).await?;
         expect_status(fetched.status, None)?;
         let reported = reported_version(&fetched, field)?;
         if reported == expected {
             Ok(format!("it says {expected}"))
         } else {
-            Err(format!("it says {}, expected {expected}", plain(&reported, VERSION_CHARS_MAX)))
+            Err(format!(
+                "it says {}, expected {expected}",
+                plain(&reported, VERSION_CHARS_MAX)
+            ))
         }
     }
 }
 
 fn expect_status(status: u16, expected: Option<u16>) -> Result<(), String> {
     match expected {
-        Some(expected) if status != expected => Err(format!("status {status}, expected {expected}")),
+        Some(expected) if status != expected => {
+            Err(format!("status {status}, expected {expected}"))
+        }
         None if !(200..300).contains(&status) => Err(format!("status {status}, expected 2xx")),
         Some(_) | None => Ok(()),
     }
@@ -99,10 +147,16 @@ fn expect_status(status: u16, expected: Option<u16>) -> Result<(), String> {
 /// The version that an answer reports: a field of its JSON, or all of it.
 pub(crate) fn reported_version(fetched: &Fetched, field: Option<&str>) -> Result<String, String> {
     if fetched.cut {
-        return Err(format!("the answer is longer than {} KiB", BODY_BYTES_MAX >> 10));
+        return Err(format!(
+            "the answer is longer than {} KiB",
+            BODY_BYTES_MAX >> 10
+        ));
     }
-    let Some(field) = field else { return Ok(String::from_utf8_lossy(&fetched.body).trim().to_owned()) };
-    let value: Value = serde_json::from_slice(&fetched.body).map_err(|_| "the answer is not JSON".to_owned())?;
+    let Some(field) = field else {
+        return Ok(String::from_utf8_lossy(&fetched.body).trim().to_owned());
+    };
+    let value: Value =
+        serde_json::from_slice(&fetched.body).map_err(|_| "the answer is not JSON".to_owned())?;
     match find(&value, field) {
         Some(Value::String(version)) => Ok(version.clone()),
         Some(Value::Number(version)) => Ok(version.to_string()),
@@ -126,7 +180,9 @@ pub(crate) async fn connect(address: IpAddr, port: u16, limit: Duration) -> Resu
     address::check(address).map_err(|denied| denied.to_string())?;
     match tokio::time::timeout(limit, TcpStream::connect(SocketAddr::new(address, port))).await {
         Ok(Ok(_)) => Ok("it accepts connections".to_owned()),
-        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Err("connection refused".to_owned()),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            Err("connection refused".to_owned())
+        }
         Ok(Err(error)) => Err(format!("no connection: {}", error.kind())),
         Err(_) => Err(format!("no connection within {} s", limit.as_secs_f32())),
     }
@@ -137,21 +193,46 @@ mod tests {
     use super::*;
 
     fn version(body: &str, field: Option<&str>) -> Result<String, String> {
-        reported_version(&Fetched { status: 200, body: body.as_bytes().to_vec(), cut: false }, field)
+        reported_version(
+            &Fetched {
+                status: 200,
+                body: body.as_bytes().to_vec(),
+                cut: false,
+            },
+            field,
+        )
     }
 
     #[test]
     fn a_version_is_found_where_the_definition_says() {
         assert_eq!(version("  1.4.2\n", None).unwrap(), "1.4.2");
-        assert_eq!(version(r#"{"version":"1.4.2"}"#, Some("version")).unwrap(), "1.4.2");
-        assert_eq!(version(r#"{"build":{"version":7}}"#, Some("build.version")).unwrap(), "7");
-        assert_eq!(version(r#"{"build.version":"dotted"}"#, Some("build.version")).unwrap(), "dotted");
+        assert_eq!(
+            version(r#"{"version":"1.4.2"}"#, Some("version")).unwrap(),
+            "1.4.2"
+        );
+        assert_eq!(
+            version(r#"{"build":{"version":7}}"#, Some("build.version")).unwrap(),
+            "7"
+        );
+        assert_eq!(
+            version(r#"{"build.version":"dotted"}"#, Some("build.version")).unwrap(),
+            "dotted"
+        );
     }
 
     #[test]
     fn what_is_no_version_is_said_without_the_body() {
-        assert_eq!(version("<html>", Some("version")).unwrap_err(), "the answer is not JSON");
-        assert_eq!(version("{}", Some("version")).unwrap_err(), "the answer has no field `version`");
-        assert_eq!(version(r#"{"version":["1"]}"#, Some("version")).unwrap_err(), "field `version` of the answer is not a text");
+        assert_eq!(
+            version("<html>", Some("version")).unwrap_err(),
+            "the answer is not JSON"
+        );
+        assert_eq!(
+            version("{}", Some("version")).unwrap_err(),
+            "the answer has no field `version`"
+        );
+        assert_eq!(
+            version(r#"{"version":["1"]}"#, Some("version")).unwrap_err(),
+            "field `version` of the answer is not a text"
+        );
     }
 }

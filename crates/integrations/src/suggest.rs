@@ -52,15 +52,24 @@ impl Prober {
     /// Asks every candidate; one suggestion for each component of which some port answers.
     pub async fn suggest(&self, candidates: &[Candidate]) -> Vec<Suggestion> {
         // Collected first, as in `ask`: a lazy closure would make the future not general enough to be `Send`.
-        let asked: Vec<_> = candidates.iter().map(|candidate| self.suggest_one(candidate)).collect();
+        let asked: Vec<_> = candidates
+            .iter()
+            .map(|candidate| self.suggest_one(candidate))
+            .collect();
         let found: Vec<Option<Suggestion>> =
             stream::iter(asked).buffered(AT_A_TIME).collect().await;
         let mut merged: Vec<Suggestion> = Vec::new();
         for suggestion in found.into_iter().flatten() {
-            match merged.iter_mut().find(|known| known.component == suggestion.component) {
+            match merged
+                .iter_mut()
+                .find(|known| known.component == suggestion.component)
+            {
                 Some(known) => {
                     known.probes.extend(suggestion.probes);
-                    known.version_endpoint = known.version_endpoint.take().or(suggestion.version_endpoint);
+                    known.version_endpoint = known
+                        .version_endpoint
+                        .take()
+                        .or(suggestion.version_endpoint);
                 }
                 None => merged.push(suggestion),
             }
@@ -69,13 +78,24 @@ impl Prober {
     }
 
     async fn suggest_one(&self, candidate: &Candidate) -> Option<Suggestion> {
-        connect(candidate.address, candidate.port, LIMIT).await.ok()?;
+        connect(candidate.address, candidate.port, LIMIT)
+            .await
+            .ok()?;
         let port = candidate.port;
-        let mut suggestion = Suggestion { component: candidate.component.clone(), probes: Vec::new(), version_endpoint: None };
+        let mut suggestion = Suggestion {
+            component: candidate.component.clone(),
+            probes: Vec::new(),
+            version_endpoint: None,
+        };
         if !self.is_well(candidate, NO_SUCH_PATH).await {
             for path in HEALTH_PATHS {
                 if self.is_well(candidate, path).await {
-                    suggestion.probes.push(Probe::Http { port, path: path.to_owned(), status: None, contains: None });
+                    suggestion.probes.push(Probe::Http {
+                        port,
+                        path: path.to_owned(),
+                        status: None,
+                        contains: None,
+                    });
                     break;
                 }
             }
@@ -85,7 +105,11 @@ impl Prober {
         }
         for path in VERSION_PATHS {
             if let Some(field) = self.version_field(candidate, path).await {
-                suggestion.version_endpoint = Some(VersionEndpoint { port, path: path.to_owned(), field });
+                suggestion.version_endpoint = Some(VersionEndpoint {
+                    port,
+                    path: path.to_owned(),
+                    field,
+                });
                 break;
             }
         }
@@ -93,20 +117,30 @@ impl Prober {
     }
 
     async fn is_well(&self, candidate: &Candidate, path: &str) -> bool {
-        let answer = self.fetcher.get(&url(candidate, path), Body::Unread, LIMIT).await;
+        let answer = self
+            .fetcher
+            .get(&url(candidate, path), Body::Unread, LIMIT)
+            .await;
         answer.is_ok_and(|fetched| (200..300).contains(&fetched.status))
     }
 
     /// The field that holds the version, the whole body being none; nothing when there is no version.
     async fn version_field(&self, candidate: &Candidate, path: &str) -> Option<Option<String>> {
-        let fetched = self.fetcher.get(&url(candidate, path), Body::Read, LIMIT).await.ok()?;
+        let fetched = self
+            .fetcher
+            .get(&url(candidate, path), Body::Read, LIMIT)
+            .await
+            .ok()?;
         if !(200..300).contains(&fetched.status) {
             return None;
         }
         let is_version = |field: Option<&str>| {
-            reported_version(&fetched, field).is_ok_and(|version| version.parse::<Version>().is_ok())
+            reported_version(&fetched, field)
+                .is_ok_and(|version| version.parse::<Version>().is_ok())
         };
-        let field = VERSION_FIELDS.into_iter().find(|field| is_version(Some(field)));
+        let field = VERSION_FIELDS
+            .into_iter()
+            .find(|field| is_version(Some(field)));
         match field {
             Some(field) => Some(Some(field.to_owned())),
             None => is_version(None).then_some(None),
@@ -115,5 +149,8 @@ impl Prober {
 }
 
 fn url(candidate: &Candidate, path: &str) -> String {
-    format!("http://{}{path}", SocketAddr::new(candidate.address, candidate.port))
+    format!(
+        "http://{}{path}",
+        SocketAddr::new(candidate.address, candidate.port)
+    )
 }

@@ -29,6 +29,9 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// How often one request is sent when its answer got lost; only requests that may be repeated are.
 const TRIES_MAX: u32 = 4;
 
+/// Code of a request whose answer got lost.
+const LOST: &str = "answer_lost";
+
 /// A server to ask.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -157,7 +160,7 @@ impl Client {
         let mut tries = 1;
         loop {
             match self.try_once(&method, path, body, conditions).await {
-                Err(failure) if failure.exit == Exit::Unreachable && repeatable && tries < TRIES_MAX && failure.problem.status == 0 => {
+                Err(failure) if repeatable && tries < TRIES_MAX && failure.problem.code.as_deref() == Some(LOST) => {
                     tokio::time::sleep(Duration::from_millis(150) * tries).await;
                     tries += 1;
                 }
@@ -221,7 +224,8 @@ impl Client {
         }
         problem.status = status.as_u16();
         problem.request_id = problem.request_id.or(request_id);
-        if problem.next_actions.is_empty() && status == StatusCode::UNAUTHORIZED {
+        if status == StatusCode::UNAUTHORIZED {
+            problem.next_actions.clear();
             problem.next_actions.push("put a valid token into STERNWAY_TOKEN, or its file's name into STERNWAY_TOKEN_FILE".to_owned());
         }
         Failure::of(problem)
@@ -250,7 +254,10 @@ impl Client {
         }
         let what = format!("the server at {} can not be reached: {cause}", self.place);
         let local = "start it with `sternway serve`, or name another one in STERNWAY_URL; `sternway doctor` looks further";
-        Failure::new(Exit::Unreachable, what, &[local])
+        let mut failure = Failure::new(Exit::Unreachable, what, &[local]);
+        // Nobody there is said at once; an answer that was cut off may be had by asking again.
+        failure.problem.code = (!error.is_connect()).then(|| LOST.to_owned());
+        failure
     }
 }
 

@@ -264,8 +264,10 @@ impl HostLock {
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
                 let mut bytes = [0; KEY_BYTES];
                 getrandom::fill(&mut bytes).map_err(|error| failed(path, "filled from the system's randomness")(error.into()))?;
-                publish(path, |_| Ok(bytes.to_vec()))?;
-                Ok(SecretKey { bytes, fresh: true })
+                if publish_first(path, &bytes).map_err(failed(path, "written"))? {
+                    return Ok(SecretKey { bytes, fresh: true });
+                }
+                known_key(path, &fs::read(path).map_err(failed(path, "read"))?)
             }
             Err(other) => Err(failed(path, "read")(other)),
         }
@@ -294,7 +296,7 @@ fn refuse_occupied(path: &Path) -> Result<(), StateFolderError> {
         match name.to_string_lossy().as_ref() {
             "lock" | "host_id" => return Ok(()),
             // What we write before the two, or what a person puts back from a backup, or a volume has.
-            "key" | "key.new" | "host_id.new" | "postgres" | "sternway.sock" | "lost+found" => {}
+            "key" | "host_id.new" | "postgres" | "sternway.sock" | "lost+found" => {}
             other => example = Some(other.to_owned()),
         }
     }
@@ -342,9 +344,29 @@ fn publish(path: &Path, content: impl FnOnce(&File) -> io::Result<Vec<u8>>) -> R
         file.write_all(&content)?;
         file.sync_all()?;
         fs::rename(&aside, path)?;
-        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+        sync_folder_of(path)
     };
     write().map_err(failed(path, "written"))
+}
+
+/// `false`: somebody else was first, and theirs stands. Servers of other state folders may share a key
+/// file, so our lock alone does not keep them apart; a hard link never replaces what is there.
+fn publish_first(path: &Path, content: &[u8]) -> io::Result<bool> {
+    let aside = path.with_extension(format!("{}.new", Uuid::now_v7().simple()));
+    let mut file = private(OpenOptions::new().write(true).create_new(true)).open(&aside)?;
+    let linked = file.write_all(content).and_then(|()| file.sync_all()).and_then(|()| fs::hard_link(&aside, path));
+    fs::remove_file(&aside)?;
+    match linked {
+        Ok(()) => sync_folder_of(path).map(|()| true),
+        Err(there) if there.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(other) => Err(other),
+    }
+}
+
+/// A name is durable when its folder is.
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn write_pid(file: &mut File) -> io::Result<()> {

@@ -10,7 +10,7 @@ use domain::{
     time::Moment,
 };
 use serde_json::json;
-use sqlx::{PgConnection, PgTransaction, types::Json};
+use sqlx::{PgConnection, PgTransaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -252,6 +252,7 @@ async fn insert_run(tx: &mut PgConnection, ask: &NewRollback<'_>) -> Result<()> 
         approval_until: ask.approval_until,
     };
     let run = Run::requested(&event, ask.at).map_err(|error| corrupt("first event", error))?;
+    let state = serde_json::to_string(&run).map_err(|error| corrupt("run", error))?;
     let body = serde_json::to_string(&event).map_err(|error| corrupt("first event", error))?;
     let actor = ask.requested_by.as_str();
     let entry = Entry {
@@ -265,7 +266,7 @@ async fn insert_run(tx: &mut PgConnection, ask: &NewRollback<'_>) -> Result<()> 
     sqlx::query(
         "with run as (
              insert into rollback_run (rollback_id, application, phase, acts, state, seq, head, wake_at, plan_format)
-             values ($1, $2, $3, $4, $5, 1, $6, coalesce($7, now()), $8)
+             values ($1, $2, $3, $4, $5::json, 1, $6, coalesce($7, now()), $8)
              returning rollback_id, seq, fence, head
          )
          insert into rollback_event (rollback_id, seq, fence, at, actor, body, hash)
@@ -275,7 +276,7 @@ async fn insert_run(tx: &mut PgConnection, ask: &NewRollback<'_>) -> Result<()> 
     .bind(ask.plan.application.name.as_str())
     .bind(run.phase.word())
     .bind(run.phase.acts())
-    .bind(Json(&run))
+    .bind(state)
     .bind(head.as_slice())
     .bind(ask.approval_until.map(OffsetDateTime::from))
     .bind(ask.plan.format)

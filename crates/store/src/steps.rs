@@ -9,7 +9,6 @@ use domain::{
     time::Moment,
     verdict::{CauseCode, Verdict},
 };
-use sqlx::types::Json;
 use time::OffsetDateTime;
 
 use crate::{
@@ -53,6 +52,7 @@ pub struct Appended {
 
 /// Everything that is written.
 struct Write {
+    state: String,
     seq: i32,
     head: Link,
     seqs: Vec<i32>,
@@ -117,7 +117,7 @@ impl Store {
             .bind(held.rollback.0)
             .bind(held.fence.0)
             .bind(held.seq)
-            .bind(Json(run))
+            .bind(&write.state)
             .bind(write.seq)
             .bind(write.head.as_slice())
             .bind(run.phase.word())
@@ -175,6 +175,7 @@ impl Store {
 /// The events chained to what is held.
 fn write(held: &Held, events: &[(Moment, Actor, Event)], run: &Run) -> Result<Write> {
     let mut write = Write {
+        state: serde_json::to_string(run).map_err(|error| corrupt("run", error))?,
         seq: held.seq,
         head: held.head,
         seqs: Vec::with_capacity(events.len()),
@@ -233,7 +234,7 @@ fn judged(verdict: &Verdict) -> &'static str {
 const APPEND: &str = "
     with held as (
         update rollback_run
-        set state = $4, seq = $5, head = $6, phase = $7, acts = $8, wake_at = coalesce($9, wake_at),
+        set state = $4::json, seq = $5, head = $6, phase = $7, acts = $8, wake_at = coalesce($9, wake_at),
             worker = case when $10 then null else worker end, host = case when $10 then null else host end,
             lease_until = case when $10 then null else now() + make_interval(secs => $11) end,
             crashes = case when $12 then 0 else crashes end, proved_at = $14, outage_ms = $15
@@ -256,7 +257,7 @@ const APPEND: &str = "
 const END: &str = "
     with held as (
         update rollback_run
-        set state = $4, seq = $5, head = $6, phase = $7, acts = $8, wake_at = coalesce($9, wake_at),
+        set state = $4::json, seq = $5, head = $6, phase = $7, acts = $8, wake_at = coalesce($9, wake_at),
             worker = case when $10 then null else worker end, host = case when $10 then null else host end,
             lease_until = case when $10 then null else now() + make_interval(secs => $11) end,
             crashes = case when $12 then 0 else crashes end, proved_at = $14, outage_ms = $15, ended_at = now()

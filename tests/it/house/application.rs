@@ -1,7 +1,7 @@
 //! Applications made of the demo's images: Compose projects and plain containers, with behaviour to choose.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     process::{Command, Output},
 };
 
@@ -25,6 +25,8 @@ pub(crate) struct Application {
     folder: Folder,
     /// What a deployment of it put there: the names by which its replicas go.
     replicas: BTreeSet<String>,
+    /// What each version's tag meant when it was deployed; a tag may move.
+    digests: BTreeMap<String, String>,
 }
 
 enum Kind {
@@ -80,6 +82,7 @@ impl Application {
             kind,
             folder: Folder::new("app"),
             replicas: BTreeSet::new(),
+            digests: BTreeMap::new(),
         }
     }
 
@@ -151,6 +154,7 @@ impl Application {
             }
         }
         self.replicas = self.containers().iter().map(name_of).collect();
+        self.digests.insert(version.to_owned(), self.engine.image(&self.image(version)));
     }
 
     /// docker-compose with this project.
@@ -189,7 +193,8 @@ impl Application {
     /// Says what is wrong when not exactly one container per replica runs the version, under its own name, with
     /// nothing else of the application beside them and the lock given back.
     pub(crate) fn disorder(&self, version: &str) -> Result<(), String> {
-        let image = self.engine.image(&self.image(version));
+        let known = self.digests.get(version).cloned();
+        let image = known.unwrap_or_else(|| self.engine.image(&self.image(version)));
         let containers = self.containers();
         let names: Vec<String> = containers.iter().map(name_of).collect();
         let expected: Vec<String> = self.replicas.iter().cloned().collect();

@@ -1,6 +1,6 @@
 //! What the routes share. The store is open to permits only, which is why this file sits beside them.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,9 @@ use crate::{metric, problem::Problem};
 
 /// Most open event streams and long polls. Each asks the database twice a second.
 const STREAMS_MAX: usize = 256;
+
+/// How long the readiness check may take: whoever asks has a time limit of a few seconds as well.
+const READINESS_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// A reason why this process is not ready.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -86,7 +89,16 @@ impl App {
     }
 
     pub(crate) async fn not_ready(&self) -> Vec<NotReady> {
-        (self.0.readiness)().await
+        match tokio::time::timeout(READINESS_TIMEOUT, (self.0.readiness)()).await {
+            Ok(reasons) => reasons,
+            Err(_) => vec![NotReady {
+                what: "readiness".to_owned(),
+                sentence: format!(
+                    "the check did not end within {} s",
+                    READINESS_TIMEOUT.as_secs()
+                ),
+            }],
+        }
     }
 
     pub(crate) fn metrics(&self) -> String {

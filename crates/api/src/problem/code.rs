@@ -8,8 +8,9 @@ macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident $word:literal $status:ident $title:literal,)*) => {
         /// Stable codes of problems.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+        #[serde(rename_all = "snake_case")]
         pub enum Code {
-            $($(#[$doc])* #[serde(rename = $word)] $name,)*
+            $($(#[$doc])* $name,)*
         }
 
         impl Code {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use store::Page;
 use utoipa::{IntoParams, ToSchema};
 
-use super::page::{Listing, PageParams, Paged, limit, position};
+use super::page::{Listing, Paged, limit};
 use crate::{
     auth::{Administer, Permit, Read},
     input::{At, Input, Params, header_text},
@@ -24,6 +24,19 @@ pub struct ApplicationPath {
     /// Name of the application.
     #[param(inline, example = "shop")]
     pub name: ApplicationName,
+}
+
+/// Which applications.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ApplicationParams {
+    /// The `next` of the page before.
+    #[param(inline)]
+    pub after: Option<ApplicationName>,
+    /// Most rows.
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    pub limit: Option<u32>,
 }
 
 /// One application in a list.
@@ -57,15 +70,15 @@ impl IntoResponse for Revised {
 
 /// The applications that you may see, by name.
 #[utoipa::path(get, path = "/api/v1/applications", operation_id = "list_applications", tag = "applications",
-    params(PageParams), responses((status = 200, description = "A page of applications", body = Listing<ApplicationItem>,
-        headers(("link" = Option<String>, description = "The next page, RFC 8288")))))]
+    params(ApplicationParams), responses((status = 200, description = "A page of applications", body = Listing<ApplicationItem>,
+        headers(("link" = String, description = "The next page, RFC 8288")))))]
 pub(crate) async fn list(
     permit: Permit<Read>,
-    Params(page): Params<PageParams>,
+    Params(page): Params<ApplicationParams>,
     uri: Uri,
 ) -> Result<Paged<ApplicationItem>, Problem> {
     let asked = Page {
-        after: position::<ApplicationName>(page.after.as_deref())?,
+        after: page.after,
         limit: limit(page.limit)?,
     };
     let listed = permit.store().application_list(&asked).await?;

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::{
     applications::{ApplicationPath, find},
-    page::{Listing, Paged, limit, position},
+    page::{Listing, Paged, limit},
 };
 use crate::{
     auth::{Operate, Permit, Read},
@@ -29,6 +29,8 @@ use crate::{
 
 /// How long the answer waits for the worker to resolve the images; without an engine it comes as `resolving`.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often it is looked whether they are; somebody in CI waits, and rarely.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Longest notes: a changelog entry, not a changelog.
 const NOTES_CHARS_MAX: usize = 4000;
 /// Longest image reference: a registry's longest name, tag and digest.
@@ -138,8 +140,7 @@ pub struct DeploymentParams {
     #[param(inline)]
     pub state: Option<StateWord>,
     /// The `next` of the page before.
-    #[param(max_length = 200)]
-    pub after: Option<String>,
+    pub after: Option<Uuid>,
     /// Most rows.
     #[param(minimum = 1, maximum = 100, default = 50)]
     pub limit: Option<u32>,
@@ -209,7 +210,7 @@ pub(crate) async fn record(
 /// Deployments of an application, newest first.
 #[utoipa::path(get, path = "/api/v1/applications/{name}/deployments", operation_id = "list_deployments", tag = "ledger",
     params(ApplicationPath, DeploymentParams), responses((status = 200, description = "A page of deployments",
-        body = Listing<DeploymentAnswer>, headers(("link" = Option<String>, description = "The next page, RFC 8288")))))]
+        body = Listing<DeploymentAnswer>, headers(("link" = String, description = "The next page, RFC 8288")))))]
 pub(crate) async fn list(
     permit: Permit<Read>,
     At(path): At<ApplicationPath>,
@@ -223,7 +224,7 @@ pub(crate) async fn list(
         state: ask.state.map(Into::into),
     };
     let page = Page {
-        after: position(ask.after.as_deref())?,
+        after: ask.after,
         limit: limit(ask.limit)?,
     };
     let listed = permit
@@ -321,7 +322,11 @@ async fn resolved(
         if deployment.state != store::DeploymentState::Resolving || late {
             return Ok(deployment);
         }
-        crate::clock::pause(wakes, deadline).await;
+        crate::clock::pause(
+            wakes,
+            deadline.min(tokio::time::Instant::now() + LOOK_AGAIN),
+        )
+        .await;
     }
 }
 

@@ -1,12 +1,15 @@
 //! What operators of this server ask: open to everybody, and without any fact of an application.
 
+use std::sync::LazyLock;
+
 use axum::{
     Json,
+    body::Bytes,
     extract::State,
     http::{HeaderName, StatusCode, header},
 };
 use serde::{Deserialize, Serialize};
-use utoipa::{ToSchema, openapi::OpenApi};
+use utoipa::ToSchema;
 
 use crate::auth::{App, NotReady};
 
@@ -96,6 +99,11 @@ pub(crate) async fn metrics(State(app): State<App>) -> ([(HeaderName, &'static s
 /// This description.
 #[utoipa::path(get, path = "/openapi.json", operation_id = "get_openapi", tag = "operations", security(()),
     responses((status = 200, description = "The description, OpenAPI 3.1", body = Object)))]
-pub(crate) async fn document() -> Json<OpenApi> {
-    Json(crate::routes::document())
+pub(crate) async fn document() -> ([(HeaderName, &'static str); 1], Bytes) {
+    /// Made once: it is long, and anybody may ask for it as often as they like.
+    static TEXT: LazyLock<Bytes> = LazyLock::new(|| {
+        let text = serde_json::to_vec(&crate::routes::document());
+        Bytes::from(text.expect("a description has only string keys"))
+    });
+    ([(header::CONTENT_TYPE, "application/json")], TEXT.clone())
 }

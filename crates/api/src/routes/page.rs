@@ -7,6 +7,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
 
 use crate::problem::Problem;
 
@@ -21,8 +22,7 @@ const LIMIT_DEFAULT: u32 = 50;
 #[into_params(parameter_in = Query)]
 pub struct PageParams {
     /// The `next` of the page before.
-    #[param(max_length = 200)]
-    pub after: Option<String>,
+    pub after: Option<Uuid>,
     /// Most rows.
     #[param(minimum = 1, maximum = 100, default = 50)]
     pub limit: Option<u32>,
@@ -44,15 +44,6 @@ pub(crate) fn limit(limit: Option<u32>) -> Result<u32, Problem> {
         rows @ 1..=LIMIT_MAX => Ok(rows),
         _ => Err(Problem::parameter("limit", format!("use 1 to {LIMIT_MAX}"))),
     }
-}
-
-/// The position in a cursor.
-pub(crate) fn position<K: std::str::FromStr>(after: Option<&str>) -> Result<Option<K>, Problem> {
-    let parse = |text: &str| {
-        text.parse()
-            .map_err(|_| Problem::parameter("after", "is not the `next` of a page of this list"))
-    };
-    after.map(parse).transpose()
 }
 
 /// A page as an answer.

@@ -23,7 +23,7 @@ use store::{
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::page::{Listing, Paged, limit, position};
+use super::page::{Listing, Paged, limit};
 use crate::{
     auth::{Action, Operate, Permit, Read},
     clock::now,
@@ -97,8 +97,7 @@ pub struct RollbackParams {
     /// Only those that have not ended, or only those that have.
     pub active: Option<bool>,
     /// The `next` of the page before.
-    #[param(max_length = 200)]
-    pub after: Option<String>,
+    pub after: Option<Uuid>,
     /// Most rows.
     #[param(minimum = 1, maximum = 100, default = 50)]
     pub limit: Option<u32>,
@@ -146,7 +145,8 @@ impl IntoResponse for Accepted {
     request_body = RollbackRequest, responses(
         (status = 202, description = "It is accepted and goes on by itself", body = RollbackAnswer, headers(
             ("location" = String, description = "The rollback"),
-            ("idempotency-replayed" = Option<String>, description = "`true` when the key had been used for the same request"))),
+            ("idempotency-replayed" = String, description = "`true` when the key had been used for the same request"))),
+        (status = 404, description = "The plan's application was taken out", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Another rollback is active, something stands in the way, or there is nothing to do", body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "The plan is not known or no longer true", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The engine does not answer", body = Problem, content_type = "application/problem+json")))]
@@ -254,7 +254,7 @@ async fn none_acts(permit: &Permit<Operate>, name: &ApplicationName) -> Result<(
 /// Rollbacks, newest first.
 #[utoipa::path(get, path = "/api/v1/rollbacks", operation_id = "list_rollbacks", tag = "rollbacks",
     params(RollbackParams), responses((status = 200, description = "A page of rollbacks", body = Listing<RollbackItem>,
-        headers(("link" = Option<String>, description = "The next page, RFC 8288")))))]
+        headers(("link" = String, description = "The next page, RFC 8288")))))]
 pub(crate) async fn list(
     permit: Permit<Read>,
     Params(ask): Params<RollbackParams>,
@@ -270,7 +270,7 @@ pub(crate) async fn list(
         phase: ask.phase.map(|phase| phase.word().to_owned()),
         active: ask.active,
     };
-    let after = position::<Uuid>(ask.after.as_deref())?.map(RollbackId);
+    let after = ask.after.map(RollbackId);
     let listed = permit
         .store()
         .rollback_list(

@@ -13,7 +13,7 @@ use store::{NewToken, Page, TokenKind};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::page::{Listing, PageParams, Paged, limit, position};
+use super::page::{Listing, PageParams, Paged, limit};
 use crate::{
     auth::{Administer, MakeToken, Permit, PrincipalKind, Role, Token, TokenType},
     clock::now,
@@ -167,7 +167,7 @@ pub(crate) async fn create(
 /// Tokens, newest first; ended ones as well.
 #[utoipa::path(get, path = "/api/v1/tokens", operation_id = "list_tokens", tag = "tokens", params(PageParams),
     responses((status = 200, description = "A page of tokens", body = Listing<TokenAnswer>,
-        headers(("link" = Option<String>, description = "The next page, RFC 8288")))))]
+        headers(("link" = String, description = "The next page, RFC 8288")))))]
 pub(crate) async fn list(
     permit: Permit<Administer>,
     Params(page): Params<PageParams>,
@@ -175,7 +175,7 @@ pub(crate) async fn list(
 ) -> Result<Paged<TokenAnswer>, Problem> {
     permit.must_see_all()?;
     let page = Page {
-        after: position::<Uuid>(page.after.as_deref())?,
+        after: page.after,
         limit: limit(page.limit)?,
     };
     let listed = permit.store().token_list(&page).await?;
@@ -202,12 +202,10 @@ pub(crate) async fn revoke(
 }
 
 fn used_up(error: store::Error) -> Problem {
-    match error {
-        store::Error::NotFound(_) => {
-            Problem::unauthenticated("the set-up token is not known, used up or expired")
-        }
-        other => other.into(),
+    if matches!(error, store::Error::NotFound(_)) {
+        return Problem::unauthenticated("the set-up token is not known, used up or expired");
     }
+    error.into()
 }
 
 /// The name in logs: a person's own, a service's with a mark that no person's name can have.

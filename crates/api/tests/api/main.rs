@@ -1,5 +1,7 @@
 //! The API as a client meets it: a real server on a real Postgres, with a worker that is made of cardboard.
 
+#![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
+
 #[path = "../../../store/tests/postgres_fixture/mod.rs"]
 mod postgres_fixture;
 

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bollard::{
-    models::{ContainerCreateBody, ContainerInspectResponse, EndpointSettings, NetworkConnectRequest},
+    models::{
+        ContainerCreateBody, ContainerInspectResponse, EndpointSettings, NetworkConnectRequest,
+    },
     query_parameters::{CreateContainerOptions, ListNetworksOptions, RemoveContainerOptions},
 };
 use domain::name::{ComponentName, ContainerId, ImageId, SpecificationDigest};
@@ -26,8 +28,12 @@ pub(super) struct Wanted<'a> {
 }
 
 impl Engine {
-    pub(super) async fn create(&self, wanted: &Wanted<'_>, ctx: &PerformContext<'_>) -> Result<(), Error> {
-        self.fence_check(ctx).await?;
+    pub(super) async fn create(
+        &self,
+        wanted: &Wanted<'_>,
+        ctx: &PerformContext<'_>,
+    ) -> Result<(), Error> {
+        self.fence_check(None, ctx).await?;
         let creation = self.creation(wanted, ctx).await?;
         self.networks_exist(&creation).await?;
         let secrets = creation.body.env.clone().unwrap_or_default();
@@ -35,17 +41,31 @@ impl Engine {
         result.map_err(|error| error.without(&secrets))
     }
 
-    async fn creation(&self, wanted: &Wanted<'_>, ctx: &PerformContext<'_>) -> Result<Creation, Error> {
+    async fn creation(
+        &self,
+        wanted: &Wanted<'_>,
+        ctx: &PerformContext<'_>,
+    ) -> Result<Creation, Error> {
         let specification = ctx.specification.ok_or_else(|| {
-            let said = format!("the specification {} of {} can not be read", wanted.digest, wanted.component);
+            let said = format!(
+                "the specification {} of {} can not be read",
+                wanted.digest, wanted.component
+            );
             Error::new(Kind::NoSpecification, said)
         })?;
         let Some(replaced) = self.inspect(wanted.replaces.as_str()).await? else {
-            let said = format!("container {}, which {} is to replace, is not there", wanted.replaces.short(), wanted.name);
+            let said = format!(
+                "container {}, which {} is to replace, is not there",
+                wanted.replaces.short(),
+                wanted.name
+            );
             return Err(Error::new(Kind::Missing, said));
         };
         let Some(config) = self.image_config(wanted.image).await? else {
-            return Err(Error::new(Kind::Missing, format!("image {} is not on the engine", wanted.image)));
+            return Err(Error::new(
+                Kind::Missing,
+                format!("image {} is not on the engine", wanted.image),
+            ));
         };
         let marks = Marks {
             application: &ctx.application.name,
@@ -58,7 +78,14 @@ impl Engine {
         };
         let replica = self.replica(&replaced, wanted, ctx).await?;
         let all_networks = self.takes_all_networks().await?;
-        create_body(specification, &replica, wanted.image, &config, &marks, all_networks)
+        create_body(
+            specification,
+            &replica,
+            wanted.image,
+            &config,
+            &marks,
+            all_networks,
+        )
     }
 
     async fn replica(
@@ -68,7 +95,11 @@ impl Engine {
         ctx: &PerformContext<'_>,
     ) -> Result<Replica, Error> {
         let mut replica = Replica::of(replaced);
-        if ctx.application.component(wanted.component).is_some_and(|component| component.containers.len() > 1) {
+        if ctx
+            .application
+            .component(wanted.component)
+            .is_some_and(|component| component.containers.len() > 1)
+        {
             replica = replica.with_place(replaced);
         }
         // The container whose network is shared may be replaced by this very rollback: follow its successor.
@@ -80,17 +111,34 @@ impl Engine {
         Ok(replica)
     }
 
-    async fn successor(&self, replaced: &str, ctx: &PerformContext<'_>) -> Result<Option<String>, Error> {
-        let labels = vec![format!("{}={}", label::ROLLBACK, ctx.rollback), format!("{}={replaced}", label::REPLACES)];
-        let found = self.list(HashMap::from([("label".to_owned(), labels)])).await?;
+    async fn successor(
+        &self,
+        replaced: &str,
+        ctx: &PerformContext<'_>,
+    ) -> Result<Option<String>, Error> {
+        let labels = vec![
+            format!("{}={}", label::ROLLBACK, ctx.rollback),
+            format!("{}={replaced}", label::REPLACES),
+        ];
+        let found = self
+            .list(HashMap::from([("label".to_owned(), labels)]))
+            .await?;
         Ok(found.into_iter().find_map(|summary| summary.id))
     }
 
     /// An engine creates a container on a network that is gone, and only its start fails: by then the present
     /// one would be stopped.
     async fn networks_exist(&self, creation: &Creation) -> Result<(), Error> {
-        let given = creation.body.networking_config.as_ref().and_then(|config| config.endpoints_config.as_ref());
-        let needed: BTreeSet<&String> = given.into_iter().flat_map(HashMap::keys).chain(creation.connect.keys()).collect();
+        let given = creation
+            .body
+            .networking_config
+            .as_ref()
+            .and_then(|config| config.endpoints_config.as_ref());
+        let needed: BTreeSet<&String> = given
+            .into_iter()
+            .flat_map(HashMap::keys)
+            .chain(creation.connect.keys())
+            .collect();
         if needed.is_empty() {
             return Ok(());
         }
@@ -98,17 +146,34 @@ impl Engine {
             docker.list_networks(None::<ListNetworksOptions>).await
         });
         let networks = list.await?;
-        let there = |name: &str| networks.iter().any(|network| [&network.name, &network.id].into_iter().flatten().any(|known| known == name));
+        let there = |name: &str| {
+            networks.iter().any(|network| {
+                [&network.name, &network.id]
+                    .into_iter()
+                    .flatten()
+                    .any(|known| known == name)
+            })
+        };
         match needed.into_iter().find(|name| !there(name)) {
-            Some(gone) => Err(Error::new(Kind::Missing, format!("network {gone} is not on the engine; create it, then ask again"))),
+            Some(gone) => Err(Error::new(
+                Kind::Missing,
+                format!("network {gone} is not on the engine; create it, then ask again"),
+            )),
             None => Ok(()),
         }
     }
 
-    async fn create_or_adopt(&self, wanted: &Wanted<'_>, ctx: &PerformContext<'_>, creation: Creation) -> Result<(), Error> {
+    async fn create_or_adopt(
+        &self,
+        wanted: &Wanted<'_>,
+        ctx: &PerformContext<'_>,
+        creation: Creation,
+    ) -> Result<(), Error> {
         match self.create_once(wanted.name, creation.body).await {
             Ok(id) => {
-                let connected = self.connect_networks(&id, &BTreeSet::new(), &creation.connect).await;
+                let connected = self
+                    .connect_networks(&id, &BTreeSet::new(), &creation.connect)
+                    .await;
                 if connected.as_ref().is_err_and(|error| !error.unreachable()) {
                     // Half made it would pass for created. It never ran, and nobody else knows of it.
                     self.remove_unstarted(&id).await?;
@@ -116,23 +181,32 @@ impl Engine {
                 connected
             }
             Err(taken) if taken.kind() == Kind::NameTaken => {
-                let Some(holder) = self.inspect(wanted.name).await? else { return Err(taken) };
-                let ours = label_of(&holder, label::ROLLBACK) == Some(ctx.rollback.to_string().as_str())
+                let Some(holder) = self.inspect(wanted.name).await? else {
+                    return Err(taken);
+                };
+                let ours = label_of(&holder, label::ROLLBACK)
+                    == Some(ctx.rollback.to_string().as_str())
                     && label_of(&holder, label::REPLACES) == Some(wanted.replaces.as_str());
                 if !ours {
                     return Err(taken);
                 }
                 let id = holder.id.clone().unwrap_or_default();
-                self.connect_networks(&id, &networks_of(&holder), &creation.connect).await
+                self.connect_networks(&id, &networks_of(&holder), &creation.connect)
+                    .await
             }
             Err(error) => Err(error),
         }
     }
 
     async fn create_once(&self, name: &str, body: ContainerCreateBody) -> Result<String, Error> {
-        let options = CreateContainerOptions { name: Some(name.to_owned()), ..CreateContainerOptions::default() };
+        let options = CreateContainerOptions {
+            name: Some(name.to_owned()),
+            ..CreateContainerOptions::default()
+        };
         let what = format!("create container {name}");
-        let created = self.call(&what, SLOW, |docker| async move { docker.create_container(Some(options), body).await });
+        let created = self.call(&what, SLOW, |docker| async move {
+            docker.create_container(Some(options), body).await
+        });
         Ok(created.await?.id)
     }
 
@@ -143,34 +217,70 @@ impl Engine {
         there: &BTreeSet<String>,
         wanted: &BTreeMap<String, EndpointSettings>,
     ) -> Result<(), Error> {
-        for (network, endpoint) in wanted.iter().filter(|(network, _)| !there.contains(*network)) {
-            let request = NetworkConnectRequest { container: container.to_owned(), endpoint_config: Some(endpoint.clone()) };
+        for (network, endpoint) in wanted
+            .iter()
+            .filter(|(network, _)| !there.contains(*network))
+        {
+            let request = NetworkConnectRequest {
+                container: container.to_owned(),
+                endpoint_config: Some(endpoint.clone()),
+            };
             let (what, name) = (format!("connect network {network}"), network.clone());
-            self.call(&what, SLOW, |docker| async move { docker.connect_network(&name, request).await }).await?;
+            self.call(&what, SLOW, |docker| async move {
+                docker.connect_network(&name, request).await
+            })
+            .await?;
         }
         Ok(())
     }
 
     /// Before a start: a creation that was cut off may have left networks out.
-    pub(super) async fn complete_networks(&self, inspect: &ContainerInspectResponse) -> Result<(), Error> {
-        let Some(text) = label_of(inspect, label::NETWORKS) else { return Ok(()) };
-        let wanted: BTreeMap<String, EndpointSettings> = serde_json::from_str(text)
-            .map_err(|_| Error::new(Kind::Refused, format!("label {} of a container of ours is not what we wrote", label::NETWORKS)))?;
+    pub(super) async fn complete_networks(
+        &self,
+        inspect: &ContainerInspectResponse,
+    ) -> Result<(), Error> {
+        let Some(text) = label_of(inspect, label::NETWORKS) else {
+            return Ok(());
+        };
+        let wanted: BTreeMap<String, EndpointSettings> =
+            serde_json::from_str(text).map_err(|_| {
+                Error::new(
+                    Kind::Refused,
+                    format!(
+                        "label {} of a container of ours is not what we wrote",
+                        label::NETWORKS
+                    ),
+                )
+            })?;
         let id = inspect.id.clone().unwrap_or_default();
-        self.connect_networks(&id, &networks_of(inspect), &wanted).await
+        self.connect_networks(&id, &networks_of(inspect), &wanted)
+            .await
     }
 
     async fn remove_unstarted(&self, container: &str) -> Result<(), Error> {
         let name = container.to_owned();
-        let options = RemoveContainerOptions { v: false, force: false, link: false };
-        let remove = self.call("remove a container that was half made", SLOW, |docker| async move {
-            docker.remove_container(&name, Some(options)).await
-        });
+        let options = RemoveContainerOptions {
+            v: false,
+            force: false,
+            link: false,
+        };
+        let remove = self.call(
+            "remove a container that was half made",
+            SLOW,
+            |docker| async move { docker.remove_container(&name, Some(options)).await },
+        );
         remove.await
     }
 }
 
 fn networks_of(inspect: &ContainerInspectResponse) -> BTreeSet<String> {
-    let networks = inspect.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
-    networks.into_iter().flat_map(HashMap::keys).cloned().collect()
+    let networks = inspect
+        .network_settings
+        .as_ref()
+        .and_then(|settings| settings.networks.as_ref());
+    networks
+        .into_iter()
+        .flat_map(HashMap::keys)
+        .cloned()
+        .collect()
 }

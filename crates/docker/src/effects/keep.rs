@@ -23,7 +23,11 @@ pub(crate) fn lock_name(application: &ApplicationName) -> String {
 }
 
 impl Engine {
-    pub(super) async fn take_lock(&self, image: &ImageId, ctx: &PerformContext<'_>) -> Result<(), Error> {
+    pub(super) async fn take_lock(
+        &self,
+        image: &ImageId,
+        ctx: &PerformContext<'_>,
+    ) -> Result<(), Error> {
         let name = lock_name(&ctx.application.name);
         let rollback = ctx.rollback.to_string();
         let labels = [
@@ -36,41 +40,83 @@ impl Engine {
         match self.create_sleeper(&name, image, &labels).await {
             Err(taken) if taken.kind() == Kind::NameTaken => {
                 let holder = self.inspect(&name).await?;
-                if holder.as_ref().and_then(|holder| label_of(holder, label::ROLLBACK)) == Some(&rollback) { Ok(()) } else { Err(taken) }
+                if holder
+                    .as_ref()
+                    .and_then(|holder| label_of(holder, label::ROLLBACK))
+                    == Some(&rollback)
+                {
+                    Ok(())
+                } else {
+                    Err(taken)
+                }
             }
             result => result,
         }
     }
 
-    pub(super) async fn keep_image(&self, image: &ImageId, ctx: &PerformContext<'_>) -> Result<(), Error> {
+    pub(super) async fn keep_image(
+        &self,
+        image: &ImageId,
+        ctx: &PerformContext<'_>,
+    ) -> Result<(), Error> {
         let application = &ctx.application.name;
         let name = format!("sternway-keep-{application}-{}", image.short());
-        match self.create_sleeper(&name, image, &[(label::KEEP, application.to_string())]).await {
+        match self
+            .create_sleeper(&name, image, &[(label::KEEP, application.to_string())])
+            .await
+        {
             Err(taken) if taken.kind() == Kind::NameTaken => {
-                let Some(holder) = self.inspect(&name).await? else { return Err(taken) };
-                let ours = label_of(&holder, label::KEEP) == Some(application.as_str()) && image_of(&holder)? == *image;
+                let Some(holder) = self.inspect(&name).await? else {
+                    return Err(taken);
+                };
+                let ours = label_of(&holder, label::KEEP) == Some(application.as_str())
+                    && image_of(&holder)? == *image;
                 if ours { Ok(()) } else { Err(taken) }
             }
             result => result,
         }
     }
 
-    async fn create_sleeper(&self, name: &str, image: &ImageId, labels: &[(&str, String)]) -> Result<(), Error> {
-        let labels: HashMap<String, String> = labels.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    async fn create_sleeper(
+        &self,
+        name: &str,
+        image: &ImageId,
+        labels: &[(&str, String)],
+    ) -> Result<(), Error> {
+        let labels: HashMap<String, String> = labels
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect();
         let body = ContainerCreateBody {
             image: Some(image.to_string()),
             labels: Some(labels),
             // Never run; an image without a command of its own can not be created without one.
             cmd: Some(vec!["sternway-never-started".to_owned()]),
-            host_config: Some(HostConfig { network_mode: Some("none".to_owned()), ..HostConfig::default() }),
+            host_config: Some(HostConfig {
+                network_mode: Some("none".to_owned()),
+                ..HostConfig::default()
+            }),
             ..ContainerCreateBody::default()
         };
-        let options = CreateContainerOptions { name: Some(name.to_owned()), ..CreateContainerOptions::default() };
+        let options = CreateContainerOptions {
+            name: Some(name.to_owned()),
+            ..CreateContainerOptions::default()
+        };
         let what = format!("create container {name}");
-        self.call(&what, SLOW, |docker| async move { docker.create_container(Some(options), body).await }).await.map(drop)
+        self.call(&what, SLOW, |docker| async move {
+            docker.create_container(Some(options), body).await
+        })
+        .await
+        .map(drop)
     }
 }
 
 pub(super) fn label_of<'a>(inspect: &'a ContainerInspectResponse, name: &str) -> Option<&'a str> {
-    inspect.config.as_ref()?.labels.as_ref()?.get(name).map(String::as_str)
+    inspect
+        .config
+        .as_ref()?
+        .labels
+        .as_ref()?
+        .get(name)
+        .map(String::as_str)
 }

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerState as StateOfBollard, ContainerStateStatusEnum as Status, EndpointSettings,
-    HealthStatusEnum, HostConfig, RestartPolicyNameEnum as Policy,
+    ContainerInspectResponse, ContainerState as StateOfBollard, ContainerStateStatusEnum as Status,
+    EndpointSettings, HealthStatusEnum, HostConfig, RestartPolicyNameEnum as Policy,
 };
 use domain::{
     engine_look::{Container, ContainerState, Health, RestartPolicy},
@@ -34,18 +34,32 @@ pub(super) fn read(
     let state = inspect.state.clone().unwrap_or_default();
     let config = inspect.config.clone().unwrap_or_default();
     let host = inspect.host_config.clone().unwrap_or_default();
-    let id = found.id.parse().map_err(|bad| Error::new(Kind::Unreadable, format!("{bad}")))?;
-    let mark = config.labels.as_ref().and_then(|labels| label::mark(labels, application));
+    let id = found
+        .id
+        .parse()
+        .map_err(|bad| Error::new(Kind::Unreadable, format!("{bad}")))?;
+    let mark = config
+        .labels
+        .as_ref()
+        .and_then(|labels| label::mark(labels, application));
     Ok(Container {
         id,
-        name: inspect.name.as_deref().unwrap_or_default().trim_start_matches('/').to_owned(),
+        name: inspect
+            .name
+            .as_deref()
+            .unwrap_or_default()
+            .trim_start_matches('/')
+            .to_owned(),
         component: found.component.clone(),
         replica: found.replica,
         image: image_of(inspect)?,
         state: state_of(&state),
         health: health_of(&state),
         started_at: state.started_at.as_deref().and_then(started_at),
-        restarts: inspect.restart_count.and_then(|count| u32::try_from(count).ok()).unwrap_or(0),
+        restarts: inspect
+            .restart_count
+            .and_then(|count| u32::try_from(count).ok())
+            .unwrap_or(0),
         exit_code: state.exit_code.unwrap_or(0),
         restart: restart_of(&host),
         address: address(inspect).or(parent),
@@ -59,22 +73,34 @@ pub(super) fn read(
 
 /// The image that a container was created from.
 pub(crate) fn image_of(inspect: &ContainerInspectResponse) -> Result<ImageId, Error> {
-    inspect.image.as_deref().unwrap_or_default().parse().map_err(|bad| {
-        let name = inspect.name.as_deref().unwrap_or_default();
-        Error::new(Kind::Unreadable, format!("container {name}: {bad}"))
-    })
+    inspect
+        .image
+        .as_deref()
+        .unwrap_or_default()
+        .parse()
+        .map_err(|bad| {
+            let name = inspect.name.as_deref().unwrap_or_default();
+            Error::new(Kind::Unreadable, format!("container {name}: {bad}"))
+        })
 }
 
 /// Where a container is reached from this host: on the network of its mode if it has an address there, else on
 /// the first by name that it has one on.
 pub(crate) fn address(inspect: &ContainerInspectResponse) -> Option<IpAddr> {
     let networks = inspect.network_settings.as_ref()?.networks.as_ref()?;
-    let mode = inspect.host_config.as_ref().and_then(|host| host.network_mode.as_deref()).unwrap_or_default();
+    let mode = inspect
+        .host_config
+        .as_ref()
+        .and_then(|host| host.network_mode.as_deref())
+        .unwrap_or_default();
     let mut ordered: Vec<(&String, &EndpointSettings)> = networks.iter().collect();
     ordered.sort_by_key(|(network, _)| (network.as_str() != mode, network.as_str()));
     ordered.into_iter().find_map(|(_, endpoint)| {
         let addresses = [&endpoint.ip_address, &endpoint.global_ipv6_address];
-        addresses.into_iter().flatten().find_map(|address| address.parse().ok())
+        addresses
+            .into_iter()
+            .flatten()
+            .find_map(|address| address.parse().ok())
     })
 }
 
@@ -108,7 +134,10 @@ pub(crate) fn restart_of(host: &HostConfig) -> RestartPolicy {
         Some(Policy::ON_FAILURE) => "on-failure",
         Some(Policy::NO | Policy::EMPTY) | None => "no",
     };
-    RestartPolicy { name: name.to_owned(), retries_max: policy.maximum_retry_count.unwrap_or(0) }
+    RestartPolicy {
+        name: name.to_owned(),
+        retries_max: policy.maximum_retry_count.unwrap_or(0),
+    }
 }
 
 /// An engine writes the year 1 for "never".
@@ -121,6 +150,8 @@ fn grace(stop_timeout: Option<i64>) -> u32 {
     match stop_timeout {
         None => STOP_GRACE_S,
         // A negative one means "for ever".
-        Some(s) => u32::try_from(s).unwrap_or(STOP_GRACE_S_MAX).min(STOP_GRACE_S_MAX),
+        Some(s) => u32::try_from(s)
+            .unwrap_or(STOP_GRACE_S_MAX)
+            .min(STOP_GRACE_S_MAX),
     }
 }

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use bollard::models::{ContainerCreateBody, EndpointSettings, HostConfig, ImageConfig, MountType, NetworkingConfig};
+use bollard::models::{
+    ContainerCreateBody, EndpointSettings, HostConfig, ImageConfig, MountType, NetworkingConfig,
+};
 use domain::{name::ImageId, specification::Specification};
 
 use super::{Replica, bind_destination, has_networks, listed, shares_hostname, text};
@@ -36,10 +38,15 @@ pub fn create_body(
     marks: &Marks<'_>,
     all_networks: bool,
 ) -> Result<Creation, Error> {
-    let mut body: ContainerCreateBody = serde_json::from_value(specification.body.clone()).map_err(|error| {
-        let said = format!("the specification is not a create body (line {}, column {})", error.line(), error.column());
-        Error::new(Kind::NoSpecification, said)
-    })?;
+    let mut body: ContainerCreateBody = serde_json::from_value(specification.body.clone())
+        .map_err(|error| {
+            let said = format!(
+                "the specification is not a create body (line {}, column {})",
+                error.line(),
+                error.column()
+            );
+            Error::new(Kind::NoSpecification, said)
+        })?;
     let mut host = body.host_config.take().unwrap_or_default();
     take_place(&mut body, &mut host, replica);
     if let (Some(_), Some(parent)) = (joined(&host), &replica.shares_network_of) {
@@ -47,20 +54,26 @@ pub fn create_body(
     }
     take_volumes(&mut host, &body, replica, config);
     let mut networks = networks(&mut body, &host, replica);
-    let connect = if all_networks { BTreeMap::new() } else { all_but_first(&mut networks, &host) };
+    let connect = if all_networks {
+        BTreeMap::new()
+    } else {
+        all_but_first(&mut networks, &host)
+    };
     let mut labels = body.labels.take().unwrap_or_default();
     labels.retain(|name, _| !name.starts_with(label::PREFIX));
     labels.extend(replica.labels.clone());
     labels.extend(marks.labels());
     if !connect.is_empty() {
-        let text = serde_json::to_string(&connect).map_err(|error| Error::new(Kind::NoSpecification, error.to_string()))?;
+        let text = serde_json::to_string(&connect)
+            .map_err(|error| Error::new(Kind::NoSpecification, error.to_string()))?;
         labels.insert(label::NETWORKS.to_owned(), text);
     }
     body.image = Some(image.to_string());
     body.env = (!specification.env.is_empty()).then(|| specification.env.clone());
     body.labels = Some(labels);
-    body.networking_config = (!networks.is_empty())
-        .then(|| NetworkingConfig { endpoints_config: Some(networks.into_iter().collect::<HashMap<_, _>>()) });
+    body.networking_config = (!networks.is_empty()).then(|| NetworkingConfig {
+        endpoints_config: Some(networks.into_iter().collect::<HashMap<_, _>>()),
+    });
     body.host_config = Some(host);
     Ok(Creation { body, connect })
 }
@@ -72,11 +85,14 @@ pub(crate) fn joined(host: &HostConfig) -> Option<&str> {
 
 fn take_place(body: &mut ContainerCreateBody, host: &mut HostConfig, replica: &Replica) {
     let Some(place) = &replica.place else { return };
-    if !shares_hostname(host) && (place.hostname.is_some() || text(body.hostname.clone()).is_some()) {
+    if !shares_hostname(host) && (place.hostname.is_some() || text(body.hostname.clone()).is_some())
+    {
         body.hostname.clone_from(&place.hostname);
     }
     // The same ports at other places of the host; a port that the specification does not publish stays closed.
-    let (Some(meant), Some(found)) = (&host.port_bindings, &place.ports) else { return };
+    let (Some(meant), Some(found)) = (&host.port_bindings, &place.ports) else {
+        return;
+    };
     if meant.len() == found.len() && meant.keys().all(|port| found.contains_key(port)) {
         host.port_bindings = Some(found.clone());
     }
@@ -84,26 +100,53 @@ fn take_place(body: &mut ContainerCreateBody, host: &mut HostConfig, replica: &R
 
 /// A replica's anonymous volumes become explicit, or its data would silently stay behind. Only where the
 /// specification or the image has a volume without a name: what an image brings elsewhere must not be covered.
-fn take_volumes(host: &mut HostConfig, body: &ContainerCreateBody, replica: &Replica, config: &ImageConfig) {
+fn take_volumes(
+    host: &mut HostConfig,
+    body: &ContainerCreateBody,
+    replica: &Replica,
+    config: &ImageConfig,
+) {
     for (destination, volume) in &replica.volumes {
-        let mount = host.mounts.iter_mut().flatten().find(|mount| mount.target.as_deref() == Some(destination));
+        let mount = host
+            .mounts
+            .iter_mut()
+            .flatten()
+            .find(|mount| mount.target.as_deref() == Some(destination));
         if let Some(mount) = mount {
             if mount.typ == Some(MountType::VOLUME) && mount.source.is_none() {
                 mount.source = Some(volume.clone());
             }
             continue;
         }
-        let meant = listed(body.volumes.as_deref(), destination) || listed(config.volumes.as_deref(), destination);
-        let bound = host.binds.iter().flatten().any(|bind| bind_destination(bind) == destination);
-        let covered = host.tmpfs.as_ref().is_some_and(|tmpfs| tmpfs.contains_key(destination));
+        let meant = listed(body.volumes.as_deref(), destination)
+            || listed(config.volumes.as_deref(), destination);
+        let bound = host
+            .binds
+            .iter()
+            .flatten()
+            .any(|bind| bind_destination(bind) == destination);
+        let covered = host
+            .tmpfs
+            .as_ref()
+            .is_some_and(|tmpfs| tmpfs.contains_key(destination));
         if meant && !bound && !covered {
-            host.binds.get_or_insert_default().push(format!("{volume}:{destination}"));
+            host.binds
+                .get_or_insert_default()
+                .push(format!("{volume}:{destination}"));
         }
     }
 }
 
-fn networks(body: &mut ContainerCreateBody, host: &HostConfig, replica: &Replica) -> BTreeMap<String, EndpointSettings> {
-    let config = body.networking_config.take().and_then(|config| config.endpoints_config).unwrap_or_default();
+fn networks(
+    body: &mut ContainerCreateBody,
+    host: &HostConfig,
+    replica: &Replica,
+) -> BTreeMap<String, EndpointSettings> {
+    let config = body
+        .networking_config
+        .take()
+        .and_then(|config| config.endpoints_config)
+        .unwrap_or_default();
     if !has_networks(host) {
         return BTreeMap::new();
     }
@@ -112,7 +155,10 @@ fn networks(body: &mut ContainerCreateBody, host: &HostConfig, replica: &Replica
             endpoint.ipam_config = Some(address.clone());
         }
         if replica.named_on.contains(&network) {
-            endpoint.aliases.get_or_insert_default().insert(0, replica.name.clone());
+            endpoint
+                .aliases
+                .get_or_insert_default()
+                .insert(0, replica.name.clone());
         }
         (network, endpoint)
     };
@@ -120,14 +166,21 @@ fn networks(body: &mut ContainerCreateBody, host: &HostConfig, replica: &Replica
 }
 
 /// Leaves the network that the engine connects by itself, the one of the network mode; takes the others out.
-fn all_but_first(networks: &mut BTreeMap<String, EndpointSettings>, host: &HostConfig) -> BTreeMap<String, EndpointSettings> {
+fn all_but_first(
+    networks: &mut BTreeMap<String, EndpointSettings>,
+    host: &HostConfig,
+) -> BTreeMap<String, EndpointSettings> {
     let first = match host.network_mode.as_deref() {
         None | Some("" | "default" | "bridge") => "bridge",
         Some(network) => network,
     };
-    let stays = networks.remove(first).map(|endpoint| (first.to_owned(), endpoint));
+    let stays = networks
+        .remove(first)
+        .map(|endpoint| (first.to_owned(), endpoint));
     let connect = std::mem::take(networks);
     // On the default bridge an endpoint without wishes is refused by some engines and needed by none.
-    networks.extend(stays.filter(|(network, endpoint)| network != "bridge" || *endpoint != EndpointSettings::default()));
+    networks.extend(stays.filter(|(network, endpoint)| {
+        network != "bridge" || *endpoint != EndpointSettings::default()
+    }));
     connect
 }

@@ -39,17 +39,30 @@ impl Replica {
     /// The facts of an inspected container.
     #[must_use]
     pub fn of(inspect: &ContainerInspectResponse) -> Self {
-        let labels = inspect.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
+        let labels = inspect
+            .config
+            .as_ref()
+            .and_then(|config| config.labels.clone())
+            .unwrap_or_default();
         let per_replica = [label::COMPOSE_NUMBER, label::COMPOSE_SLUG];
-        let mode = inspect.host_config.as_ref().and_then(|host| host.network_mode.clone());
+        let mode = inspect
+            .host_config
+            .as_ref()
+            .and_then(|host| host.network_mode.clone());
         let mut replica = Self {
             name: replica_of(inspect).to_owned(),
-            labels: labels.into_iter().filter(|(name, _)| per_replica.contains(&name.as_str())).collect(),
+            labels: labels
+                .into_iter()
+                .filter(|(name, _)| per_replica.contains(&name.as_str()))
+                .collect(),
             volumes: anonymous_volumes(inspect),
             shares_network_of: mode.filter(|mode| mode.starts_with("container:")),
             ..Self::default()
         };
-        let networks = inspect.network_settings.as_ref().and_then(|settings| settings.networks.clone());
+        let networks = inspect
+            .network_settings
+            .as_ref()
+            .and_then(|settings| settings.networks.clone());
         for (network, endpoint) in networks.unwrap_or_default() {
             if endpoint.aliases.unwrap_or_default().contains(&replica.name) {
                 replica.named_on.insert(network.clone());
@@ -64,10 +77,16 @@ impl Replica {
     /// The same, with what sets it apart from hand-made siblings.
     #[must_use]
     pub fn with_place(mut self, inspect: &ContainerInspectResponse) -> Self {
-        let hostname = inspect.config.as_ref().and_then(|config| text(config.hostname.clone()));
+        let hostname = inspect
+            .config
+            .as_ref()
+            .and_then(|config| text(config.hostname.clone()));
         self.place = Some(Place {
             hostname: hostname.filter(|name| name != short_id(inspect)),
-            ports: inspect.host_config.as_ref().and_then(|host| host.port_bindings.clone()),
+            ports: inspect
+                .host_config
+                .as_ref()
+                .and_then(|host| host.port_bindings.clone()),
         });
         self
     }

@@ -1,3 +1,5 @@
+//! The creation of a replica: repeated, cut off, without what it needs.
+
 use domain::{
     effect::{Effect, Failure, Outcome},
     name::ContainerId,
@@ -8,7 +10,12 @@ use serde_json::json;
 use crate::house::{House, assert_failed, image};
 
 async fn specification(house: &House, id: &ContainerId) -> Specification {
-    house.look().await.specifications.remove(id).expect("a specification can be told")
+    house
+        .look()
+        .await
+        .specifications
+        .remove(id)
+        .expect("a specification can be told")
 }
 
 /// A running replica on two networks.
@@ -16,19 +23,36 @@ async fn on_two_networks(house: &House) -> (ContainerId, Specification) {
     let (front, back) = (house.named("front"), house.named("back"));
     house.docker(&["network", "create", &front]);
     house.docker(&["network", "create", &back]);
-    let id = house.web("web-1", "1", &["--network", &front, "--network-alias", "web"], &[]);
-    house.docker(&["network", "connect", "--alias", "web-back", &back, id.as_str()]);
+    let id = house.web(
+        "web-1",
+        "1",
+        &["--network", &front, "--network-alias", "web"],
+        &[],
+    );
+    house.docker(&[
+        "network",
+        "connect",
+        "--alias",
+        "web-back",
+        &back,
+        id.as_str(),
+    ]);
     let meant = specification(house, &id).await;
     (id, meant)
 }
 
 fn name_of(effect: &Effect) -> &str {
-    let Effect::CreateContainer { name, .. } = effect else { panic!("not a creation") };
+    let Effect::CreateContainer { name, .. } = effect else {
+        panic!("not a creation")
+    };
     name
 }
 
 fn networks(house: &House, container: &str) -> usize {
-    house.inspect(container)["NetworkSettings"]["Networks"].as_object().unwrap().len()
+    house.inspect(container)["NetworkSettings"]["Networks"]
+        .as_object()
+        .unwrap()
+        .len()
 }
 
 #[tokio::test]
@@ -37,12 +61,21 @@ async fn a_creation_repeated_finds_the_first() {
     let (id, meant) = on_two_networks(&house).await;
     let effect = house.creation("2", &id).await;
     for _ in 0..3 {
-        assert_eq!(house.engine.perform(&effect, &house.context(Some(&meant))).await.outcome, Outcome::Done);
+        assert_eq!(
+            house
+                .engine
+                .perform(&effect, &house.context(Some(&meant)))
+                .await
+                .outcome,
+            Outcome::Done
+        );
     }
     let look = house.look().await.look;
     assert_eq!(look.containers.len(), 2);
     assert_eq!(networks(&house, name_of(&effect)), 2);
-    let aliases = house.inspect(name_of(&effect))["NetworkSettings"]["Networks"][house.named("back")]["Aliases"].clone();
+    let aliases = house.inspect(name_of(&effect))["NetworkSettings"]["Networks"]
+        [house.named("back")]["Aliases"]
+        .clone();
     assert!(aliases.as_array().unwrap().contains(&json!("web-back")));
 }
 
@@ -52,9 +85,17 @@ async fn a_name_that_somebody_else_has_is_left_to_them() {
     let (id, meant) = on_two_networks(&house).await;
     let effect = house.creation("2", &id).await;
     house.docker(&["create", "--name", name_of(&effect), &image("1")]);
-    let outcome = house.engine.perform(&effect, &house.context(Some(&meant))).await.outcome;
+    let outcome = house
+        .engine
+        .perform(&effect, &house.context(Some(&meant)))
+        .await
+        .outcome;
     assert_failed(&outcome, Failure::NameTaken);
-    assert_eq!(networks(&house, name_of(&effect)), 1, "nothing was done to it");
+    assert_eq!(
+        networks(&house, name_of(&effect)),
+        1,
+        "nothing was done to it"
+    );
 }
 
 #[tokio::test]
@@ -63,22 +104,44 @@ async fn a_half_made_container_is_completed_by_the_next_creation_and_by_its_star
     let (id, meant) = on_two_networks(&house).await;
     let effect = house.creation("2", &id).await;
     let ctx = house.context(Some(&meant));
-    assert_eq!(house.engine.perform(&effect, &ctx).await.outcome, Outcome::Done);
+    assert_eq!(
+        house.engine.perform(&effect, &ctx).await.outcome,
+        Outcome::Done
+    );
     let first_only = || {
         let name = name_of(&effect);
-        let connected = house.inspect(name)["NetworkSettings"]["Networks"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-        let front = house.inspect(name)["HostConfig"]["NetworkMode"].as_str().unwrap().to_owned();
+        let connected = house.inspect(name)["NetworkSettings"]["Networks"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>();
+        let front = house.inspect(name)["HostConfig"]["NetworkMode"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         for network in connected.iter().filter(|network| **network != front) {
             house.docker(&["network", "disconnect", network, name]);
         }
         assert_eq!(networks(&house, name), 1);
     };
     first_only();
-    assert_eq!(house.engine.perform(&effect, &ctx).await.outcome, Outcome::Done);
+    assert_eq!(
+        house.engine.perform(&effect, &ctx).await.outcome,
+        Outcome::Done
+    );
     assert_eq!(networks(&house, name_of(&effect)), 2);
     first_only();
     let made = house.look().await.look.names[name_of(&effect)].clone();
-    assert_eq!(house.perform(&Effect::StartContainer { container: made, restart: None }).await, Outcome::Done);
+    assert_eq!(
+        house
+            .perform(&Effect::StartContainer {
+                container: made,
+                restart: None
+            })
+            .await,
+        Outcome::Done
+    );
     assert_eq!(networks(&house, name_of(&effect)), 2);
 }
 
@@ -86,10 +149,16 @@ async fn a_half_made_container_is_completed_by_the_next_creation_and_by_its_star
 async fn a_network_that_is_gone_is_found_before_anything_is_made() {
     let house = House::new().await;
     let (id, mut meant) = on_two_networks(&house).await;
-    let endpoints = meant.body["NetworkingConfig"]["EndpointsConfig"].as_object_mut().unwrap();
+    let endpoints = meant.body["NetworkingConfig"]["EndpointsConfig"]
+        .as_object_mut()
+        .unwrap();
     endpoints.insert("no-such-network".to_owned(), json!({}));
     let effect = house.creation("2", &id).await;
-    let outcome = house.engine.perform(&effect, &house.context(Some(&meant))).await.outcome;
+    let outcome = house
+        .engine
+        .perform(&effect, &house.context(Some(&meant)))
+        .await
+        .outcome;
     assert_failed(&outcome, Failure::Missing);
     assert!(!house.look().await.look.names.contains_key(name_of(&effect)));
 }
@@ -99,10 +168,16 @@ async fn a_container_that_can_not_be_completed_is_not_left_half_made() {
     let house = House::new().await;
     let (id, mut meant) = on_two_networks(&house).await;
     // An address that is not in the second network's range: only its connection finds out.
-    let endpoints = meant.body["NetworkingConfig"]["EndpointsConfig"].as_object_mut().unwrap();
+    let endpoints = meant.body["NetworkingConfig"]["EndpointsConfig"]
+        .as_object_mut()
+        .unwrap();
     endpoints[&house.named("back")] = json!({"IPAMConfig": {"IPv4Address": "203.0.113.9"}});
     let effect = house.creation("2", &id).await;
-    let outcome = house.engine.perform(&effect, &house.context(Some(&meant))).await.outcome;
+    let outcome = house
+        .engine
+        .perform(&effect, &house.context(Some(&meant)))
+        .await
+        .outcome;
     assert_failed(&outcome, Failure::Refused);
     assert!(!house.look().await.look.names.contains_key(name_of(&effect)));
 }
@@ -114,29 +189,94 @@ async fn what_is_missing_for_a_creation_is_named() {
     let effect = house.creation("2", &id).await;
     assert_failed(&house.perform(&effect).await, Failure::Unreadable);
     let gone = house.creation("2", &"ab".repeat(32).parse().unwrap()).await;
-    assert_failed(&house.engine.perform(&gone, &house.context(Some(&meant))).await.outcome, Failure::Missing);
-    let Effect::CreateContainer { component, name, specification, replaces, .. } = effect else { panic!() };
+    assert_failed(
+        &house
+            .engine
+            .perform(&gone, &house.context(Some(&meant)))
+            .await
+            .outcome,
+        Failure::Missing,
+    );
+    let Effect::CreateContainer {
+        component,
+        name,
+        specification,
+        replaces,
+        ..
+    } = effect
+    else {
+        panic!()
+    };
     let image = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
-    let effect = Effect::CreateContainer { component, name, image, specification, replaces };
-    assert_failed(&house.engine.perform(&effect, &house.context(Some(&meant))).await.outcome, Failure::Missing);
+    let effect = Effect::CreateContainer {
+        component,
+        name,
+        image,
+        specification,
+        replaces,
+    };
+    assert_failed(
+        &house
+            .engine
+            .perform(&effect, &house.context(Some(&meant)))
+            .await
+            .outcome,
+        Failure::Missing,
+    );
 }
 
 #[tokio::test]
 async fn a_side_car_is_created_for_the_successor_of_its_parent() {
     let house = House::new().await;
     let parent = house.web("web-1", "1", &[], &["api"]);
-    let side_car = house.web("web-2", "2", &["--network", &format!("container:{parent}")], &[]);
+    let side_car = house.web(
+        "web-2",
+        "2",
+        &["--network", &format!("container:{parent}")],
+        &[],
+    );
     let mut looked = house.look().await;
     let meant = looked.specifications.remove(&parent).unwrap();
     let first = house.creation("2", &parent).await;
-    assert_eq!(house.engine.perform(&first, &house.context(Some(&meant))).await.outcome, Outcome::Done);
+    assert_eq!(
+        house
+            .engine
+            .perform(&first, &house.context(Some(&meant)))
+            .await
+            .outcome,
+        Outcome::Done
+    );
     let successor = house.look().await.look.names[name_of(&first)].clone();
     let meant = looked.specifications.remove(&side_car).unwrap();
-    let Effect::CreateContainer { component, image, specification, .. } = house.creation("2", &side_car).await else { panic!() };
+    let Effect::CreateContainer {
+        component,
+        image,
+        specification,
+        ..
+    } = house.creation("2", &side_car).await
+    else {
+        panic!()
+    };
     let name = house.named("web-2.next-0123456789ab");
-    let second = Effect::CreateContainer { component, name: name.clone(), image, specification, replaces: side_car };
-    assert_eq!(house.engine.perform(&second, &house.context(Some(&meant))).await.outcome, Outcome::Done);
-    assert_eq!(house.inspect(&name)["HostConfig"]["NetworkMode"], json!(format!("container:{successor}")));
+    let second = Effect::CreateContainer {
+        component,
+        name: name.clone(),
+        image,
+        specification,
+        replaces: side_car,
+    };
+    assert_eq!(
+        house
+            .engine
+            .perform(&second, &house.context(Some(&meant)))
+            .await
+            .outcome,
+        Outcome::Done
+    );
+    assert_eq!(
+        house.inspect(&name)["HostConfig"]["NetworkMode"],
+        json!(format!("container:{successor}"))
+    );
 }
 
 #[tokio::test]
@@ -145,6 +285,13 @@ async fn an_environment_value_never_comes_back_in_a_sentence() {
     let (id, mut meant) = on_two_networks(&house).await;
     meant.env.push("=hunter2hunter2".to_owned());
     let effect = house.creation("2", &id).await;
-    let Outcome::Failed { said, .. } = house.engine.perform(&effect, &house.context(Some(&meant))).await.outcome else { panic!("it is refused") };
+    let Outcome::Failed { said, .. } = house
+        .engine
+        .perform(&effect, &house.context(Some(&meant)))
+        .await
+        .outcome
+    else {
+        panic!("it is refused")
+    };
     assert!(!said.contains("hunter2"), "{said}");
 }

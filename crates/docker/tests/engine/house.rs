@@ -44,10 +44,20 @@ impl House {
                 "these tests need a Docker engine: {error}. Start one (`. docker/prepare.sh; engine_start`) or set DOCKER_HOST"
             );
         }
-        let prefix = format!("st{}x{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let prefix = format!(
+            "st{}x{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
         let application = json!({"name": prefix, "environment": "test", "project": prefix, "components": [{"name": "web"}]});
         let application = serde_json::from_value(application).unwrap();
-        let house = Self { engine, prefix, application, rollback: new_rollback(), endpoint };
+        let house = Self {
+            engine,
+            prefix,
+            application,
+            rollback: new_rollback(),
+            endpoint,
+        };
         house.move_in();
         house
     }
@@ -56,7 +66,12 @@ impl House {
         let mut tenants = TENANTS.lock().unwrap_or_else(PoisonError::into_inner);
         if *tenants == 0 {
             for version in ["1", "2"] {
-                self.build(&image(version), &format!("LABEL version={version}\nENV APP_VERSION={version} MODE=image{version}\n"));
+                self.build(
+                    &image(version),
+                    &format!(
+                        "LABEL version={version}\nENV APP_VERSION={version} MODE=image{version}\n"
+                    ),
+                );
             }
         }
         *tenants += 1;
@@ -67,7 +82,9 @@ impl House {
         let context = Path::new(env!("CARGO_TARGET_TMPDIR")).join(tag.replace([':', '/'], "-"));
         std::fs::create_dir_all(&context).unwrap();
         std::fs::copy(app(), context.join("app")).unwrap();
-        let file = format!("FROM scratch\nCOPY app /app\n{lines}ENTRYPOINT [\"/app\"]\nCMD [\"worker\"]\n");
+        let file = format!(
+            "FROM scratch\nCOPY app /app\n{lines}ENTRYPOINT [\"/app\"]\nCMD [\"worker\"]\n"
+        );
         std::fs::write(context.join("Dockerfile"), file).unwrap();
         self.docker(&["build", "-q", "-t", tag, context.to_str().unwrap()]);
     }
@@ -87,13 +104,24 @@ impl House {
             .env_remove("DOCKER_CONTEXT")
             .output()
             .expect("the docker command line is installed");
-        let text = if output.status.success() { &output.stdout } else { &output.stderr };
-        (output.status.success(), String::from_utf8_lossy(text).trim().to_owned())
+        let text = if output.status.success() {
+            &output.stdout
+        } else {
+            &output.stderr
+        };
+        (
+            output.status.success(),
+            String::from_utf8_lossy(text).trim().to_owned(),
+        )
     }
 
     /// The first three numbers of addresses that no other test uses.
     pub(crate) fn address_range(&self) -> String {
-        format!("10.{}.{}", 100 + std::process::id() % 150, COUNT.fetch_add(1, Ordering::Relaxed) % 256)
+        format!(
+            "10.{}.{}",
+            100 + std::process::id() % 150,
+            COUNT.fetch_add(1, Ordering::Relaxed) % 256
+        )
     }
 
     pub(crate) fn named(&self, suffix: &str) -> String {
@@ -101,11 +129,24 @@ impl House {
     }
 
     /// Runs a container of the component `web`, as Compose would label it.
-    pub(crate) fn web(&self, suffix: &str, number: &str, options: &[&str], command: &[&str]) -> ContainerId {
+    pub(crate) fn web(
+        &self,
+        suffix: &str,
+        number: &str,
+        options: &[&str],
+        command: &[&str],
+    ) -> ContainerId {
         self.web_as("run", suffix, number, options, command)
     }
 
-    pub(crate) fn web_as(&self, verb: &str, suffix: &str, number: &str, options: &[&str], command: &[&str]) -> ContainerId {
+    pub(crate) fn web_as(
+        &self,
+        verb: &str,
+        suffix: &str,
+        number: &str,
+        options: &[&str],
+        command: &[&str],
+    ) -> ContainerId {
         let name = self.named(suffix);
         let labels = [
             format!("com.docker.compose.project={}", self.prefix),
@@ -128,7 +169,11 @@ impl House {
     }
 
     pub(crate) async fn image(&self, version: &str) -> ImageId {
-        self.engine.image_id(&image(version)).await.unwrap().expect("the image was built")
+        self.engine
+            .image_id(&image(version))
+            .await
+            .unwrap()
+            .expect("the image was built")
     }
 
     pub(crate) async fn look(&self) -> Looked {
@@ -136,12 +181,22 @@ impl House {
     }
 
     pub(crate) async fn look_for(&self, application: &Application) -> Looked {
-        let request = LookRequest { application, images: &[], disk: true, specifications: true };
+        let request = LookRequest {
+            application,
+            images: &[],
+            disk: true,
+            specifications: true,
+        };
         self.engine.look(&request).await.unwrap()
     }
 
     pub(crate) async fn seen(&self, id: &ContainerId) -> Option<Container> {
-        self.look().await.look.containers.into_iter().find(|container| container.id == *id)
+        self.look()
+            .await
+            .look
+            .containers
+            .into_iter()
+            .find(|container| container.id == *id)
     }
 
     /// The raw inspection, as the engine says it.
@@ -150,7 +205,10 @@ impl House {
         serde_json::from_str::<Value>(&text).unwrap()[0].take()
     }
 
-    pub(crate) fn context<'a>(&'a self, specification: Option<&'a Specification>) -> PerformContext<'a> {
+    pub(crate) fn context<'a>(
+        &'a self,
+        specification: Option<&'a Specification>,
+    ) -> PerformContext<'a> {
         PerformContext {
             application: &self.application,
             rollback: self.rollback,
@@ -162,7 +220,10 @@ impl House {
     }
 
     pub(crate) async fn perform(&self, effect: &Effect) -> Outcome {
-        self.engine.perform(effect, &self.context(None)).await.outcome
+        self.engine
+            .perform(effect, &self.context(None))
+            .await
+            .outcome
     }
 
     /// A creation of `web` from that version's image in place of a container.
@@ -191,10 +252,20 @@ impl Drop for House {
         // A volume that a clone took over by name is not removed with it.
         let mut inspect = vec!["inspect", "--format", "{{range .Mounts}}{{.Name}} {{end}}"];
         inspect.extend(containers.split_whitespace());
-        let (_, volumes) = if containers.is_empty() { (true, String::new()) } else { self.try_docker(&inspect) };
+        let (_, volumes) = if containers.is_empty() {
+            (true, String::new())
+        } else {
+            self.try_docker(&inspect)
+        };
         sweep(&["ps", "-aq", "--filter", &name], &["rm", "-f", "-v"]);
-        sweep(&["network", "ls", "-q", "--filter", &name], &["network", "rm"]);
-        sweep(&["volume", "ls", "-q", "--filter", &name], &["volume", "rm"]);
+        sweep(
+            &["network", "ls", "-q", "--filter", &name],
+            &["network", "rm"],
+        );
+        sweep(
+            &["volume", "ls", "-q", "--filter", &name],
+            &["volume", "rm"],
+        );
         for volume in volumes.split_whitespace() {
             let _ = self.try_docker(&["volume", "rm", "-f", volume]);
         }
@@ -230,11 +301,23 @@ fn app() -> PathBuf {
     let _one = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docker/demo/app.rs");
     let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sternway-test-app");
-    let age = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
+    let age = |path: &Path| {
+        path.metadata()
+            .and_then(|metadata| metadata.modified())
+            .ok()
+    };
     if age(&binary) < age(&source) {
         let part = binary.with_extension(std::process::id().to_string());
         let status = Command::new("rustc")
-            .args(["--edition", "2024", "-O", "-C", "target-feature=+crt-static", "-C", "strip=symbols"])
+            .args([
+                "--edition",
+                "2024",
+                "-O",
+                "-C",
+                "target-feature=+crt-static",
+                "-C",
+                "strip=symbols",
+            ])
             .arg(&source)
             .arg("-o")
             .arg(&part)

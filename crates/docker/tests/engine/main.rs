@@ -10,4 +10,3 @@ mod hold;
 mod house;
 mod look;
 mod unwell;
-mod measure;

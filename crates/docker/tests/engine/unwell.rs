@@ -41,7 +41,10 @@ impl Pretender {
     /// An engine that answers every read, and is in this mood about everything else.
     fn new(mood: Mood) -> Self {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let socket = std::env::temp_dir().join(format!("sternway-pretender-{}-{count}.sock", std::process::id()));
+        let socket = std::env::temp_dir().join(format!(
+            "sternway-pretender-{}-{count}.sock",
+            std::process::id()
+        ));
         let listener = UnixListener::bind(&socket).unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&requests);
@@ -52,15 +55,24 @@ impl Pretender {
                 tokio::spawn(async move {
                     let mut head = [0; 8192];
                     let read = stream.read(&mut head).await.unwrap_or(0);
-                    let line = String::from_utf8_lossy(&head[..read]).lines().next().unwrap_or_default().to_owned();
+                    let line = String::from_utf8_lossy(&head[..read])
+                        .lines()
+                        .next()
+                        .unwrap_or_default()
+                        .to_owned();
                     noted.lock().unwrap().push(line.clone());
                     match answer_to(&line) {
                         Some(body) => {
-                            let text = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                            let text = format!(
+                                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+                                body.len()
+                            );
                             let _ = stream.write_all(text.as_bytes()).await;
                         }
                         None => match mood {
-                            Mood::Answers => drop(stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await),
+                            Mood::Answers => {
+                                drop(stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await)
+                            }
                             Mood::BreaksOff => {}
                             Mood::Silent => std::future::pending().await,
                         },
@@ -88,7 +100,9 @@ fn answer_to(line: &str) -> Option<String> {
         "/version" => json!({"Version": "20.10.24", "ApiVersion": "1.41"}),
         "/info" => json!({"Name": "pretender", "DockerRootDir": "/no/such/dir"}),
         "/containers/json" => json!([]),
-        _ => json!({"Id": id().to_string(), "Name": "/web", "Config": {}, "HostConfig": {"RestartPolicy": {"Name": "no"}}}),
+        _ => {
+            json!({"Id": id().to_string(), "Name": "/web", "Config": {}, "HostConfig": {"RestartPolicy": {"Name": "no"}}})
+        }
     };
     Some(answer.to_string())
 }
@@ -103,22 +117,48 @@ fn shop() -> Application {
 
 async fn stop(engine: &Engine, grace_s: u32) -> Outcome {
     let application = shop();
-    let ctx = PerformContext { application: &application, rollback: new_rollback(), fence: Fence(1), step: 0, owner: "t", specification: None };
-    engine.perform(&Effect::StopContainer { container: id(), grace_s }, &ctx).await.outcome
+    let ctx = PerformContext {
+        application: &application,
+        rollback: new_rollback(),
+        fence: Fence(1),
+        step: 0,
+        owner: "t",
+        specification: None,
+    };
+    engine
+        .perform(
+            &Effect::StopContainer {
+                container: id(),
+                grace_s,
+            },
+            &ctx,
+        )
+        .await
+        .outcome
 }
 
 #[tokio::test]
 async fn an_engine_that_is_not_there_is_unreachable() {
     let nowhere = Engine::connect("unix:///no/such/docker.sock").unwrap();
     let error = nowhere.facts(false).await.unwrap_err();
-    assert_eq!((error.kind(), error.unreachable()), (Kind::Unreachable, true));
-    assert!(error.to_string().contains("/no/such/docker.sock"), "{error}");
+    assert_eq!(
+        (error.kind(), error.unreachable()),
+        (Kind::Unreachable, true)
+    );
+    assert!(
+        error.to_string().contains("/no/such/docker.sock"),
+        "{error}"
+    );
     assert!(matches!(stop(&nowhere, 1).await, Outcome::Unknown { .. }));
 
-    let left_behind = std::env::temp_dir().join(format!("sternway-left-behind-{}.sock", std::process::id()));
+    let left_behind =
+        std::env::temp_dir().join(format!("sternway-left-behind-{}.sock", std::process::id()));
     drop(UnixListener::bind(&left_behind).unwrap());
     let dead = Engine::connect(&format!("unix://{}", left_behind.display())).unwrap();
-    assert_eq!(dead.facts(false).await.unwrap_err().kind(), Kind::Unreachable);
+    assert_eq!(
+        dead.facts(false).await.unwrap_err().kind(),
+        Kind::Unreachable
+    );
     std::fs::remove_file(left_behind).unwrap();
 }
 
@@ -126,7 +166,9 @@ async fn an_engine_that_is_not_there_is_unreachable() {
 async fn a_connection_that_breaks_off_leaves_the_outcome_unknown() {
     let pretender = Pretender::new(Mood::BreaksOff);
     let outcome = stop(&pretender.engine(), 1).await;
-    let Outcome::Unknown { said } = outcome else { panic!("it may have happened: {outcome:?}") };
+    let Outcome::Unknown { said } = outcome else {
+        panic!("it may have happened: {outcome:?}")
+    };
     assert!(said.starts_with("stop container"), "{said}");
 }
 
@@ -136,7 +178,9 @@ async fn an_engine_that_never_answers_costs_the_limit_and_leaves_the_outcome_unk
     let pretender = Pretender::new(Mood::Silent);
     let began = tokio::time::Instant::now();
     let outcome = stop(&pretender.engine(), 30).await;
-    let Outcome::Unknown { said } = outcome else { panic!("it may have happened: {outcome:?}") };
+    let Outcome::Unknown { said } = outcome else {
+        panic!("it may have happened: {outcome:?}")
+    };
     assert!(said.contains("no answer within 50 s"), "{said}");
     assert!(began.elapsed().as_secs() >= 50, "the grace and its margin");
 }
@@ -145,7 +189,10 @@ async fn an_engine_that_never_answers_costs_the_limit_and_leaves_the_outcome_unk
 async fn a_disk_that_can_not_be_seen_is_unknown_and_no_error() {
     let pretender = Pretender::new(Mood::Answers);
     let facts = pretender.engine().facts(true).await.unwrap();
-    assert_eq!((facts.name.as_str(), facts.api_version.as_str()), ("pretender", "1.41"));
+    assert_eq!(
+        (facts.name.as_str(), facts.api_version.as_str()),
+        ("pretender", "1.41")
+    );
     assert!(!facts.disk_free.is_known(), "{:?}", facts.disk_free);
 }
 
@@ -155,7 +202,12 @@ async fn the_request_lines_are_the_ones_that_we_know() {
     let pretender = Pretender::new(Mood::Answers);
     let engine = pretender.engine();
     let application = shop();
-    let request = LookRequest { application: &application, images: &[], disk: false, specifications: false };
+    let request = LookRequest {
+        application: &application,
+        images: &[],
+        disk: false,
+        specifications: false,
+    };
     engine.look(&request).await.unwrap();
     assert_eq!(stop(&engine, 7).await, Outcome::Done);
     let mut lines = pretender.requests.lock().unwrap().clone();

@@ -35,7 +35,7 @@ pub(super) fn explain(plan: &Plan) -> String {
 
 pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
     let tally = tally(ctx, Side::Target);
-    if tally.all_green() {
+    if tally.all_green() && (ctx.run.acts == 0 || all_steady(ctx)) {
         return Next::Done(format!("{} is proved to be serving, {tally}", ctx.plan.to));
     }
     let down = ctx.plan.swaps.iter().filter_map(|swap| ctx.next_of(swap)).find(|container| ended(container));
@@ -51,6 +51,11 @@ pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
         }
         None => Next::Wait(LOOK_AGAIN),
     }
+}
+
+/// A target that had to be started once more must stay up before it is believed.
+fn all_steady(ctx: &Ctx<'_>) -> bool {
+    ctx.plan.swaps.iter().filter_map(|swap| ctx.next_of(swap)).all(|container| is_steady(container, ctx.now))
 }
 
 fn ended(container: &Container) -> bool {
@@ -232,8 +237,12 @@ fn trouble(plan: &Plan, replica: &Replica<'_>, container: &Container, now: Momen
     if matches!(replica.which, Which::CreatedFor(..)) && container.name != replica.name {
         return Some(format!("it is still named {}", container.name));
     }
-    // By the engine's clock: one that restarts starts anew, so a crash loop never gets steady.
-    let steady = container.started_at.is_some_and(|started| now.since(started) >= STEADY);
+    // By the engine's clock: one that restarts starts anew, so a crash loop never gets steady, however well it
+    // answers between two crashes.
+    let steady = is_steady(container, now);
+    if container.restarts > 0 && !steady {
+        return Some(format!("the engine restarted it {} times, the last time just now", container.restarts));
+    }
     match container.health {
         Health::Unhealthy => Some("its health check says unhealthy".to_owned()),
         Health::Starting if !can_be_asked(plan, replica) => Some("its health check has no result yet".to_owned()),
@@ -242,6 +251,10 @@ fn trouble(plan: &Plan, replica: &Replica<'_>, container: &Container, now: Momen
         }
         Health::None | Health::Starting | Health::Healthy => None,
     }
+}
+
+fn is_steady(container: &Container, now: Moment) -> bool {
+    container.started_at.is_some_and(|started| now.since(started) >= STEADY)
 }
 
 fn can_be_asked(plan: &Plan, replica: &Replica<'_>) -> bool {

@@ -7,7 +7,7 @@ use crate::{
 };
 
 fn ends(recipe: &Recipe) -> String {
-    let evening = live(recipe, format!("{recipe:?}"), &mut Calm);
+    let evening = live(&recipe.morning(), format!("{recipe:?}"), &mut Calm);
     evening.said()
 }
 

@@ -12,7 +12,7 @@ use domain::{
 };
 
 use crate::{
-    shop::{PATIENCE, Recipe, start},
+    shop::{Morning, PATIENCE, start},
     worker::{Moved, Todo, Worker},
     world::{Fate, World},
 };
@@ -48,10 +48,9 @@ pub(crate) trait Director {
 pub(crate) struct Calm;
 impl Director for Calm {}
 
-/// How a day ended: the world as it is then, and how many moves it took.
+/// How a day ended.
 pub(crate) struct Evening {
     pub(crate) world: World,
-    pub(crate) moves: usize,
     /// The moves that differ in where the run was and what the worker was about to do: of a long wait, two.
     pub(crate) moments: Vec<usize>,
 }
@@ -85,8 +84,8 @@ impl Evening {
 /// No run needs more; one that does goes round in circles.
 const MOVES_MAX: usize = 20_000;
 
-pub(crate) fn live(recipe: &Recipe, label: impl Into<String>, director: &mut dyn Director) -> Evening {
-    let mut world = World::new(recipe, label);
+pub(crate) fn live(morning: &Morning, label: impl Into<String>, director: &mut dyn Director) -> Evening {
+    let mut world = World::new(morning, label);
     let mut worker = Worker::claim(&mut world);
     let mut frozen: Vec<(usize, Worker)> = Vec::new();
     let (mut moves, mut moments, mut met) = (0, Vec::new(), BTreeMap::new());
@@ -125,7 +124,7 @@ pub(crate) fn live(recipe: &Recipe, label: impl Into<String>, director: &mut dyn
     thaw(&mut frozen, usize::MAX, &mut world);
     world.ended_well();
     nothing_lands_late(&mut world);
-    Evening { world, moves, moments }
+    Evening { world, moments }
 }
 
 /// An end is an end: no request of this rollback changes anything after it, unless a person was called.

@@ -106,6 +106,7 @@ fn ends(plan: &Plan, run: &Run, world: &Seen, claim: Claim) {
 }
 
 fn every_state_ends(recipe: &Recipe) -> usize {
+    let recipe = &recipe.morning();
     let calm = live(recipe, "collecting", &mut Collect { cancel_at: usize::MAX });
     let mut sample = calm.world.sample.clone().unwrap();
     for at in calm.moments.iter().step_by(4) {

@@ -82,7 +82,7 @@ pub(crate) struct Engine {
 }
 
 pub(crate) fn container_id(number: u64) -> ContainerId {
-    format!("{number:064x}").parse().unwrap()
+    format!("{number:012x}{:052x}", 0).parse().unwrap()
 }
 
 pub(crate) fn policy(name: &str) -> RestartPolicy {
@@ -216,7 +216,7 @@ impl Engine {
                 (false, false) => Health::Unhealthy,
             };
         }
-        let number = u32::from_str_radix(&seen.id.as_str()[56..], 16).unwrap();
+        let number = u32::from_str_radix(&seen.id.as_str()[4..12], 16).unwrap();
         seen.address = seen.runs().then(|| IpAddr::V4(Ipv4Addr::from(0x0A00_0000 + number)));
         seen
     }

@@ -125,7 +125,7 @@ fn golden_files_are_added_when_asked_for() {
         if path.exists() {
             continue;
         }
-        let evening = live(&recipe, name, &mut director);
+        let evening = live(&recipe.morning(), name, &mut director);
         let store = evening.world.store;
         let golden = Golden {
             about: about.to_owned(),

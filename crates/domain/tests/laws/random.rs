@@ -162,7 +162,7 @@ fn day(seed: u64) -> Evening {
     let recipe = recipe(&mut dice);
     let troubles = dice.pick(&[0, 1, 1, 2, 3, 5, 8]);
     let left = asked_for("STERNWAY_TROUBLES").map_or(troubles, |most| most.min(troubles));
-    live(&recipe, format!("STERNWAY_SEED={seed}"), &mut Trouble { dice, left })
+    live(&recipe.morning(), format!("STERNWAY_SEED={seed}"), &mut Trouble { dice, left })
 }
 
 fn days(seeds: std::ops::Range<u64>) {

@@ -107,21 +107,21 @@ impl Recipe {
     }
 
     fn image(at: usize, good: bool) -> ImageId {
-        format!("sha256:{:062x}{:02x}", at + 1, u8::from(good)).parse().unwrap()
+        format!("sha256:{:010x}{:02x}{:052x}", at + 1, u8::from(good), 0).parse().unwrap()
     }
 
-    pub(crate) fn application(&self) -> Application {
+    fn application(&self) -> Application {
         let components: Vec<_> = self.parts.iter().enumerate().map(|(at, part)| component(at, part)).collect();
         let front = json!([{"url": "http://shop.test/"}]);
         serde_json::from_value(json!({
             "name": "shop", "environment": "test", "project": "shop", "approval": self.approval,
             "watch_window_s": 12, "components": components, "probes": if self.front { front } else { json!([]) },
-            "timeouts": {"proof_s": 1, "engine_s": 20, "step_s": 10, "approval_s": 60, "red_s": 6},
+            "timeouts": {"proof_s": 2, "engine_s": 20, "step_s": 10, "approval_s": 60, "red_s": 6},
         }))
         .unwrap()
     }
 
-    pub(crate) fn releases(&self) -> Vec<Release> {
+    fn releases(&self) -> Vec<Release> {
         let release = |version: &str, at: i64, good: bool| Release {
             deployment: Uuid::from_u128(u128::from(good)),
             version: version.parse().unwrap(),
@@ -134,7 +134,7 @@ impl Recipe {
         vec![release("1.4.2", 1, true), release("1.5.0", 2, false)]
     }
 
-    pub(crate) fn engine(&self) -> Engine {
+    fn engine(&self) -> Engine {
         let mut engine = Engine::new();
         let mut number = 0;
         for (at, part) in self.parts.iter().enumerate() {
@@ -158,7 +158,13 @@ impl Recipe {
         engine
     }
 
-    pub(crate) fn plan(&self, engine: &Engine) -> Plan {
+    /// The application as it is before anybody acts, and the plan for it.
+    pub(crate) fn morning(&self) -> Morning {
+        let engine = self.engine();
+        Morning { plan: self.plan(&engine), engine, approval: self.approval }
+    }
+
+    fn plan(&self, engine: &Engine) -> Plan {
         let (application, releases) = (self.application(), self.releases());
         let images: Vec<ImageId> = engine.moods.keys().cloned().collect();
         let look = engine.look(&images, start());
@@ -167,6 +173,14 @@ impl Recipe {
         let target: Target = Target::Version("1.4.2".parse::<Version>().unwrap());
         planner::plan(&snapshot, &target).unwrap_or_else(|blockers| panic!("{self:?}: {blockers:?}")).plan
     }
+}
+
+/// Where a day begins; made once for the many days that begin alike.
+#[derive(Clone, Debug)]
+pub(crate) struct Morning {
+    pub(crate) engine: Engine,
+    pub(crate) plan: Plan,
+    pub(crate) approval: bool,
 }
 
 fn component(at: usize, part: &Part) -> serde_json::Value {

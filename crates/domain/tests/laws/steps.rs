@@ -11,7 +11,7 @@ use domain::{
 use crate::{
     day::{Blow, Calm, Director, Evening, live},
     engine::Mood,
-    shop::{Leftover, Part, Recipe, State},
+    shop::{Leftover, Morning, Part, Recipe, State},
     world::{Fate, World},
 };
 
@@ -54,21 +54,32 @@ impl<F: FnMut(&Effect, usize) -> Fate> Director for Fated<F> {
     }
 }
 
-fn calm(recipe: &Recipe) -> Evening {
-    live(recipe, "a calm day", &mut Calm)
+fn calm(morning: &Morning) -> Evening {
+    live(morning, "a calm day", &mut Calm)
+}
+
+/// The mornings of the recipes, numbered for what is said when a law is broken.
+fn mornings() -> impl Iterator<Item = (usize, Morning)> {
+    recipes().into_iter().map(|recipe| recipe.morning()).enumerate()
 }
 
 /// Lives the day once for each of its moves that differs, and gives each evening to `judge`.
-fn at_every_move(recipe: &Recipe, what: &str, mut strike: impl FnMut(&mut World) -> Blow, judge: impl Fn(&Evening)) {
-    for at in calm(recipe).moments {
-        let label = format!("{what} at move {at} of {recipe:?}");
-        judge(&live(recipe, label, &mut Once { at, strike: &mut strike }));
+fn at_every_move(
+    (number, morning): (usize, &Morning),
+    what: &str,
+    mut strike: impl FnMut(&mut World) -> Blow,
+    judge: impl Fn(&Evening),
+) {
+    for at in calm(morning).moments {
+        let label = format!("{what} at move {at} of recipe {number}");
+        judge(&live(morning, label, &mut Once { at, strike: &mut strike }));
     }
 }
 
-/// Of which the target does not go bad with time: a day that lasts longer ends as a short one does.
-fn lasting_recipes() -> impl Iterator<Item = Recipe> {
-    recipes().into_iter().filter(|recipe| recipe.parts.iter().all(|part| !matches!(part.good, Mood::SickAfter(_))))
+/// Those of which the target does not go bad with time: a day that lasts longer ends as a short one does.
+fn lasting_mornings() -> impl Iterator<Item = (usize, Morning)> {
+    let lasts = |morning: &Morning| !morning.engine.moods.values().any(|mood| matches!(mood, Mood::SickAfter(_)));
+    mornings().filter(move |(_, morning)| lasts(morning))
 }
 
 fn like(calm: &Evening) -> impl Fn(&Evening) + use<> {
@@ -78,21 +89,21 @@ fn like(calm: &Evening) -> impl Fn(&Evening) + use<> {
 
 #[test]
 fn an_effect_done_twice_changes_nothing() {
-    for recipe in recipes() {
-        let twice = live(&recipe, format!("twice {recipe:?}"), &mut Fated(|_: &Effect, _| Fate::Twice));
-        like(&calm(&recipe))(&twice);
+    for (number, morning) in mornings() {
+        let twice = live(&morning, format!("twice recipe {number}"), &mut Fated(|_: &Effect, _| Fate::Twice));
+        like(&calm(&morning))(&twice);
     }
 }
 
 #[test]
 fn an_effect_of_unknown_outcome_is_looked_at_and_not_believed() {
-    for recipe in recipes() {
-        let due = calm(&recipe);
+    for (number, morning) in mornings() {
+        let due = calm(&morning);
         for fate in [Fate::LostBefore, Fate::LostAfter, Fate::Late(400), Fate::Late(9000)] {
             for at in 0..due.world.effects {
-                let label = format!("{fate:?} at effect {at} of {recipe:?}");
+                let label = format!("{fate:?} at effect {at} of recipe {number}");
                 let mut once = Fated(|_: &Effect, nth| if nth == at { fate } else { Fate::Done });
-                like(&due)(&live(&recipe, label, &mut once));
+                like(&due)(&live(&morning, label, &mut once));
             }
         }
     }
@@ -100,26 +111,26 @@ fn an_effect_of_unknown_outcome_is_looked_at_and_not_believed() {
 
 #[test]
 fn a_worker_killed_at_any_move_is_replaced_without_a_trace() {
-    for recipe in recipes() {
-        at_every_move(&recipe, "killed", |_| Blow::Kill, like(&calm(&recipe)));
+    for (number, morning) in mornings() {
+        at_every_move((number, &morning), "killed", |_| Blow::Kill, like(&calm(&morning)));
     }
 }
 
 #[test]
 fn a_host_that_dies_at_any_move_is_replaced_without_a_trace() {
-    for recipe in lasting_recipes() {
-        let due = calm(&recipe);
-        at_every_move(&recipe, "host killed", |_| Blow::KillHost, like(&due));
-        at_every_move(&recipe, "killed in the call", |_| Blow::KillInCall(9000), like(&due));
+    for (number, morning) in lasting_mornings() {
+        let due = calm(&morning);
+        at_every_move((number, &morning), "host killed", |_| Blow::KillHost, like(&due));
+        at_every_move((number, &morning), "killed in the call", |_| Blow::KillInCall(9000), like(&due));
     }
 }
 
 #[test]
 fn a_worker_that_slept_longer_than_its_lease_changes_nothing() {
-    for recipe in lasting_recipes() {
-        let due = calm(&recipe);
+    for (number, morning) in lasting_mornings() {
+        let due = calm(&morning);
         for for_moves in [2, 40] {
-            at_every_move(&recipe, "frozen", |_| Blow::Freeze(for_moves), like(&due));
+            at_every_move((number, &morning), "frozen", |_| Blow::Freeze(for_moves), like(&due));
         }
     }
 }
@@ -135,8 +146,8 @@ fn a_step_that_is_refused_for_good_ends_the_run_well() {
         Failure::Fenced,
         Failure::Refused,
     ];
-    for recipe in recipes() {
-        let effects = calm(&recipe).world.effects;
+    for (number, morning) in mornings() {
+        let effects = calm(&morning).world.effects;
         for failure in failures {
             for from in 0..effects {
                 let mut kind = None;
@@ -148,8 +159,8 @@ fn a_step_that_is_refused_for_good_ends_the_run_well() {
                     }
                     if struck { Fate::Refused(failure) } else { Fate::Done }
                 });
-                let label = format!("{failure:?} from effect {from} on of {recipe:?}");
-                live(&recipe, label, &mut refuse);
+                let label = format!("{failure:?} from effect {from} on of recipe {number}");
+                live(&morning, label, &mut refuse);
             }
         }
     }
@@ -157,37 +168,39 @@ fn a_step_that_is_refused_for_good_ends_the_run_well() {
 
 #[test]
 fn a_refusal_that_passes_changes_nothing() {
-    for recipe in recipes() {
-        let due = calm(&recipe);
+    for (number, morning) in mornings() {
+        let due = calm(&morning);
         for at in 0..due.world.effects {
             let mut once = Fated(|_: &Effect, nth| {
                 if (at..at + 2).contains(&nth) { Fate::Refused(Failure::Refused) } else { Fate::Done }
             });
-            like(&due)(&live(&recipe, format!("refused twice at {at} of {recipe:?}"), &mut once));
+            like(&due)(&live(&morning, format!("refused twice at {at} of recipe {number}"), &mut once));
         }
     }
 }
 
 #[test]
 fn an_engine_that_is_away_for_a_while_is_waited_for() {
-    for recipe in lasting_recipes() {
+    for (number, morning) in lasting_mornings() {
         let away = |world: &mut World| {
             world.engine.away_until = Some(world.now.after(Millis(3000)));
             Blow::None
         };
-        at_every_move(&recipe, "engine away", away, like(&calm(&recipe)));
+        at_every_move((number, &morning), "engine away", away, like(&calm(&morning)));
     }
 }
 
 #[test]
 fn an_engine_that_restarts_at_any_move_is_survived() {
-    for recipe in recipes() {
+    for (number, morning) in mornings() {
         let restart = |world: &mut World| {
             world.engine_restarts(Millis(2000));
             Blow::None
         };
-        at_every_move(&recipe, "engine restarted", restart, |evening| {
-            let healthy = recipe.parts.iter().all(|part| part.good == Mood::Healthy);
+        at_every_move((number, &morning), "engine restarted", restart, |evening| {
+            let healthy = morning.engine.moods.iter().all(|(image, mood)| {
+                *mood == Mood::Healthy || !morning.plan.swaps.iter().any(|swap| swap.image == *image)
+            });
             assert!(!healthy || evening.said().starts_with("rolled_back"), "{}: {}", evening.world.label, evening.said());
         });
     }
@@ -195,12 +208,12 @@ fn an_engine_that_restarts_at_any_move_is_survived() {
 
 #[test]
 fn an_engine_that_never_comes_back_is_given_up() {
-    for recipe in recipes() {
+    for (number, morning) in mornings() {
         let gone = |world: &mut World| {
             world.engine.away_until = Some(world.now.after(Millis(100_000_000)));
             Blow::None
         };
-        at_every_move(&recipe, "engine gone", gone, |evening| {
+        at_every_move((number, &morning), "engine gone", gone, |evening| {
             let untouched = evening.world.store.run.acted_at.is_none();
             let said = evening.said();
             assert!(!untouched || !said.starts_with("needs_human"), "{}: {said}", evening.world.label);
@@ -216,13 +229,13 @@ fn cancel(world: &mut World) -> Blow {
 
 #[test]
 fn a_cancel_at_any_move_is_obeyed_or_answered() {
-    for recipe in recipes() {
+    for (number, morning) in mornings() {
         for blow in [Blow::None, Blow::KillInCall(9000), Blow::Freeze(5)] {
             let strike = |world: &mut World| {
                 cancel(world);
                 blow
             };
-            at_every_move(&recipe, "cancelled", strike, |evening| {
+            at_every_move((number, &morning), "cancelled", strike, |evening| {
                 let run = &evening.world.store;
                 let answered = run.log.iter().any(|stored| {
                     let words = serde_json::to_string(&stored.event).unwrap();
@@ -246,9 +259,9 @@ fn a_step_that_kills_its_workers_is_given_up() {
             if again { Blow::Kill } else { Blow::None }
         }
     }
-    for recipe in recipes() {
-        for from in calm(&recipe).moments {
-            live(&recipe, format!("killed again and again from {from} of {recipe:?}"), &mut Killer { from });
+    for (number, morning) in mornings() {
+        for from in calm(&morning).moments {
+            live(&morning, format!("killed again and again from {from} of recipe {number}"), &mut Killer { from });
         }
     }
 }

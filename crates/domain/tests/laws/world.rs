@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     engine::{By, Engine},
-    shop::{Recipe, start},
+    shop::{Morning, start},
     store::Store,
 };
 
@@ -60,10 +60,9 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(recipe: &Recipe, label: impl Into<String>) -> Self {
-        let engine = recipe.engine();
-        let plan = recipe.plan(&engine);
-        let approval_until = recipe.approval.then(|| start().after(Millis::from_secs(60)));
+    pub(crate) fn new(morning: &Morning, label: impl Into<String>) -> Self {
+        let Morning { engine, plan, approval } = morning.clone();
+        let approval_until = approval.then(|| start().after(Millis::from_secs(60)));
         Self {
             plan,
             rollback: RollbackId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_00AB)),
@@ -101,7 +100,7 @@ impl World {
     }
 
     pub(crate) fn look(&mut self, scope: Scope) -> Seen {
-        self.pass(Millis(2));
+        self.pass(Millis(15));
         let mut seen = Seen {
             engine: Err("it was not looked at".to_owned()),
             specifications: std::collections::BTreeMap::new(),

@@ -115,7 +115,7 @@ fn text(known: &Known, paint: Paint) -> String {
     let names: Vec<&str> = application.components.iter().map(|component| component.name.as_str()).collect();
     row("components", format!("{} on engine {}", names.join(", "), one_line(&application.engine)));
     row("runs", known.present().map_or_else(|| "a version that the ledger does not know".to_owned(), runs));
-    row("last known good", known.good().map_or_else(|| paint.warn("none that could come back"), good));
+    row("last known good", known.good().map_or_else(|| none(known, paint), good));
     for release in known.releases.iter().filter(|release| release.hold.is_some()) {
         let why = release.hold.as_deref().unwrap_or_default();
         row("held", paint.warn(&format!("{}: {}", release.version, one_line(why))));
@@ -124,6 +124,14 @@ fn text(known: &Known, paint: Paint) -> String {
         row("last rollback", rollback_words(rollback));
     }
     lines.join("\n")
+}
+
+/// What runs is never where a rollback goes to, however good it is.
+fn none(known: &Known, paint: Paint) -> String {
+    if known.present().is_some_and(|release| release.good_at.is_some()) {
+        return "none but what runs".to_owned();
+    }
+    paint.warn("none that could come back")
 }
 
 fn runs(release: &ReleaseAnswer) -> String {

@@ -26,7 +26,7 @@ pub struct Problem {
     pub errors: Vec<FieldError>,
     /// What stands in the way of a plan.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub blockers: Vec<domain::planner::Blocker>,
+    pub blockers: Vec<Blocker>,
     /// How the plan that was agreed to differs from what would be planned now.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub difference: Vec<String>,
@@ -50,6 +50,18 @@ pub struct FieldError {
     /// What is wrong with it.
     #[serde(alias = "detail", alias = "message")]
     pub what: String,
+}
+
+/// Something that stands in the way; a code that is newer than we are is still a sentence.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Blocker {
+    /// Stable code.
+    pub code: String,
+    /// What is the matter.
+    pub sentence: String,
+    /// What to do about it.
+    pub next_action: String,
 }
 
 /// Why a command can not go on, and how it ends.
@@ -77,7 +89,9 @@ impl Failure {
     /// What the server said no with.
     #[must_use]
     pub fn of(problem: Problem) -> Self {
-        Self { exit: Exit::of_status(problem.status), problem: Box::new(problem) }
+        let unknown = problem.blockers.iter().any(|blocker| blocker.code == "unknown_version");
+        let exit = if unknown { Exit::NotFound } else { Exit::of_status(problem.status) };
+        Self { exit, problem: Box::new(problem) }
     }
 
     /// The failure for a person.
@@ -91,24 +105,33 @@ impl Problem {
     /// The problem for a person.
     #[must_use]
     pub fn render(&self, paint: Paint) -> String {
-        let what = self.detail.as_deref().unwrap_or(&self.title);
-        let mut lines = vec![format!("{} {}", paint.bad("error:"), one_line(what))];
+        let what = one_line(self.detail.as_deref().unwrap_or(&self.title));
+        let mut lines = vec![format!("{} {what}", paint.bad("error:"))];
         for error in &self.errors {
             lines.push(format!("  {}: {}", one_line(&error.field), one_line(&error.what)));
         }
         for blocker in &self.blockers {
             lines.push(format!("  - {}", one_line(&blocker.sentence)));
-            lines.push(format!("    next: {}", one_line(&blocker.next_action)));
         }
         for line in &self.difference {
             lines.push(format!("  - {}", one_line(line)));
         }
+        // With a single fault the sentence above has said it already.
+        lines.retain({
+            let mut first = true;
+            move |line| std::mem::take(&mut first) || !line.ends_with(&format!(" {what}"))
+        });
         if let Some(state) = &self.production_state {
             lines.push(format!("production now: {}", one_line(state)));
         }
-        for next in &self.next_actions {
-            lines.push(format!("next: {}", one_line(next)));
+        let mut nexts: Vec<String> = Vec::new();
+        for next in self.blockers.iter().map(|blocker| &blocker.next_action).chain(&self.next_actions) {
+            let line = format!("next: {}", one_line(next));
+            if !nexts.contains(&line) {
+                nexts.push(line);
+            }
         }
+        lines.extend(nexts);
         if let Some(id) = &self.request_id {
             lines.push(paint.faint(&format!("request {}", one_line(id))));
         }
@@ -139,6 +162,17 @@ mod tests {
     }
 
     #[test]
+    fn a_single_fault_is_said_once_and_an_unknown_version_is_not_found() {
+        let problem: Problem = serde_json::from_value(serde_json::json!({
+            "title": "Something stands in the way", "status": 409, "detail": "no release 9.9", "next_actions": ["list them"],
+            "blockers": [{"code": "unknown_version", "sentence": "no release 9.9", "next_action": "list them"}]
+        }))
+        .unwrap();
+        assert_eq!(problem.render(Paint::default()), "error: no release 9.9\nnext: list them");
+        assert_eq!(Failure::of(problem).exit, Exit::NotFound);
+    }
+
+    #[test]
     fn blockers_and_differences_are_listed() {
         let problem: Problem = serde_json::from_value(serde_json::json!({
             "title": "Plan blocked", "status": 409,
@@ -148,7 +182,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             problem.render(Paint::default()),
-            "error: Plan blocked\n  - 1.4.2 is held\n    next: release it\n  - 1.5.0 ran, now 1.5.1 runs"
+            "error: Plan blocked\n  - 1.4.2 is held\n  - 1.5.0 ran, now 1.5.1 runs\nnext: release it"
         );
     }
 }

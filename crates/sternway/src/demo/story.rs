@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use domain::{
     application::Application,
+    engine_look::Health,
     name::RollbackId,
     probe::FrontProbe,
     reason::Reason,
@@ -72,6 +73,7 @@ pub async fn tell(stage: &mut Stage, out: &Out) -> Result<Story, Failure> {
     let bad = answers(&base, 500).await?;
     record(stage, BAD).await?;
     let before = failing(&traffic, bad, out).await;
+    looks_well(stage, out).await?;
     scene(out, 4, "What would a rollback do?");
     let plan = planned(&api, stage, out).await?;
     scene(out, 5, "The rollback, over the HTTP API");
@@ -130,7 +132,9 @@ async fn define(stage: &mut Stage, base: &str, out: &Out) -> Result<(), Failure>
     definition.probes = vec![FrontProbe { url: format!("{base}/"), status: Some(200), contains: None }];
     for component in &definition.components {
         let version = component.version_endpoint.as_ref().map_or("no version endpoint".to_owned(), |at| format!("version at :{}{}", at.port, at.path));
-        out.say(&format!("     adopted {}: {} probes guessed, {version}", component.name, component.probes.len()));
+        let probes = component.probes.len();
+        let plural = if probes == 1 { "" } else { "s" };
+        out.say(&format!("     adopted {}: {probes} probe{plural} guessed, {version}", component.name));
     }
     out.say(&format!("     added: GET {base}/ must answer 200, for {WATCH_WINDOW_S} s (the runbook says 15 to 30 min)"));
     application::put(local(stage)?, &definition).await?;
@@ -193,8 +197,20 @@ async fn failing(traffic: &Traffic, since: Instant, out: &Out) -> Counts {
     let all = counts.good + counts.bad + counts.nothing;
     let status = counts.status.map_or(String::new(), |status| format!(" with {status}"));
     out.say(&format!("     {}", out.talk.bad(&format!("{} of {all} requests of a client fail{status}", counts.bad))));
-    out.say("     the engine calls its containers running, and its health check is green");
     counts
+}
+
+/// What the engine says of the broken version: why watching containers alone is not enough.
+async fn looks_well(stage: &Stage, out: &Out) -> Result<(), Failure> {
+    let definition = stage.application.as_ref().ok_or_else(|| surprise("nothing is defined"))?;
+    let unknown = |error: docker::Error| surprise(&format!("the engine can not be asked: {error}"));
+    let request = docker::LookRequest { application: definition, images: &[], disk: false, specifications: false };
+    let look = docker::Engine::connect(&stage.docker_host).map_err(unknown)?.look(&request).await.map_err(unknown)?.look;
+    let running = look.containers.iter().filter(|container| container.runs()).count();
+    let healthy = look.containers.iter().filter(|container| container.health == Health::Healthy).count();
+    let all = look.containers.len();
+    out.say(&format!("     yet the engine says: {running} of {all} containers run, {healthy} of them healthy by its own check"));
+    Ok(())
 }
 
 async fn planned(api: &Client, stage: &Stage, out: &Out) -> Result<PlanAnswer, Failure> {

@@ -85,8 +85,10 @@ fn text(story: &Story, paint: Paint) -> String {
     }
     row("downtime", format!("{} without any answer, for a client that asks every 20 ms", ms(story.outage)));
     row("log", format!("{} events, hash chain intact, head {}", rollback.log.seq, rollback.log.head.get(..12).unwrap_or_default()));
-    row("ledger", format!("sternway history {name}    (GET /api/v1/applications/{name}/deployments)"));
-    row("rollback", format!("sternway watch {}    (GET /api/v1/rollbacks/{})", rollback.id, rollback.id));
+    row("ledger", format!("sternway history {name}"));
+    row("", format!("GET /api/v1/applications/{name}/deployments"));
+    row("rollback", format!("sternway watch {}", rollback.id));
+    row("", format!("GET /api/v1/rollbacks/{}", rollback.id));
     for note in &rollback.notes {
         row("note", one_line(note));
     }
@@ -162,8 +164,10 @@ mod tests {
              \x20 proof         1.9 s after the request, on every replica\n\
              \x20 downtime      310 ms without any answer, for a client that asks every 20 ms\n\
              \x20 log           42 events, hash chain intact, head cdcdcdcdcdcd\n\
-             \x20 ledger        sternway history sternway-demo    (GET /api/v1/applications/sternway-demo/deployments)\n\
-             \x20 rollback      sternway watch 0199c0de-7a11-7000-8000-000000000001    (GET /api/v1/rollbacks/0199c0de-7a11-7000-8000-000000000001)"
+             \x20 ledger        sternway history sternway-demo\n\
+             \x20               GET /api/v1/applications/sternway-demo/deployments\n\
+             \x20 rollback      sternway watch 0199c0de-7a11-7000-8000-000000000001\n\
+             \x20               GET /api/v1/rollbacks/0199c0de-7a11-7000-8000-000000000001"
         );
         assert_eq!(object(&story(), None)["proof_ms"], 1900);
     }

@@ -66,18 +66,24 @@ impl<'a> Follower<'a> {
     /// # Errors
     /// When the server says no for good, or can not be reached for minutes.
     pub async fn follow(&mut self, view: &mut View) -> Result<Ending, Failure> {
-        let mut heard = Instant::now();
+        let mut silent_since: Option<Instant> = None;
         loop {
             if let Some(ending) = self.reached(view).await {
                 return Ok(ending);
             }
-            match self.stream(view).await {
+            let heard = match self.stream(view).await {
                 Ok(Some(ending)) => return Ok(ending),
-                Ok(None) => heard = Instant::now(),
-                Err(failure) => match self.poll(view).await {
-                    Ok(()) => heard = Instant::now(),
-                    Err(_) => self.weigh(failure, heard)?,
-                },
+                Ok(None) => Ok(()),
+                Err(failure) => self.poll(view).await.map_err(|_| failure),
+            };
+            match heard {
+                Ok(()) => silent_since = None,
+                Err(failure) => {
+                    self.weigh(failure, silent_since)?;
+                    if silent_since.replace(silent_since.unwrap_or_else(Instant::now)).is_none() {
+                        view.remark("the server does not answer; the rollback does not need us, trying again ...");
+                    }
+                }
             }
             drawn(view, tokio::time::sleep(PAUSE)).await;
         }
@@ -131,9 +137,9 @@ impl<'a> Follower<'a> {
     }
 
     /// Whether it is worth trying again.
-    fn weigh(&self, failure: Failure, heard: Instant) -> Result<(), Failure> {
+    fn weigh(&self, failure: Failure, silent_since: Option<Instant>) -> Result<(), Failure> {
         let passing = matches!(failure.exit, Exit::Unreachable | Exit::Internal);
-        if passing && heard.elapsed() < SILENCE_MAX {
+        if passing && silent_since.is_none_or(|since| since.elapsed() < SILENCE_MAX) {
             return Ok(());
         }
         let mut failure = failure;

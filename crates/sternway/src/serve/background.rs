@@ -74,7 +74,7 @@ pub(super) async fn announce_setup(store: &Store, addresses: &[SocketAddr]) -> a
         "\nNobody has a token yet. On this machine, as this user, the command line needs none.\n\
          For everybody else, make the first admin token within {minutes} minutes:\n\n\
          \x20 STERNWAY_URL={address} STERNWAY_TOKEN={secret} \\\n\
-         \x20   sternway token create --name first --person YOU --role admin\n\n\
+         \x20   sternway token create first --person YOU --role admin\n\n\
          This is shown once, and the token works once.\n"
     ));
     Ok(())

@@ -63,6 +63,23 @@ fn a_damaged_key_is_said_and_left_alone() {
 }
 
 #[test]
+fn servers_that_share_a_key_file_agree_on_one_key() {
+    let place = TestFolder::new();
+    let shared = place.path().join("shared-key");
+    let starts: Vec<_> = (0..8)
+        .map(|n| {
+            let lock = StateFolder::open(&place.path().join(n.to_string())).unwrap().lock().unwrap();
+            let shared = shared.clone();
+            std::thread::spawn(move || lock.key_at(&shared).unwrap())
+        })
+        .collect();
+    let keys: Vec<SecretKey> = starts.into_iter().map(|start| start.join().unwrap()).collect();
+    assert!(keys.iter().all(|key| key.bytes() == keys[0].bytes()));
+    assert_eq!(keys.iter().filter(|key| key.fresh).count(), 1);
+    assert_eq!(fs::read(&shared).unwrap(), keys[0].bytes());
+}
+
+#[test]
 fn a_key_that_others_could_read_is_made_private() {
     let place = TestFolder::new();
     let state = StateFolder::open(&place.path().join("s")).unwrap();

@@ -3,6 +3,8 @@
 //! It needs nothing but std. As root it runs the server as user `postgres`. The server ends with the test binary,
 //! however that ends: the kernel stops it (`setpriv --pdeathsig`), and a watchdog on a pipe removes the folder.
 
+#![allow(dead_code, reason = "each test crate uses what it needs of it")]
+
 use std::{
     fs,
     io::Write as _,

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use domain::{
@@ -508,3 +508,37 @@ async fn a_resting_run_can_be_woken() {
     house.store.wake_run(claimed.rollback).await.unwrap();
     house.claim_one(&worker(), claimed.rollback, LEASE).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_waiting_runs_cost_a_poll_next_to_nothing() {
+    let house = House::new().await;
+    house.application("shop").await;
+    house.raw(WAITING).await;
+    let plan = house.planned("due").await;
+    let id = house.request(&plan).await;
+    let me = worker();
+    assert_eq!(house.claim_one(&me, id, LEASE).await.rollback, id);
+    let began = Instant::now();
+    for _ in 0..20 {
+        assert!(house.store.claim(&me, 10, LEASE).await.unwrap().is_empty());
+        assert!(house.store.next_due().await.unwrap().unwrap().as_secs() > 3000);
+    }
+    let each = began.elapsed() / 20;
+    println!("a poll beside 10 000 waiting runs takes {each:?}");
+    assert!(each < Duration::from_millis(100), "{each:?}");
+}
+
+/// Runs that wait, and a past of as many that have ended.
+const WAITING: &str = "
+    insert into plan values ('d0', 'shop', '{}', 'ana');
+    insert into rollback select gen_random_uuid(), 'shop', 'd0', 'ana', 'performance', null, now()
+        from generate_series(1, 20000);
+    insert into rollback_run (rollback_id, application, phase, acts, state, seq, head, wake_at, plan_format, ended_at)
+        select id, 'shop', case when row_number() over () % 2 = 0 then 'watching' else 'ended' end, false, '{}', 1,
+               decode(repeat('00', 32), 'hex'), now() + interval '1 hour', 1,
+               case when row_number() over () % 2 = 0 then null else now() end
+        from rollback;
+    insert into rollback_order (rollback_id, kind, actor, seen_at)
+        select rollback_id, 'cancel', 'ana', now() from rollback_run;
+    analyze;
+";

@@ -13,7 +13,7 @@ const ROWS: &str = "
     insert into rollback values ('00000000-0000-0000-0000-0000000000a2', 'shop', 'd0', 'ana', 'performance', null, now());
     insert into rollback_run (rollback_id, application, phase, acts, state, seq, head, wake_at, plan_format)
         values ('00000000-0000-0000-0000-0000000000a1', 'shop', 'forward', true, '{}', 1, decode(repeat('00', 32), 'hex'), now(), 1);
-    insert into rollback_event values ('00000000-0000-0000-0000-0000000000a1', 1, 0, now(), 'ana', '{}', '');
+    insert into rollback_event values ('00000000-0000-0000-0000-0000000000a1', 0, now(), 1, 'ana', '{}', '');
     insert into rollback_order (id, rollback_id, kind, actor) overriding system value
         values (1, '00000000-0000-0000-0000-0000000000a1', 'cancel', 'ana');
     insert into artifact values ('00000000-0000-0000-0000-0000000000b1', '00000000-0000-0000-0000-0000000000a1', 'api', 'c', 'logs', '', 0);
@@ -148,7 +148,7 @@ fn of_rollbacks() -> Vec<(&'static str, String)> {
         ),
         (
             "rollback_event_key",
-            format!("insert into rollback_event values ({A1}, 1, 0, now(), 'ana', '{{}}', '')"),
+            format!("insert into rollback_event values ({A1}, 0, now(), 1, 'ana', '{{}}', '')"),
         ),
         (
             "artifact_key",

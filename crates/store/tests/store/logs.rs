@@ -175,13 +175,13 @@ async fn verifying_names_the_first_event_that_is_not_what_was_written() {
         matches!(found(&house, id, &tail).await, Verified::Broken { seq, .. } if seq == last - 1)
     );
     let beyond = format!(
-        "insert into rollback_event select rollback_id, seq + 1, fence, at, actor, body, hash
+        "insert into rollback_event select rollback_id, fence, at, seq + 1, actor, body, hash
                           from rollback_event where seq = {last}"
     );
     assert!(
         matches!(found(&house, id, &beyond).await, Verified::Broken { seq, .. } if seq == last + 1)
     );
-    let state = r#"update rollback_run set state = state || '{"acts": 77}'"#;
+    let state = r#"update rollback_run set state = state::jsonb || '{"acts": 77}'"#;
     assert!(matches!(found(&house, id, state).await, Verified::Broken { seq, .. } if seq == last));
 }
 

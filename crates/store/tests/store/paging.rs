@@ -11,7 +11,7 @@ async fn ended(house: &House, count: usize) -> Vec<RollbackId> {
     for _ in 0..count {
         ids.push(house.request(&plan).await);
         house.raw("update rollback_run set phase = 'ended', acts = false, ended_at = now(), state =
-                   state || '{\"phase\": {\"phase\": \"ended\", \"verdict\": \"rolled_back\", \"good\": true}}'").await;
+                   state::jsonb || '{\"phase\": {\"phase\": \"ended\", \"verdict\": \"rolled_back\", \"good\": true}}'").await;
     }
     ids.reverse();
     ids

@@ -1,0 +1,442 @@
+//! The planner: each blocker is met, a no-op is said, plans are stable to the byte.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{
+    application::Application,
+    engine_look::{Container, ContainerState, EngineFacts, EngineLook, Health, ImageFacts, Lock, Mark, RestartPolicy},
+    ledger::{RecordedSpecification, Release, ReleaseComponent},
+    name::{ContainerId, Fence, ImageId, RollbackId, Version},
+    plan::{self, Plan},
+    planner::{self, Blocker, BlockerCode, Proposal, Snapshot},
+    seen::Seen,
+    steps::Step,
+    target::Target,
+    time::{Millis, Moment},
+};
+use proptest::prelude::*;
+use serde_json::json;
+use uuid::Uuid;
+
+/// A shop with an API of two replicas and a worker, running 1.5.0 after 1.4.2.
+#[derive(Clone, Debug)]
+struct Shop {
+    application: Application,
+    look: EngineLook,
+    releases: Vec<Release>,
+    outages: Vec<Millis>,
+    target: Target,
+}
+
+fn hex(number: u32) -> String {
+    format!("{number:012x}{:052x}", 0)
+}
+
+fn image(number: u32) -> ImageId {
+    format!("sha256:{}", hex(number)).parse().unwrap()
+}
+
+fn id(number: u32) -> ContainerId {
+    hex(number).parse().unwrap()
+}
+
+fn version(text: &str) -> Target {
+    Target::Version(text.parse().unwrap())
+}
+
+const API_BAD: u32 = 0xA2;
+const API_GOOD: u32 = 0xA1;
+const WORKER_BAD: u32 = 0xB2;
+const WORKER_GOOD: u32 = 0xB1;
+
+fn container(number: u32, name: &str, component: &str, replica: u32, from: u32) -> Container {
+    Container {
+        id: id(number),
+        name: name.to_owned(),
+        component: component.parse().unwrap(),
+        replica,
+        image: image(from),
+        state: ContainerState::Running,
+        health: Health::None,
+        started_at: Some(Moment::from_unix_ms(1000)),
+        restarts: 0,
+        exit_code: 0,
+        restart: RestartPolicy { name: "unless-stopped".to_owned(), retries_max: 0 },
+        address: None,
+        auto_remove: false,
+        stop_grace_s: 10,
+        mark: None,
+        specification: Some(hex(number).parse().unwrap()),
+        env: BTreeMap::new(),
+    }
+}
+
+fn release(version: &str, at: i64, good: bool, api: u32, worker: u32) -> Release {
+    let part = |from: u32| ReleaseComponent {
+        image: image(from),
+        reference: format!("shop:{version}"),
+        specification: Some(RecordedSpecification {
+            digest: hex(from).parse().unwrap(),
+            readable: true,
+            env: BTreeMap::new(),
+        }),
+    };
+    Release {
+        deployment: Uuid::from_u128(u128::try_from(at).unwrap()),
+        version: version.parse().unwrap(),
+        deployed_at: Moment::from_unix_ms(at),
+        good_at: good.then(|| Moment::from_unix_ms(at + 1)),
+        hold: None,
+        insecure: None,
+        components: [("api".parse().unwrap(), part(api)), ("worker".parse().unwrap(), part(worker))].into(),
+    }
+}
+
+impl Shop {
+    fn new() -> Self {
+        let application = serde_json::from_value(json!({
+            "name": "shop", "environment": "production", "project": "shop",
+            "components": [
+                {"name": "api", "probes": [{"kind": "http", "port": 8080, "path": "/health"}]},
+                {"name": "worker"},
+            ],
+        }));
+        let containers = vec![
+            container(1, "shop-api-1", "api", 1, API_BAD),
+            container(2, "shop-api-2", "api", 2, API_BAD),
+            container(3, "shop-worker-1", "worker", 1, WORKER_BAD),
+        ];
+        let facts = || ImageFacts { tags: Vec::new(), bytes: 1, architecture: "amd64".to_owned() };
+        let images = [API_BAD, API_GOOD, WORKER_BAD, WORKER_GOOD].map(|number| (image(number), Seen::Known(facts())));
+        let look = EngineLook {
+            at: Moment::from_unix_ms(2000),
+            engine: EngineFacts {
+                name: "host".to_owned(),
+                version: "20.10.24".to_owned(),
+                api_version: "1.41".to_owned(),
+                disk_free: Seen::Known(1 << 30),
+            },
+            names: containers.iter().map(|container| (container.name.clone(), container.id.clone())).collect(),
+            containers,
+            images: images.into(),
+            kept: BTreeMap::new(),
+            lock: None,
+        };
+        Self {
+            application: application.unwrap(),
+            look,
+            releases: vec![
+                release("1.4.2", 1, true, API_GOOD, WORKER_GOOD),
+                release("1.5.0", 2, false, API_BAD, WORKER_BAD),
+            ],
+            outages: Vec::new(),
+            target: version("1.4.2"),
+        }
+    }
+
+    fn but(change: impl FnOnce(&mut Self)) -> Self {
+        let mut shop = Self::new();
+        change(&mut shop);
+        shop
+    }
+
+    fn plan(&self) -> Result<Proposal, Vec<Blocker>> {
+        let Self { application, look, releases, outages, target } = self;
+        planner::plan(&Snapshot { application, look, releases, outages }, target)
+    }
+
+    fn good(&mut self) -> &mut Release {
+        &mut self.releases[0]
+    }
+
+    fn part(&mut self) -> &mut ReleaseComponent {
+        self.good().components.get_mut(&"api".parse().unwrap()).unwrap()
+    }
+
+    /// One more container on the engine.
+    fn add(&mut self, container: Container) {
+        self.look.names.insert(container.name.clone(), container.id.clone());
+        self.look.containers.push(container);
+    }
+
+    fn rename(&mut self, at: usize, name: &str) {
+        let found = &mut self.look.containers[at];
+        self.look.names.remove(&found.name);
+        name.clone_into(&mut found.name);
+        self.look.names.insert(name.to_owned(), found.id.clone());
+    }
+}
+
+fn codes(shop: &Shop) -> Vec<BlockerCode> {
+    match shop.plan() {
+        Ok(_) => Vec::new(),
+        Err(blockers) => {
+            for blocker in &blockers {
+                assert!(!blocker.sentence.is_empty() && !blocker.next_action.is_empty(), "{blocker:?}");
+            }
+            blockers.into_iter().map(|blocker| blocker.code).collect()
+        }
+    }
+}
+
+fn planned(shop: &Shop) -> Proposal {
+    shop.plan().unwrap_or_else(|blockers| panic!("{blockers:?}"))
+}
+
+fn short() -> String {
+    RollbackId(Uuid::from_u128(0xEA)).short()
+}
+
+#[test]
+fn each_blocker_is_met() {
+    use BlockerCode as Code;
+    let lock = |stale| Lock {
+        container: id(9),
+        rollback: RollbackId(Uuid::from_u128(9)),
+        owner: "another house".to_owned(),
+        stale,
+    };
+    let arm = ImageFacts { tags: Vec::new(), bytes: 1, architecture: "arm64".to_owned() };
+    let table: Vec<(Shop, Code)> = vec![
+        (Shop::but(|shop| shop.target = version("9.9.9")), Code::UnknownVersion),
+        (
+            Shop::but(|shop| {
+                shop.target = Target::LastKnownGood;
+                shop.good().good_at = None;
+            }),
+            Code::NoKnownGood,
+        ),
+        (
+            Shop::but(|shop| {
+                shop.target = Target::Previous;
+                shop.releases.remove(0);
+            }),
+            Code::NoPrevious,
+        ),
+        (Shop::but(|shop| shop.good().hold = Some("it was bad".to_owned())), Code::Held),
+        (Shop::but(|shop| shop.good().insecure = Some("CVE".to_owned())), Code::Insecure),
+        (Shop::but(|shop| drop(shop.look.images.insert(image(API_GOOD), Seen::Absent))), Code::ImageMissing),
+        (
+            Shop::but(|shop| drop(shop.look.images.insert(image(API_GOOD), Seen::Unknown("time-out".to_owned())))),
+            Code::ImageMissing,
+        ),
+        (Shop::but(|shop| shop.good().components.clear()), Code::ComponentUnknown),
+        (Shop::but(|shop| shop.look.containers.truncate(2)), Code::ComponentAbsent),
+        (
+            Shop::but(|shop| {
+                shop.part().specification = None;
+                shop.look.containers[0].specification = None;
+            }),
+            Code::SpecificationMissing,
+        ),
+        (Shop::but(|shop| shop.look.containers[0].auto_remove = true), Code::AutoRemove),
+        (Shop::but(|shop| shop.look.containers[0].state = ContainerState::Paused), Code::ContainerState),
+        (Shop::but(|shop| shop.look.engine.disk_free = Seen::Known(1 << 20)), Code::DiskFull),
+        (Shop::but(|shop| shop.look.lock = Some(lock(false))), Code::LockedElsewhere),
+        (Shop::but(|shop| drop(shop.look.images.insert(image(API_GOOD), Seen::Known(arm)))), Code::Architecture),
+        (
+            Shop::but(|shop| {
+                shop.rename(0, &format!("shop-api-1.next-{}", short()));
+                shop.look.names.insert("shop-api-1".to_owned(), id(77));
+            }),
+            Code::NameTaken,
+        ),
+    ];
+    let mut met = BTreeSet::new();
+    for (shop, code) in &table {
+        let found = codes(shop);
+        assert!(found.contains(code), "{code:?} was not met: {found:?}");
+        met.insert(format!("{code:?}"));
+    }
+    let every = [
+        Code::UnknownVersion, Code::NoKnownGood, Code::NoPrevious, Code::Held, Code::Insecure, Code::ImageMissing,
+        Code::ComponentUnknown, Code::ComponentAbsent, Code::SpecificationMissing, Code::AutoRemove,
+        Code::ContainerState, Code::DiskFull, Code::LockedElsewhere, Code::Architecture, Code::NameTaken,
+    ];
+    for code in every {
+        // A new code must be named here, and then needs its line in the table above.
+        let known = match code {
+            Code::UnknownVersion | Code::NoKnownGood | Code::NoPrevious | Code::Held | Code::Insecure
+            | Code::ImageMissing | Code::ComponentUnknown | Code::ComponentAbsent | Code::SpecificationMissing
+            | Code::AutoRemove | Code::ContainerState | Code::DiskFull | Code::LockedElsewhere
+            | Code::Architecture | Code::NameTaken => format!("{code:?}"),
+        };
+        assert!(met.contains(&known), "no line of the table meets {known}");
+    }
+    assert_eq!(codes(&Shop::but(|shop| shop.look.lock = Some(lock(true)))), [], "a stale lock is in nobody's way");
+}
+
+#[test]
+fn every_blocker_is_told_at_once() {
+    let shop = Shop::but(|shop| {
+        shop.good().hold = Some("bad".to_owned());
+        shop.look.containers[0].auto_remove = true;
+        shop.look.engine.disk_free = Seen::Known(0);
+    });
+    assert_eq!(codes(&shop), [BlockerCode::Held, BlockerCode::AutoRemove, BlockerCode::DiskFull]);
+}
+
+#[test]
+fn a_target_that_runs_is_a_no_op() {
+    let shop = Shop::but(|shop| shop.target = version("1.5.0"));
+    let proposal = planned(&shop);
+    assert!(proposal.plan.changes_nothing() && proposal.plan.swaps.is_empty());
+    assert_eq!(proposal.plan.settled.len(), 3);
+    assert_eq!(proposal.downtime.expected_ms, Millis(0));
+}
+
+#[test]
+fn every_switch_comes_after_every_creation_and_the_proof_after_all() {
+    let steps = planned(&Shop::new()).plan.steps;
+    let api = || "api".parse().unwrap();
+    let worker = || "worker".parse().unwrap();
+    let due = vec![
+        Step::Check,
+        Step::Lock,
+        Step::Keep,
+        Step::Capture,
+        Step::Create { component: api() },
+        Step::Create { component: worker() },
+        Step::Switch { component: api() },
+        Step::Switch { component: worker() },
+        Step::Prove,
+        Step::Record,
+        Step::Retire,
+    ];
+    assert_eq!(steps, due);
+}
+
+#[test]
+fn a_held_release_is_never_the_last_known_good() {
+    let shop = Shop::but(|shop| {
+        shop.target = Target::LastKnownGood;
+        shop.releases.push(release("1.3.0", 0, true, 0xC1, 0xC2));
+        shop.good().hold = Some("bad".to_owned());
+        for number in [0xC1, 0xC2] {
+            let facts = ImageFacts { tags: Vec::new(), bytes: 1, architecture: "amd64".to_owned() };
+            shop.look.images.insert(image(number), Seen::Known(facts));
+        }
+    });
+    assert_eq!(planned(&shop).plan.to, "1.3.0".parse::<Version>().unwrap());
+}
+
+/// (name, running) of the containers of one place, and which of them is taken for the replica.
+#[test]
+fn what_an_earlier_rollback_left_does_not_hide_the_replica() {
+    let (own, next, former) =
+        ("shop-worker-1".to_owned(), format!("shop-worker-1.next-{}", short()), format!("shop-worker-1.former-{}", short()));
+    let table = [
+        (vec![(&own, true), (&next, true)], &own),
+        (vec![(&own, false), (&next, true)], &next),
+        (vec![(&own, false), (&next, false)], &own),
+        (vec![(&next, false), (&former, false)], &former),
+        (vec![(&former, true), (&next, false)], &former),
+    ];
+    for (found, replica) in table {
+        let shop = Shop::but(|shop| {
+            let worker = shop.look.containers.pop().unwrap();
+            shop.look.names.remove(&worker.name);
+            for (number, (name, runs)) in (50..).zip(&found) {
+                let state = if *runs { ContainerState::Running } else { ContainerState::Exited };
+                let mark = Some(Mark { rollback: RollbackId(Uuid::from_u128(0xEA)), fence: Fence(1), replaces: id(3) });
+                shop.add(Container { id: id(number), name: (*name).clone(), state, mark, ..worker.clone() });
+            }
+        });
+        let proposal = planned(&shop);
+        let swap = proposal.plan.swaps.iter().find(|swap| swap.component.as_str() == "worker").unwrap();
+        let chosen = shop.look.containers.iter().find(|container| container.id == swap.former).unwrap();
+        assert_eq!(&chosen.name, replica, "{found:?}");
+        assert_eq!((swap.name.as_str(), swap.leftovers.len()), ("shop-worker-1", 1), "{found:?}");
+        assert_eq!(proposal.warnings.len(), 1, "{:?}", proposal.warnings);
+    }
+}
+
+#[test]
+fn a_replica_of_the_target_under_an_interim_name_is_not_settled() {
+    let shop = Shop::but(|shop| {
+        shop.look.containers[2].image = image(WORKER_GOOD);
+        shop.rename(2, &format!("shop-worker-1.next-{}", short()));
+    });
+    let plan = planned(&shop).plan;
+    assert!(plan.settled.is_empty());
+    assert_eq!(plan.swaps[2].name, "shop-worker-1");
+}
+
+#[test]
+fn a_name_that_only_looks_interim_is_a_name() {
+    for name in ["shop.next-door", "x.former-0123456789a", "x.next-0123456789AB", ".next-0123456789ab"] {
+        assert_eq!(plan::base_of_interim(name), None, "{name}");
+    }
+    assert_eq!(plan::base_of_interim("a.next-b.former-0123456789ab"), Some("a.next-b"));
+}
+
+#[test]
+fn with_a_mixture_running_nothing_is_previous() {
+    let shop = Shop::but(|shop| {
+        shop.target = Target::Previous;
+        shop.look.containers[0].image = image(API_GOOD);
+    });
+    assert_eq!(codes(&shop), [BlockerCode::NoPrevious]);
+}
+
+#[test]
+fn a_difference_is_said_in_sentences() {
+    let old = planned(&Shop::new()).plan;
+    let table: [(Shop, &str); 5] = [
+        (Shop::but(|shop| shop.target = version("1.5.0")), "the target was 1.4.2, now it is 1.5.0"),
+        (Shop::but(|shop| shop.releases[1].version = "1.5.1".parse().unwrap()), "1.5.0 ran, now 1.5.1 runs"),
+        (Shop::but(|shop| shop.application.watch_window_s = 60), "the application's definition was changed"),
+        (
+            Shop::but(|shop| shop.add(container(4, "shop-api-3", "api", 3, API_BAD))),
+            "container shop-api-3 (000000000004) is to be replaced as well",
+        ),
+        (Shop::but(|shop| shop.good().deployment = Uuid::nil()), "the ledger or the images on the engine were changed"),
+    ];
+    for (shop, line) in table {
+        let lines = plan::difference(&old, &planned(&shop).plan);
+        assert!(lines.iter().any(|said| said == line), "{line}: {lines:?}");
+    }
+    assert_eq!(plan::difference(&old, &old), Vec::<String>::new());
+}
+
+/// Approvals are bound to these bytes: when they change, the plan format must.
+#[test]
+fn the_digest_of_a_plan_is_stable() {
+    let plan = planned(&Shop::new()).plan;
+    assert_eq!(plan.format, 1);
+    assert_eq!(plan.digest().as_str(), "bc6a51dfd95ab17a2e77238a5c349a58b125d2dbccec01d7555a182adc299bf3");
+}
+
+proptest! {
+    #[test]
+    fn a_plan_is_the_same_whatever_the_order_of_what_is_known(seed in any::<[u8; 8]>()) {
+        let mut shop = Shop::new();
+        let due = planned(&shop).plan.digest();
+        let turn = usize::from(seed[0]);
+        shop.look.containers.rotate_left(turn % 3);
+        shop.releases.rotate_left(usize::from(seed[1]) % 2);
+        prop_assert_eq!(planned(&shop).plan.digest(), due);
+    }
+
+    #[test]
+    fn each_replica_is_swapped_or_settled_once(states in proptest::collection::vec((any::<bool>(), any::<bool>()), 3)) {
+        let shop = Shop::but(|shop| {
+            for (found, (good, runs)) in shop.look.containers.iter_mut().zip(&states) {
+                let worker = found.component.as_str() == "worker";
+                found.image = image(match (worker, good) {
+                    (false, true) => API_GOOD,
+                    (false, false) => API_BAD,
+                    (true, true) => WORKER_GOOD,
+                    (true, false) => WORKER_BAD,
+                });
+                found.state = if *runs { ContainerState::Running } else { ContainerState::Exited };
+            }
+        });
+        let plan: Plan = planned(&shop).plan;
+        prop_assert_eq!(plan.swaps.len() + plan.settled.len(), 3);
+        let settled = states.iter().filter(|(good, runs)| *good && *runs).count();
+        prop_assert_eq!(plan.settled.len(), settled);
+        let text = plan.bytes();
+        prop_assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+    }
+}
