@@ -49,7 +49,8 @@ finish() {
 # Only what a run that was interrupted left on an engine that is not ours; a finished one leaves nothing.
 remove_containers() {
     if [ -z "${DOCKER_HOST-}" ] || ! engine_answers "$DOCKER_HOST"; then return 0; fi
-    for label in com.docker.compose.project=sternway-bench sternway.application=sternway-bench sternway-bench; do
+    for label in com.docker.compose.project=sternway-bench sternway.application=sternway-bench \
+        sternway.keep=sternway-bench sternway.lock=sternway-bench sternway-bench; do
         for container in $(docker ps --all --quiet --filter "label=$label"); do
             docker rm --force "$container" >/dev/null || :
         done

@@ -31,6 +31,11 @@ impl Database {
         self.postgres.url()
     }
 
+    /// The folder of its socket.
+    pub(crate) fn sockets(&self) -> PathBuf {
+        self.postgres.address().socket_folder.clone()
+    }
+
     pub(crate) fn options(&self) -> Outcome<PgConnectOptions> {
         Ok(self.url().parse()?)
     }

@@ -72,7 +72,9 @@ pub(crate) fn run(settings: &Settings) -> Outcome<Report> {
     let bench = Bench { engine, compose, server };
     bench.introduce()?;
     let measured = bench.measure(settings);
-    bench.engine.remove_labelled(&format!("sternway.application={PROJECT}"))?;
+    for label in ["application", "keep"] {
+        bench.engine.remove_labelled(&format!("sternway.{label}={PROJECT}"))?;
+    }
     Ok(report(&measured?))
 }
 
@@ -211,12 +213,6 @@ impl Bench {
             serde_json::from_value(proved[field].clone()).map_err(|_| format!("no {field} in {proved:#}").into())
         };
         let proof = moment("proved_at")?.since(moment("requested_at")?).0 as f64;
-        if std::env::var_os("BENCH_STEPS").is_some() {
-            let steps = self.api().get(&format!("{path}/steps"))?;
-            for step in steps["items"].as_array().into_iter().flatten() {
-                say(&format!("  {} {} {}", step["title"], step["duration_ms"], step["started_at"]));
-            }
-        }
         wait("the rollback ends", || Ok(self.api().get(&path)?["phase"] == "ended"))?;
         Ok(proof)
     }

@@ -22,7 +22,7 @@ const STOP_MAX: Duration = Duration::from_secs(30);
 /// How one server is started.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    binary: PathBuf,
+    pub(crate) binary: PathBuf,
     /// Its state folder; also where its log goes.
     pub(crate) folder: PathBuf,
     /// A Postgres of ours instead of its own.

@@ -10,7 +10,8 @@ fn shop(what: &str) -> (House, Application) {
 
 #[test]
 fn critical_bug_after_deploy_brings_back_the_last_known_good_version() {
-    let (house, mut shop) = shop("shop");
+    let engine = Engine::of_this_machine();
+    let (house, mut shop) = (House::wish(&engine).fresh().build(), Application::shop(&engine, "shop"));
     house.broken(&mut shop);
     let client = Client::start(shop.port, "/health");
 

@@ -24,10 +24,10 @@ pub struct Run {
     /// When the present step began, or began again after the engine was away or a worker died.
     pub since: Moment,
     /// Effects intended in the present step.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub acts: u16,
     /// Refusals by the engine in the present step.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub refusals: u8,
     /// What the last refusal said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,11 +39,12 @@ pub struct Run {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost_since: Option<Moment>,
     /// How often the engine came back in the present step.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub losses: u8,
-    /// The intended effect of which nothing was heard yet.
+    /// How long the intended effect of which nothing was heard yet may act once its caller is gone. The effect
+    /// itself is in the log; this row is written with every step, so it holds no more than a decision needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outstanding: Option<Effect>,
+    pub outstanding: Option<Millis>,
     /// Until when an effect of the way forward may still land whose end nobody saw: the way back is not over
     /// sooner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -313,9 +314,9 @@ impl Run {
 
     /// Nobody will say what came of the outstanding effect; it may still be inside the engine.
     fn lost_sight(&mut self, at: Moment) {
-        let Some(effect) = self.outstanding.take() else { return };
+        let Some(lands_within) = self.outstanding.take() else { return };
         if matches!(self.phase, Phase::Forward { .. }) {
-            let lands = at.after(lease::lands_within(&effect));
+            let lands = at.after(lands_within);
             self.unsettled_until = self.unsettled_until.max(Some(lands));
         }
     }
@@ -334,7 +335,7 @@ impl Run {
         self.step(plan)?;
         self.acts = self.acts.saturating_add(1);
         self.acted_at.get_or_insert(at);
-        self.outstanding = Some(effect.clone());
+        self.outstanding = Some(lease::lands_within(effect));
         if effect.touches() {
             self.touched_at.get_or_insert(at);
         }
@@ -465,6 +466,10 @@ impl Run {
         };
         true_to_the_log.then(|| self.enter(Phase::Ended { verdict: verdict.clone() }, at))
     }
+}
+
+fn is_zero<N: Copy + PartialEq + Default>(number: &N) -> bool {
+    *number == N::default()
 }
 
 fn event_word(event: &Event) -> String {

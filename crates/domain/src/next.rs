@@ -168,8 +168,8 @@ fn acting(plan: &Plan, run: &Run, claim: Claim, orders: &[Order], world: &World,
     if run.lost_since.is_some() {
         return go(vec![Event::EngineBack]);
     }
-    if let Some(turn) = overtaken(plan, run, claim, look) {
-        return turn;
+    if overtaken(claim, look) {
+        return Turn { events: Vec::new(), then: Then::Fenced };
     }
     let ctx = Ctx { plan, run, rollback: claim.rollback, fence: claim.fence, look, world, now };
     let next = if forward { step.forward(&ctx) } else { step.backward(&ctx) };
@@ -177,23 +177,12 @@ fn acting(plan: &Plan, run: &Run, claim: Claim, orders: &[Order], world: &World,
     weigh(&ctx, step, forward, next, checks)
 }
 
-/// Somebody acts under a higher fence. On this rollback it is its living owner, and we are the past. On
-/// another one it is a control plane with another database: the run ends, if the store still lets us write.
-fn overtaken(plan: &Plan, run: &Run, claim: Claim, look: &EngineLook) -> Option<Turn> {
-    let mut higher = look
-        .containers
-        .iter()
-        .filter_map(|container| Some((container, container.mark.as_ref().filter(|mark| mark.fence > claim.fence)?)))
-        .peekable();
-    let (container, mark) = *higher.peek()?;
-    if higher.any(|(_, mark)| mark.rollback == claim.rollback) {
-        return Some(Turn { events: Vec::new(), then: Then::Fenced });
-    }
-    let sentence = format!(
-        "rollback {} made container {} under a newer claim than ours: another control plane acts on this application",
-        mark.rollback, container.name,
-    );
-    Some(out_of_reach(plan, run, Cause::new(CauseCode::LockedElsewhere, sentence)))
+/// Whether this rollback has a living owner under a higher fence, and we are the past. What other rollbacks once
+/// left on containers that serve means nothing: fences of a database that was restored are lower than the marks
+/// that it made before. A rollback of another control plane holds the lock; the step `lock` sees that.
+fn overtaken(claim: Claim, look: &EngineLook) -> bool {
+    let marks = look.containers.iter().filter_map(|container| container.mark.as_ref());
+    marks.into_iter().any(|mark| mark.rollback == claim.rollback && mark.fence > claim.fence)
 }
 
 /// The ledger is our own store, the engine plays no part. There is no time limit, since a store that is away

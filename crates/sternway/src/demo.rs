@@ -84,6 +84,7 @@ pub async fn run(args: &DemoArgs, out: &Out) -> Result<Exit, Failure> {
 async fn set(args: &DemoArgs, folder: Folder) -> Result<Stage, Failure> {
     let docker_host = docker::default_endpoint(std::env::var("DOCKER_HOST").ok().as_deref());
     let compose = Compose::find(&args.compose_file, &docker_host).await?;
+    clear::before(&docker_host).await?;
     let compose_file = std::fs::canonicalize(&args.compose_file).unwrap_or_else(|_| args.compose_file.clone());
     let stage = Stage { compose, docker_host, folder, server: None, application: None, keep: args.keep, compose_file };
     stage.remember()?;

@@ -67,16 +67,6 @@ impl House {
         assert_eq!(last["state"], state, "{last}");
     }
 
-    /// Waits until it is known with what every component of a deployment runs.
-    #[track_caller]
-    pub(crate) fn specified(&self, deployment: &str) {
-        until(&format!("the specifications of {deployment} are recorded"), seconds(30), || {
-            let seen = self.get(&format!("/api/v1/deployments/{deployment}"));
-            let parts = seen["components"].as_object()?;
-            (!parts.is_empty() && parts.values().all(|part| part["specification"] == true)).then_some(())
-        });
-    }
-
     /// An application of which 1.4.2 is proved good and 1.5.0 runs, broken.
     #[track_caller]
     pub(crate) fn broken(&self, shop: &mut Application) {

@@ -50,13 +50,10 @@ pub(crate) enum Luck {
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) at: Instant,
-    pub(crate) pid: u32,
     /// Method and path, with `{id}` for what differs.
     pub(crate) name: String,
     /// Whether something changes by it.
     pub(crate) changes: bool,
-    /// The path as it came, query included.
-    pub(crate) path: String,
     /// What the engine answered.
     pub(crate) status: Option<u16>,
 }
@@ -180,7 +177,7 @@ fn converse(caller: &UnixStream, behind: &Path, book: &Mutex<Book>) -> io::Resul
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         let body = read_body(&head, &mut from_caller)?;
-        let (number, luck) = note(book, pid, &head);
+        let (number, luck) = note(book, &head);
         if let Some((When::Before, luck)) = luck
             && !strike(luck, pid, caller)?
         {
@@ -205,14 +202,14 @@ fn converse(caller: &UnixStream, behind: &Path, book: &Mutex<Book>) -> io::Resul
 }
 
 /// Writes the call down and looks whether a trap waits for it.
-fn note(book: &Mutex<Book>, pid: u32, head: &Head) -> (usize, Option<(When, Luck)>) {
+fn note(book: &Mutex<Book>, head: &Head) -> (usize, Option<(When, Luck)>) {
     let mut words = head.start.split_whitespace();
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let name = name_of(method, path);
     let changes = method != "GET" && method != "HEAD";
     let counts = changes || name.ends_with("/logs");
     let mut book = lock(book);
-    book.calls.push(Call { at: Instant::now(), pid, name: name.clone(), changes, path: path.to_owned(), status: None });
+    book.calls.push(Call { at: Instant::now(), name: name.clone(), changes, status: None });
     let number = book.calls.len() - 1;
     for trap in &mut book.traps {
         if trap.call == name || (trap.call == "change" && counts) {

@@ -108,10 +108,6 @@ impl Engine {
         assert!(matches!(reply.status, 204 | 404 | 409), "{}", reply.text());
     }
 
-    pub(crate) fn rename(&self, container: &str, name: &str) {
-        self.done("POST", &format!("/containers/{container}/rename?name={name}"), &Value::Null);
-    }
-
     /// Writes one file into a container, through `docker cp`'s own interface.
     pub(crate) fn write(&self, container: &str, path: &str, text: &str) {
         let folder = Folder::new("cp");

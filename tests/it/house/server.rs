@@ -3,7 +3,10 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    sync::atomic::{AtomicU16, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU16, Ordering},
+    },
     time::Duration,
 };
 
@@ -44,6 +47,7 @@ pub(crate) struct Wish {
     /// Words before the command: the way into another network.
     inside: Vec<String>,
     key_of: Option<PathBuf>,
+    fresh: bool,
 }
 
 impl Wish {
@@ -64,6 +68,12 @@ impl Wish {
         self
     }
 
+    /// With nothing made beforehand: a first start.
+    pub(crate) fn fresh(mut self) -> Self {
+        self.fresh = true;
+        self
+    }
+
     /// With the key of another server, whose database it shares.
     pub(crate) fn key_of(mut self, other: &House) -> Self {
         self.key_of = Some(other.state().join("key"));
@@ -81,10 +91,14 @@ impl Wish {
     pub(crate) fn empty(self) -> House {
         let folder = Folder::new("house");
         let door = EngineDoor::new(&folder.join("door.sock"), &self.engine);
-        if let Some(key) = &self.key_of {
-            let state = folder.join("state");
-            std::fs::create_dir(&state).expect("our own folder");
-            std::fs::copy(key, state.join("key")).expect("the other server has made its key");
+        match &self.key_of {
+            Some(key) => {
+                let state = folder.join("state");
+                std::fs::create_dir(&state).expect("our own folder");
+                std::fs::copy(key, state.join("key")).expect("the other server has made its key");
+            }
+            None if self.database.is_none() && !self.fresh => copy(template(), &folder.join("state")),
+            None => {}
         }
         House { server: None, door, engine: self.engine.clone(), port: free_port(), wish: self, folder }
     }
@@ -98,7 +112,7 @@ impl House {
 
     pub(crate) fn wish(engine: &Engine) -> Wish {
         // The real default lease is 15 s; waiting for it would be most of the suite's time.
-        Wish { engine: engine.clone(), role: "all", lease_s: 5, database: None, inside: Vec::new(), key_of: None }
+        Wish { engine: engine.clone(), role: "all", lease_s: 5, database: None, inside: Vec::new(), key_of: None, fresh: false }
     }
 
     /// For an engine whose containers only answer inside its own network.
@@ -297,6 +311,33 @@ impl Drop for House {
     }
 }
 
+/// A state folder after a first start and an orderly stop. Making a database costs seconds, a copy of one does not.
+/// It is kept for as long as the binary is the same.
+fn template() -> &'static Path {
+    static TEMPLATE: OnceLock<PathBuf> = OnceLock::new();
+    TEMPLATE.get_or_init(|| {
+        let built = std::fs::metadata(binary()).and_then(|found| found.modified()).expect("the binary has a time");
+        let age = built.duration_since(std::time::UNIX_EPOCH).expect("it was built after 1970").as_nanos();
+        let parent = target().join("it-template");
+        let place = parent.join(age.to_string());
+        if !place.exists() {
+            let _ = std::fs::remove_dir_all(&parent);
+            std::fs::create_dir_all(&parent).expect("the target folder is ours");
+            let mut first = House::wish(&Engine::of_this_machine()).fresh().build();
+            assert_eq!(first.stop(), Some(0), "the first server stops in good order");
+            let aside = parent.join(format!("aside-{}", std::process::id()));
+            copy(&first.state(), &aside);
+            std::fs::rename(aside, &place).expect("nobody else makes it");
+        }
+        place
+    })
+}
+
+fn copy(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg("-a").arg(from).arg(to).status();
+    assert!(status.is_ok_and(|status| status.success()), "{} can not be copied", from.display());
+}
+
 /// One query, its answer without ornament.
 pub(crate) fn psql(to: &[&str], query: &str) -> String {
     let output = Command::new("psql").args(to).args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", query]).output();
@@ -307,10 +348,13 @@ pub(crate) fn psql(to: &[&str], query: &str) -> String {
 
 /// The binary under test. `cargo test` does not build it for another package, so it is looked for.
 pub(crate) fn binary() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
-    let path = target.join("debug/sternway");
+    let path = target().join("debug/sternway");
     assert!(path.exists(), "{} is not there: `cargo build --bin sternway` first, as tests/run.sh does", path.display());
     path
+}
+
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from)
 }
 
 /// The root of the repository.

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::{cardboard::shop, client::Ask, house::House};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rollback_is_planned_requested_watched_and_proved() {
+async fn a_plan_says_what_would_be_done_and_can_be_read_again() {
     let house = House::new().await;
     house.with_history("shop").await;
     let plan = house
@@ -34,8 +34,14 @@ async fn a_rollback_is_planned_requested_watched_and_proved() {
     let digest = plan["digest"].as_str().unwrap();
     let again = house.get(&format!("/api/v1/plans/{digest}")).await.ok(200);
     assert_eq!(again["steps"], plan["steps"]);
+}
 
-    let asked = House::ask_rollback(&house.admin, digest, "key-1")
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_is_requested_watched_and_proved() {
+    let house = House::new().await;
+    house.with_history("shop").await;
+    let digest = house.plan("shop").await;
+    let asked = House::ask_rollback(&house.admin, &digest, "key-1")
         .to(house.address)
         .await;
     let location = asked.header("location").to_owned();

@@ -40,7 +40,7 @@ pub const BAD: &str = "1.5.0";
 /// The image of both components.
 const IMAGE: &str = "sternway-demo";
 /// The Compose project, from the `.env` beside the Compose file.
-const PROJECT: &str = "sternway-demo";
+pub const PROJECT: &str = "sternway-demo";
 /// Where the application is reached when `DEMO_PORT` says nothing.
 const PORT: u16 = 18080;
 /// The runbook's 15 minutes would be a long demo.

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Most WAL of a step.
-const WAL_BYTES_MAX: f64 = 1100.0;
+const WAL_BYTES_MAX: f64 = 1024.0;
 
 /// What the worker writes with a step: the outcome of the last effect and the intent of the next.
 fn step(n: usize) -> Vec<Event> {
