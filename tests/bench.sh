@@ -62,7 +62,7 @@ remove_containers() {
 
 # A Postgres that was told to end a moment ago may still be writing.
 remove_scratch() {
-    for try in 1 2 3 4 5 6 7 8 9 10; do
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
         if rm -rf "$scratch" 2>/dev/null; then return 0; fi
         sleep 0.5
     done

@@ -53,6 +53,8 @@ inside() {
     trap 'exit 143' TERM
     engine_launch "$STERNWAY_TEST_DIR/engine" /run/docker.sock
     step "images" sh docker/demo/build.sh 1.4.2 1.5.0
+    # Stories mostly wait for engines and deadlines: more of them than there are cores can go on side by side.
+    export RUST_TEST_THREADS=4
     step "tests" cargo test --workspace --locked "$@"
     say "All checks and tests passed."
 }

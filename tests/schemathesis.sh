@@ -17,7 +17,10 @@ install)
     "$FOLDER/bin/schemathesis" --version
     ;;
 run)
-    exec "$FOLDER/bin/schemathesis" run openapi/sternway.json --url "$2" -H "Authorization: Bearer $3" \
+    # It keeps what it found in its working folder.
+    here=$(pwd)
+    cd "$FOLDER"
+    exec bin/schemathesis --config-file "$here/openapi/schemathesis.toml" run "$here/openapi/sternway.json" --url "$2" -H "Authorization: Bearer $3" \
         --checks all --max-examples "${STERNWAY_EXAMPLES:-20}" --seed "${STERNWAY_SEED:-1}" --no-color
     ;;
 *)

@@ -1,7 +1,11 @@
 //! The private Postgres that benchmarks run on: the embedded one, exactly as the server would start it. And its
 //! counters.
 
-use std::{path::{Path, PathBuf}, process::Command, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use sqlx::{Connection as _, PgConnection, Row as _, postgres::PgConnectOptions};
 use sternway::{
@@ -23,7 +27,11 @@ impl Database {
     pub(crate) fn start(folder: &Path) -> Outcome<Self> {
         let lock = StateFolder::open(folder)?.lock()?;
         let postgres = EmbeddedPostgres::start(&PostgresFolder::of(&lock))?;
-        Ok(Self { postgres, folder: folder.to_owned(), _lock: lock })
+        Ok(Self {
+            postgres,
+            folder: folder.to_owned(),
+            _lock: lock,
+        })
     }
 
     /// For `DATABASE_URL`.
@@ -45,8 +53,12 @@ impl Database {
         let folder = postgres::check(&self.folder).chosen?.folder;
         let address = self.postgres.address();
         let mut command = Command::new(folder.join(name));
-        command.env("PGHOST", &address.socket_folder).env("PGPORT", address.port.to_string());
-        command.env("PGUSER", address.user).env("PGDATABASE", address.database);
+        command
+            .env("PGHOST", &address.socket_folder)
+            .env("PGPORT", address.port.to_string());
+        command
+            .env("PGUSER", address.user)
+            .env("PGDATABASE", address.database);
         Ok(command)
     }
 }
@@ -74,13 +86,19 @@ pub(crate) struct Counters {
 
 impl Counters {
     pub(crate) async fn connect(options: &PgConnectOptions) -> Outcome<Self> {
-        Ok(Self { session: PgConnection::connect_with(options).await?, own: 0 })
+        Ok(Self {
+            session: PgConnection::connect_with(options).await?,
+            own: 0,
+        })
     }
 
     /// One number. Each query outside a transaction is one commit.
     pub(crate) async fn ask(&mut self, question: &'static str) -> Outcome<i64> {
         self.own += 1;
-        Ok(sqlx::query(question).fetch_one(&mut self.session).await?.try_get(0)?)
+        Ok(sqlx::query(question)
+            .fetch_one(&mut self.session)
+            .await?
+            .try_get(0)?)
     }
 
     /// Statements that answer nothing.
@@ -97,17 +115,28 @@ impl Counters {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         // What this session did is reported when the statement after next begins.
-        self.ask("select 1::bigint from (select pg_stat_force_next_flush()) as flushed").await?;
+        self.ask("select 1::bigint from (select pg_stat_force_next_flush()) as flushed")
+            .await?;
         let own = self.own;
-        let commits = self.ask("select xact_commit from pg_stat_database where datname = current_database()").await?;
-        let wal_bytes = self.ask("select (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint").await?;
-        Ok(Marks { commits: commits - own, wal_bytes })
+        let commits = self
+            .ask("select xact_commit from pg_stat_database where datname = current_database()")
+            .await?;
+        let wal_bytes = self
+            .ask("select (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint")
+            .await?;
+        Ok(Marks {
+            commits: commits - own,
+            wal_bytes,
+        })
     }
 }
 
 impl Marks {
     /// From this mark to a later one.
     pub(crate) fn until(self, later: Self) -> Done {
-        Done { commits: (later.commits - self.commits) as f64, wal_bytes: (later.wal_bytes - self.wal_bytes) as f64 }
+        Done {
+            commits: (later.commits - self.commits) as f64,
+            wal_bytes: (later.wal_bytes - self.wal_bytes) as f64,
+        }
     }
 }

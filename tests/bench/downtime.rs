@@ -46,7 +46,12 @@ enum Way {
 }
 
 impl Way {
-    const ALL: [Self; 4] = [Self::Sternway, Self::Floor, Self::ComposeUp, Self::ComposeDownUp];
+    const ALL: [Self; 4] = [
+        Self::Sternway,
+        Self::Floor,
+        Self::ComposeUp,
+        Self::ComposeDownUp,
+    ];
 
     fn keys(self) -> (&'static str, &'static str) {
         match self {
@@ -69,11 +74,17 @@ pub(crate) fn run(settings: &Settings) -> Outcome<Report> {
     let engine = Engine::connect()?;
     let compose = Compose::find()?;
     let server = server::Plan::new(settings, "downtime").start()?;
-    let bench = Bench { engine, compose, server };
+    let bench = Bench {
+        engine,
+        compose,
+        server,
+    };
     bench.introduce()?;
     let measured = bench.measure(settings);
     for label in ["application", "keep"] {
-        bench.engine.remove_labelled(&format!("sternway.{label}={PROJECT}"))?;
+        bench
+            .engine
+            .remove_labelled(&format!("sternway.{label}={PROJECT}"))?;
     }
     Ok(report(&measured?))
 }
@@ -86,7 +97,11 @@ fn report(figures: &Figures) -> Report {
         let gaps = &figures.gaps[way as usize];
         report.figure(key, middle[way as usize], None);
         report.spread("  of each round", gaps);
-        report.figure(trap, gaps.iter().filter(|gap| **gap > TRAP_MS).count() as f64, None);
+        report.figure(
+            trap,
+            gaps.iter().filter(|gap| **gap > TRAP_MS).count() as f64,
+            None,
+        );
     }
     let ratio = |way: Way| middle[Way::Sternway as usize] / middle[way as usize];
     report.figure("ratio_floor", ratio(Way::Floor), Some(Goal::AtMost(1.2)));
@@ -109,22 +124,36 @@ impl Bench {
     /// Makes the application known: its definition from what runs, and its good version.
     fn introduce(&self) -> Outcome<()> {
         self.compose.up(GOOD)?;
-        let mut definition = self.api().post("/adoptions", &json!({"project": PROJECT}))?["application"].take();
+        let mut definition = self
+            .api()
+            .post("/adoptions", &json!({"project": PROJECT}))?["application"]
+            .take();
         definition["watch_window_s"] = json!(0);
-        self.api().ask("PUT", &format!("/applications/{PROJECT}"), "", Some(&definition))?;
+        self.api().ask(
+            "PUT",
+            &format!("/applications/{PROJECT}"),
+            "",
+            Some(&definition),
+        )?;
         self.record(GOOD)
     }
 
     /// Tells Sternway that a version was deployed, as CI does, and waits until it knows what it runs with.
     fn record(&self, version: &str) -> Outcome<()> {
         let ask = json!({"version": version, "images": {"api": image(version), "worker": image(version)}});
-        let made = self.api().post(&format!("/applications/{PROJECT}/deployments"), &ask)?;
+        let made = self
+            .api()
+            .post(&format!("/applications/{PROJECT}/deployments"), &ask)?;
         let path = format!("/deployments/{}", made["id"].as_str().unwrap_or_default());
         let known = |deployment: &Value| {
             let parts = deployment["components"].as_object();
-            parts.is_some_and(|parts| !parts.is_empty() && parts.values().all(|part| part["specification"] == true))
+            parts.is_some_and(|parts| {
+                !parts.is_empty() && parts.values().all(|part| part["specification"] == true)
+            })
         };
-        wait("the deployment's specifications are recorded", || Ok(known(&self.api().get(&path)?)))
+        wait("the deployment's specifications are recorded", || {
+            Ok(known(&self.api().get(&path)?))
+        })
     }
 
     fn measure(&self, settings: &Settings) -> Outcome<Figures> {
@@ -140,7 +169,9 @@ impl Bench {
                 let (gap, proof) = self.measure_once(way)?;
                 figures.gaps[way as usize].push(gap);
                 figures.proofs.extend(proof);
-                say(&format!("round {round}, {way:?}: {gap:.0} ms without an answer"));
+                say(&format!(
+                    "round {round}, {way:?}: {gap:.0} ms without an answer"
+                ));
             }
         }
         Ok(figures)
@@ -167,7 +198,10 @@ impl Bench {
     fn prepare(&self, way: Way) -> Outcome<String> {
         match way {
             Way::Sternway => {
-                let plan = self.api().post(&format!("/applications/{PROJECT}/plans"), &json!({"target": {"version": GOOD}}))?;
+                let plan = self.api().post(
+                    &format!("/applications/{PROJECT}/plans"),
+                    &json!({"target": {"version": GOOD}}),
+                )?;
                 Ok(plan["digest"].as_str().unwrap_or_default().to_owned())
             }
             Way::Floor => {
@@ -176,9 +210,13 @@ impl Bench {
                     "Image": image(GOOD), "Cmd": old["Config"]["Cmd"], "Labels": old["Config"]["Labels"],
                     "Healthcheck": old["Config"]["Healthcheck"], "HostConfig": old["HostConfig"],
                 });
-                let networks = old["NetworkSettings"]["Networks"].as_object().cloned().unwrap_or_default();
+                let networks = old["NetworkSettings"]["Networks"]
+                    .as_object()
+                    .cloned()
+                    .unwrap_or_default();
                 for name in networks.keys() {
-                    configuration["NetworkingConfig"]["EndpointsConfig"][name] = json!({"Aliases": ["api"]});
+                    configuration["NetworkingConfig"]["EndpointsConfig"][name] =
+                        json!({"Aliases": ["api"]});
                 }
                 self.engine.create("sternway-bench-floor", &configuration)
             }
@@ -210,10 +248,13 @@ impl Bench {
         let path = format!("/rollbacks/{}", accepted["id"].as_str().unwrap_or_default());
         let proved = self.api().get(&format!("{path}?wait=60"))?;
         let moment = |field: &str| -> Outcome<Moment> {
-            serde_json::from_value(proved[field].clone()).map_err(|_| format!("no {field} in {proved:#}").into())
+            serde_json::from_value(proved[field].clone())
+                .map_err(|_| format!("no {field} in {proved:#}").into())
         };
         let proof = moment("proved_at")?.since(moment("requested_at")?).0 as f64;
-        wait("the rollback ends", || Ok(self.api().get(&path)?["phase"] == "ended"))?;
+        wait("the rollback ends", || {
+            Ok(self.api().get(&path)?["phase"] == "ended")
+        })?;
         Ok(proof)
     }
 

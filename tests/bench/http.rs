@@ -32,7 +32,14 @@ trait Stream: Read + Write {}
 impl<T: Read + Write> Stream for T {}
 
 /// One request. `limit` is for each read and write, and for connecting over TCP.
-pub(crate) fn ask(place: &Place, method: &str, path: &str, headers: &str, body: &str, limit: Duration) -> io::Result<Answer> {
+pub(crate) fn ask(
+    place: &Place,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+    limit: Duration,
+) -> io::Result<Answer> {
     let mut stream: Box<dyn Stream> = match place {
         Place::Tcp(address) => {
             let stream = TcpStream::connect_timeout(address, limit)?;
@@ -47,7 +54,11 @@ pub(crate) fn ask(place: &Place, method: &str, path: &str, headers: &str, body: 
             Box::new(stream)
         }
     };
-    let kind = if body.is_empty() { "" } else { "content-type: application/json\r\n" };
+    let kind = if body.is_empty() {
+        ""
+    } else {
+        "content-type: application/json\r\n"
+    };
     let length = body.len();
     let head = format!(
         "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{kind}content-length: {length}\r\n{headers}\r\n"
@@ -55,7 +66,8 @@ pub(crate) fn ask(place: &Place, method: &str, path: &str, headers: &str, body: 
     stream.write_all(format!("{head}{body}").as_bytes())?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;
-    parse(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP"))
+    parse(&bytes)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP"))
 }
 
 fn parse(bytes: &[u8]) -> Option<Answer> {
@@ -63,15 +75,25 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
     let head = std::str::from_utf8(&bytes[..end]).ok()?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
     let rest = &bytes[end + 4..];
-    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-    Some(Answer { status, body: if chunked { unchunked(rest)? } else { rest.to_vec() } })
+    let chunked = head
+        .to_ascii_lowercase()
+        .contains("transfer-encoding: chunked");
+    Some(Answer {
+        status,
+        body: if chunked {
+            unchunked(rest)?
+        } else {
+            rest.to_vec()
+        },
+    })
 }
 
 fn unchunked(mut rest: &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {
         let end = rest.windows(2).position(|window| window == b"\r\n")?;
-        let size = usize::from_str_radix(std::str::from_utf8(&rest[..end]).ok()?.trim(), 16).ok()?;
+        let size =
+            usize::from_str_radix(std::str::from_utf8(&rest[..end]).ok()?.trim(), 16).ok()?;
         if size == 0 {
             return Some(body);
         }
@@ -99,13 +121,24 @@ impl Api {
     }
 
     /// What is answered; an error status is an error that says what was answered.
-    pub(crate) fn ask(&self, method: &str, path: &str, headers: &str, body: Option<&Value>) -> Outcome<Value> {
+    pub(crate) fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: Option<&Value>,
+    ) -> Outcome<Value> {
         let text = body.map_or_else(String::new, Value::to_string);
         let whole = format!("{}{path}", self.base);
         let answer = ask(&self.place, method, &whole, headers, &text, self.limit)
             .map_err(|error| format!("{method} {whole}: {error}"))?;
         if answer.status >= 400 {
-            return Err(format!("{method} {whole}: {} {}", answer.status, String::from_utf8_lossy(&answer.body)).into());
+            return Err(format!(
+                "{method} {whole}: {} {}",
+                answer.status,
+                String::from_utf8_lossy(&answer.body)
+            )
+            .into());
         }
         if answer.body.is_empty() {
             return Ok(Value::Null);

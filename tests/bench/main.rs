@@ -36,10 +36,15 @@ struct Settings {
 impl Settings {
     fn read() -> Outcome<Self> {
         // Cargo itself adds `--bench`.
-        let mut words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+        let mut words: Vec<String> = std::env::args()
+            .skip(1)
+            .filter(|word| word != "--bench")
+            .collect();
         let smallest = words.iter().any(|word| word == "--smallest");
         words.retain(|word| word != "--smallest");
-        let [name] = words.as_slice() else { return Err("name one benchmark".into()) };
+        let [name] = words.as_slice() else {
+            return Err("name one benchmark".into());
+        };
         Ok(Self {
             name: name.clone(),
             smallest,
@@ -56,7 +61,8 @@ impl Settings {
 }
 
 fn folder(variable: &str) -> Outcome<PathBuf> {
-    let value = std::env::var_os(variable).ok_or_else(|| format!("{variable} is not set; use tests/bench.sh"))?;
+    let value = std::env::var_os(variable)
+        .ok_or_else(|| format!("{variable} is not set; use tests/bench.sh"))?;
     Ok(PathBuf::from(value))
 }
 

@@ -19,7 +19,11 @@ impl Goal {
             Self::AtMost(bound) => (value <= bound, "at most", bound),
             Self::AtLeast(bound) => (value >= bound, "at least", bound),
         };
-        format!("{words} {}: {}", number(bound), if met { "met" } else { "MISSED" })
+        format!(
+            "{words} {}: {}",
+            number(bound),
+            if met { "met" } else { "MISSED" }
+        )
     }
 }
 
@@ -34,7 +38,11 @@ pub(crate) struct Report {
 impl Report {
     /// `n` is how often each thing was measured.
     pub(crate) fn new(n: usize) -> Self {
-        Self { n, rows: Vec::new(), keys: Map::new() }
+        Self {
+            n,
+            rows: Vec::new(),
+            keys: Map::new(),
+        }
     }
 
     pub(crate) fn figure(&mut self, key: &'static str, value: f64, goal: Option<Goal>) {
@@ -53,19 +61,34 @@ impl Report {
 
     /// Prints the table and writes `NAME.json`.
     pub(crate) fn write(mut self, settings: &Settings, load_before: f64) -> Outcome<()> {
-        let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
+        let profile = if cfg!(debug_assertions) {
+            "dev"
+        } else {
+            "release"
+        };
         self.keys.insert("n".to_owned(), self.n.into());
         self.keys.insert("profile".to_owned(), profile.into());
-        self.keys.insert("load_before".to_owned(), round(load_before));
+        self.keys
+            .insert("load_before".to_owned(), round(load_before));
         self.keys.insert("load_after".to_owned(), round(load()));
         let path = settings.figures.join(format!("{}.json", settings.name));
         std::fs::create_dir_all(&settings.figures)?;
         std::fs::write(&path, format!("{:#}\n", Value::Object(self.keys.clone())))?;
         let mut table = format!("{}: n = {}, {profile} profile\n", settings.name, self.n);
         for (key, value, remark) in &self.rows {
-            writeln!(table, "{}", format!("  {key:<24} {value:>12}  {remark}").trim_end())?;
+            writeln!(
+                table,
+                "{}",
+                format!("  {key:<24} {value:>12}  {remark}").trim_end()
+            )?;
         }
-        writeln!(table, "  load {} before, {} after; {}", number(load_before), number(load()), path.display())?;
+        writeln!(
+            table,
+            "  load {} before, {} after; {}",
+            number(load_before),
+            number(load()),
+            path.display()
+        )?;
         std::io::stdout().write_all(table.as_bytes())?;
         Ok(())
     }
@@ -85,7 +108,10 @@ pub(crate) fn median(values: &[f64]) -> f64 {
 /// The machine's load over the last minute.
 pub(crate) fn load() -> f64 {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(f64::NAN)
+    text.split(' ')
+        .next()
+        .and_then(|first| first.parse().ok())
+        .unwrap_or(f64::NAN)
 }
 
 fn number(value: f64) -> String {
@@ -99,5 +125,9 @@ fn number(value: f64) -> String {
 /// Three decimals are more than any of this is good for. What is not a number becomes null.
 fn round(value: f64) -> Value {
     let rounded = (value * 1000.0).round() / 1000.0;
-    if rounded.fract() == 0.0 && rounded.abs() < 9e15 { (rounded as i64).into() } else { rounded.into() }
+    if rounded.fract() == 0.0 && rounded.abs() < 9e15 {
+        (rounded as i64).into()
+    } else {
+        rounded.into()
+    }
 }

@@ -33,7 +33,12 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn new(settings: &Settings, name: &str) -> Self {
         let folder = settings.scratch.join(name);
-        Self { binary: settings.sternway.clone(), folder, database_url: None, lease: Duration::from_secs(15) }
+        Self {
+            binary: settings.sternway.clone(),
+            folder,
+            database_url: None,
+            lease: Duration::from_secs(15),
+        }
     }
 
     /// Starts it and waits until it says that it is ready.
@@ -43,18 +48,36 @@ impl Plan {
         let log = File::options().create(true).append(true).open(self.log())?;
         // If this program is killed, the server is told to stop: nothing is left.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "TERM"]).arg(&self.binary).args(["serve", "--listen", &format!("127.0.0.1:{port}")]);
-        command.arg("--lease-s").arg(self.lease.as_secs().to_string());
-        command.env("STERNWAY_STATE_DIR", self.state()).env_remove("DATABASE_URL");
+        command
+            .args(["--pdeathsig", "TERM"])
+            .arg(&self.binary)
+            .args(["serve", "--listen", &format!("127.0.0.1:{port}")]);
+        command
+            .arg("--lease-s")
+            .arg(self.lease.as_secs().to_string());
+        command
+            .env("STERNWAY_STATE_DIR", self.state())
+            .env_remove("DATABASE_URL");
         if let Some(url) = &self.database_url {
             command.env("DATABASE_URL", url);
         }
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
         let begun = Instant::now();
         let child = command.spawn()?;
         let place = Place::Socket(self.state().join("sternway.sock"));
-        let api = Api { place, base: "/api/v1", limit: Duration::from_secs(75) };
-        let mut server = Server { child, api, ready_after: Duration::ZERO };
+        let api = Api {
+            place,
+            base: "/api/v1",
+            limit: Duration::from_secs(75),
+        };
+        let mut server = Server {
+            child,
+            api,
+            ready_after: Duration::ZERO,
+        };
         server.wait_ready(begun, &self.log())?;
         Ok(server)
     }
@@ -80,13 +103,20 @@ pub(crate) struct Server {
 
 impl Server {
     fn wait_ready(&mut self, begun: Instant, log: &Path) -> Outcome<()> {
-        let health = Api { base: "", limit: Duration::from_secs(2), ..self.api.clone() };
+        let health = Api {
+            base: "",
+            limit: Duration::from_secs(2),
+            ..self.api.clone()
+        };
         while health.get("/health/ready").is_err() {
             let ended = self.child.try_wait()?;
             if ended.is_some() || begun.elapsed() > READY_MAX {
                 let said = std::fs::read_to_string(log).unwrap_or_default();
                 let last: Vec<&str> = said.lines().rev().take(5).collect();
-                return Err(format!("the server is not ready, {ended:?}; its last words: {last:#?}").into());
+                return Err(format!(
+                    "the server is not ready, {ended:?}; its last words: {last:#?}"
+                )
+                .into());
             }
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -140,5 +170,9 @@ impl Drop for Server {
 
 /// A port that nobody listens on now.
 pub(crate) fn free_port() -> Outcome<u16> {
-    Ok(TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?.local_addr()?.port())
+    Ok(
+        TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?
+            .local_addr()?
+            .port(),
+    )
 }

@@ -44,20 +44,47 @@ struct Taken {
 
 pub(crate) fn run(settings: &Settings) -> Outcome<Report> {
     let rounds = settings.rounds(ROUNDS);
-    let lease = if settings.smallest { LEASE_SMALLEST } else { LEASE };
-    let application = Application { engine: Engine::connect()? };
+    let lease = if settings.smallest {
+        LEASE_SMALLEST
+    } else {
+        LEASE
+    };
+    let application = Application {
+        engine: Engine::connect()?,
+    };
     let same = same_host(settings, &application, rounds)?;
     let (other, graceful) = other_host(settings, &application, rounds, lease)?;
     let lease_ms = lease.as_secs_f64() * 1000.0;
     let mut report = Report::new(rounds);
-    let middle = |all: &[Taken], of: fn(&Taken) -> f64| median(&all.iter().map(of).collect::<Vec<_>>());
-    report.figure("same_host_ms", middle(&same, |one| one.done), Some(Goal::AtMost(1000.0)));
-    report.figure("same_host_resumed_ms", middle(&same, |one| one.resumed), None);
-    report.figure("other_host_ms", middle(&other, |one| one.done), Some(Goal::AtMost(lease_ms + 2000.0)));
-    report.figure("other_host_resumed_ms", middle(&other, |one| one.resumed), None);
+    let middle =
+        |all: &[Taken], of: fn(&Taken) -> f64| median(&all.iter().map(of).collect::<Vec<_>>());
+    report.figure(
+        "same_host_ms",
+        middle(&same, |one| one.done),
+        Some(Goal::AtMost(1000.0)),
+    );
+    report.figure(
+        "same_host_resumed_ms",
+        middle(&same, |one| one.resumed),
+        None,
+    );
+    report.figure(
+        "other_host_ms",
+        middle(&other, |one| one.done),
+        Some(Goal::AtMost(lease_ms + 2000.0)),
+    );
+    report.figure(
+        "other_host_resumed_ms",
+        middle(&other, |one| one.resumed),
+        None,
+    );
     report.figure("lease_ms", lease_ms, None);
     report.figure("graceful_ms", middle(&graceful, |one| one.done), None);
-    report.figure("graceful_gap_ms", middle(&graceful, |one| one.gap), Some(Goal::AtMost(100.0)));
+    report.figure(
+        "graceful_gap_ms",
+        middle(&graceful, |one| one.gap),
+        Some(Goal::AtMost(100.0)),
+    );
     Ok(report)
 }
 
@@ -93,7 +120,11 @@ fn other_host(
     let database = Database::start(&folder)?;
     let plan = |name: &str| {
         let url = Some(database.url());
-        Plan { database_url: url, lease, ..Plan::new(settings, name) }
+        Plan {
+            database_url: url,
+            lease,
+            ..Plan::new(settings, name)
+        }
     };
     let plans = [plan("one"), plan("two")];
     let one = plans[0].start()?;
@@ -108,15 +139,33 @@ fn other_host(
             let rollback = application.half_rolled_back(&servers[0].api)?;
             let holder = holder(&folder, &database.sockets(), &rollback, &plans)?;
             let [first, second] = servers;
-            let (goes, stays) = if holder == 0 { (first, second) } else { (second, first) };
+            let (goes, stays) = if holder == 0 {
+                (first, second)
+            } else {
+                (second, first)
+            };
             let at = now_ms();
-            if graceful { goes.ask_to_stop()? } else { goes.kill()? }
+            if graceful {
+                goes.ask_to_stop()?
+            } else {
+                goes.kill()?
+            }
             application.wait_for_end(&stays.api, &rollback)?;
             let taken = taken(&folder, &database.sockets(), &rollback, at)?;
-            say(&format!("round {round}, other host, graceful {graceful}: {taken:?}"));
-            if graceful { asked.push(taken) } else { killed.push(taken) }
+            say(&format!(
+                "round {round}, other host, graceful {graceful}: {taken:?}"
+            ));
+            if graceful {
+                asked.push(taken)
+            } else {
+                killed.push(taken)
+            }
             let again = plans[holder].start()?;
-            servers = if holder == 0 { [again, stays] } else { [stays, again] };
+            servers = if holder == 0 {
+                [again, stays]
+            } else {
+                [stays, again]
+            };
         }
     }
     Ok((killed, asked))
@@ -124,12 +173,19 @@ fn other_host(
 
 /// Which of the two servers drives the rollback.
 fn holder(folder: &Path, sockets: &Path, rollback: &str, plans: &[Plan]) -> Outcome<usize> {
-    let host = ask(folder, sockets, &format!("select host from rollback_run where rollback_id = '{rollback}'"))?;
+    let host = ask(
+        folder,
+        sockets,
+        &format!("select host from rollback_run where rollback_id = '{rollback}'"),
+    )?;
     let has = |plan: &Plan| {
         let text = std::fs::read_to_string(plan.state().join("host_id")).unwrap_or_default();
         text.to_ascii_lowercase().contains(host.trim())
     };
-    plans.iter().position(has).ok_or_else(|| format!("nobody drives {rollback}: `{host}`").into())
+    plans
+        .iter()
+        .position(has)
+        .ok_or_else(|| format!("nobody drives {rollback}: `{host}`").into())
 }
 
 /// Reads from the log when its next writer went on. Every claim has a higher fence than the one before.
@@ -143,22 +199,46 @@ fn taken(folder: &Path, sockets: &Path, rollback: &str, signal: f64) -> Outcome<
         .lines()
         .filter_map(|line| {
             let mut fields = line.split('|');
-            Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?, fields.next()?))
+            Some((
+                fields.next()?.parse().ok()?,
+                fields.next()?.parse().ok()?,
+                fields.next()?,
+            ))
         })
         .collect();
     let first = events.first().ok_or("the log is empty")?.0;
     let after = |event: &&(i64, f64, &str)| event.0 > first;
-    let resumed = events.iter().find(after).ok_or("nobody took over: it was over before")?.1;
-    let done = |event: &&(i64, f64, &str)| event.0 > first && matches!(event.2, "performed" | "step_done");
-    let done = events.iter().find(done).ok_or("no step was done after the take-over")?.1;
-    let last = events.iter().rfind(|event| event.0 == first).ok_or("the log is empty")?.1;
-    Ok(Taken { resumed: resumed - signal, done: done - signal, gap: resumed - last })
+    let resumed = events
+        .iter()
+        .find(after)
+        .ok_or("nobody took over: it was over before")?
+        .1;
+    let done =
+        |event: &&(i64, f64, &str)| event.0 > first && matches!(event.2, "performed" | "step_done");
+    let done = events
+        .iter()
+        .find(done)
+        .ok_or("no step was done after the take-over")?
+        .1;
+    let last = events
+        .iter()
+        .rfind(|event| event.0 == first)
+        .ok_or("the log is empty")?
+        .1;
+    Ok(Taken {
+        resumed: resumed - signal,
+        done: done - signal,
+        gap: resumed - last,
+    })
 }
 
 /// Asks the database behind the sockets, as psql prints it.
 fn ask(folder: &Path, sockets: &Path, question: &str) -> Outcome<String> {
     let mut command = Command::new(postgres::check(folder).chosen?.folder.join("psql"));
-    command.args(["-XAt", "-U", "sternway", "-d", "sternway", "-c", question]).arg("-h").arg(sockets);
+    command
+        .args(["-XAt", "-U", "sternway", "-d", "sternway", "-c", question])
+        .arg("-h")
+        .arg(sockets);
     let output = command.output()?;
     if !output.status.success() {
         return Err(format!("psql: {}", String::from_utf8_lossy(&output.stderr)).into());
@@ -168,7 +248,11 @@ fn ask(folder: &Path, sockets: &Path, question: &str) -> Outcome<String> {
 
 /// The wall's clock, as the log's.
 fn now_ms() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64() * 1000.0
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64()
+        * 1000.0
 }
 
 /// Plain containers that do nothing, of which one is created after the other.
@@ -178,21 +262,30 @@ struct Application {
 
 impl Application {
     fn names() -> Vec<String> {
-        (1..=REPLICAS).map(|number| format!("{APPLICATION}-{number}")).collect()
+        (1..=REPLICAS)
+            .map(|number| format!("{APPLICATION}-{number}"))
+            .collect()
     }
 
     fn run(&self, version: &str) -> Outcome<()> {
         self.remove()?;
         for name in Self::names() {
             let labels = json!({(APPLICATION): "takeover"});
-            let id = self.engine.create(&name, &json!({"Image": image(version), "Cmd": ["worker"], "Labels": labels}))?;
+            let id = self.engine.create(
+                &name,
+                &json!({"Image": image(version), "Cmd": ["worker"], "Labels": labels}),
+            )?;
             self.engine.start(&id)?;
         }
         Ok(())
     }
 
     fn remove(&self) -> Outcome<()> {
-        for label in [APPLICATION.to_owned(), format!("sternway.application={APPLICATION}"), format!("sternway.keep={APPLICATION}")] {
+        for label in [
+            APPLICATION.to_owned(),
+            format!("sternway.application={APPLICATION}"),
+            format!("sternway.keep={APPLICATION}"),
+        ] {
             self.engine.remove_labelled(&label)?;
         }
         Ok(())
@@ -204,7 +297,12 @@ impl Application {
             "name": APPLICATION, "environment": "bench", "watch_window_s": 0,
             "components": [{"name": "worker", "containers": Self::names()}],
         });
-        api.ask("PUT", &format!("/applications/{APPLICATION}"), "", Some(&definition))?;
+        api.ask(
+            "PUT",
+            &format!("/applications/{APPLICATION}"),
+            "",
+            Some(&definition),
+        )?;
         self.record(api, GOOD)
     }
 
@@ -212,29 +310,45 @@ impl Application {
         let ask = json!({"version": version, "images": {"worker": image(version)}});
         let made = api.post(&format!("/applications/{APPLICATION}/deployments"), &ask)?;
         let path = format!("/deployments/{}", made["id"].as_str().unwrap_or_default());
-        let known = |deployment: &Value| deployment["components"]["worker"]["specification"] == true;
-        wait("the deployment's specification is recorded", || Ok(known(&api.get(&path)?)))
+        let known =
+            |deployment: &Value| deployment["components"]["worker"]["specification"] == true;
+        wait("the deployment's specification is recorded", || {
+            Ok(known(&api.get(&path)?))
+        })
     }
 
     /// Starts a rollback from the bad version, and returns in the middle of it.
     fn half_rolled_back(&self, api: &Api) -> Outcome<String> {
         self.run(BAD)?;
         self.record(api, BAD)?;
-        let plan = api.post(&format!("/applications/{APPLICATION}/plans"), &json!({"target": {"version": GOOD}}))?;
+        let plan = api.post(
+            &format!("/applications/{APPLICATION}/plans"),
+            &json!({"target": {"version": GOOD}}),
+        )?;
         let ask = json!({"plan_digest": plan["digest"], "reason": "critical_bug"});
         let key = format!("idempotency-key: {}\r\n", Uuid::now_v7());
         let accepted = api.ask("POST", "/rollbacks", &key, Some(&ask))?;
         let id = accepted["id"].as_str().unwrap_or_default().to_owned();
-        while api.get(&format!("/rollbacks/{id}"))?["log"]["seq"].as_i64().unwrap_or_default() < KILL_AT {
+        while api.get(&format!("/rollbacks/{id}"))?["log"]["seq"]
+            .as_i64()
+            .unwrap_or_default()
+            < KILL_AT
+        {
             thread::sleep(Duration::from_millis(1));
         }
         Ok(id)
     }
 
     fn wait_for_end(&self, api: &Api, rollback: &str) -> Outcome<()> {
-        wait("the rollback ends", || Ok(api.get(&format!("/rollbacks/{rollback}"))?["phase"] == "ended"))?;
+        wait("the rollback ends", || {
+            Ok(api.get(&format!("/rollbacks/{rollback}"))?["phase"] == "ended")
+        })?;
         let ended = api.get(&format!("/rollbacks/{rollback}"))?;
-        if ended["verdict"] == "rolled_back" { Ok(()) } else { Err(format!("it was not rolled back: {ended:#}").into()) }
+        if ended["verdict"] == "rolled_back" {
+            Ok(())
+        } else {
+            Err(format!("it was not rolled back: {ended:#}").into())
+        }
     }
 }
 

@@ -59,7 +59,29 @@ pub async fn run(args: &DemoArgs, out: &Out) -> Result<Exit, Failure> {
         }
         None => folder,
     };
-    let mut stage = set(args, folder).await?;
+    let props = match props(args).await {
+        Ok(props) => props,
+        Err(failure) => {
+            folder.remove()?;
+            return Err(failure);
+        }
+    };
+    play(props, folder, args, out).await
+}
+
+/// What the demo needs of this machine: docker-compose, and an engine without anybody's demo.
+async fn props(args: &DemoArgs) -> Result<(Compose, String), Failure> {
+    let docker_host = docker::default_endpoint(std::env::var("DOCKER_HOST").ok().as_deref());
+    let compose = Compose::find(&args.compose_file, &docker_host).await?;
+    clear::before(&docker_host).await?;
+    Ok((compose, docker_host))
+}
+
+async fn play(props: (Compose, String), folder: Folder, args: &DemoArgs, out: &Out) -> Result<Exit, Failure> {
+    let (compose, docker_host) = props;
+    let compose_file = std::fs::canonicalize(&args.compose_file).unwrap_or_else(|_| args.compose_file.clone());
+    let mut stage = Stage { compose, docker_host, folder, server: None, application: None, keep: args.keep, compose_file };
+    stage.remember()?;
     let told = tokio::select! {
         told = Box::pin(story::tell(&mut stage, out)) => told,
         failure = interrupted() => Err(failure),
@@ -79,16 +101,6 @@ pub async fn run(args: &DemoArgs, out: &Out) -> Result<Exit, Failure> {
             Err(failure)
         }
     }
-}
-
-async fn set(args: &DemoArgs, folder: Folder) -> Result<Stage, Failure> {
-    let docker_host = docker::default_endpoint(std::env::var("DOCKER_HOST").ok().as_deref());
-    let compose = Compose::find(&args.compose_file, &docker_host).await?;
-    clear::before(&docker_host).await?;
-    let compose_file = std::fs::canonicalize(&args.compose_file).unwrap_or_else(|_| args.compose_file.clone());
-    let stage = Stage { compose, docker_host, folder, server: None, application: None, keep: args.keep, compose_file };
-    stage.remember()?;
-    Ok(stage)
 }
 
 impl Stage {

@@ -99,21 +99,28 @@ impl Store {
         &self.key
     }
 
+    /// Tells every process that there is work, and returns when they are told: for one that is about to end and
+    /// has given its claims back.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn announce_work(&self) -> Result<()> {
+        self.wake.notify(Topic::Work);
+        timed(self.send(Topic::Work)).await
+    }
+
+    async fn send(&self, topic: Topic) -> Result<()> {
+        sqlx::query("select pg_notify('sternway', $1)").bind(topic.word()).execute(&self.pool).await?;
+        Ok(())
+    }
+
     /// Wakes this process at once and others soon after. Only for what happens at the rate of people:
     /// committing a `NOTIFY` takes a lock of the whole server.
     pub(crate) fn announce(&self, topic: Topic) {
         self.wake.notify(topic);
-        let pool = self.pool.clone();
+        let store = self.clone();
         tokio::spawn(async move {
-            let sent = timed(async {
-                sqlx::query("select pg_notify('sternway', $1)")
-                    .bind(topic.word())
-                    .execute(&pool)
-                    .await?;
-                Ok(())
-            })
-            .await;
-            if let Err(error) = sent {
+            if let Err(error) = timed(store.send(topic)).await {
                 tracing::debug!(%error, "other processes were not woken; they poll");
             }
         });

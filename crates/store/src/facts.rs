@@ -124,7 +124,8 @@ impl Store {
                  where f.deployment_id = due.deployment_id
                  returning d.id, a.definition, d.version, d.kind, d.images, d.deployed_at, f.state, f.components,
                      f.green_since, f.red_since, f.watch_until,
-                     exists (select from deployment n where n.application = d.application
+                     exists (select from deployment n join deployment_fact nf on nf.deployment_id = n.id
+                             where n.application = d.application and nf.state <> 'refused'
                              and (n.deployed_at, n.id) > (d.deployed_at, d.id)) as replaced,
                      exists (select from rollback_run r where r.application = d.application and r.acts) as rolling_back",
             )
@@ -178,7 +179,9 @@ impl Store {
             .await?;
             Ok(())
         })
-        .await
+        .await?;
+        self.wake.notify(crate::wake::Topic::Answers);
+        Ok(())
     }
 
     /// It could not be looked at; try again at `wake_at`.

@@ -289,12 +289,16 @@ async fn record(tx: &mut PgTransaction<'_>, new: &NewDeployment) -> Result<Recor
     })
 }
 
+/// The newest entry that counts: a report that was refused may be repeated once its image is there.
 async fn newest(
     session: &mut PgConnection,
     application: &ApplicationName,
 ) -> Result<Option<(Uuid, Vec<u8>)>> {
     Ok(sqlx::query_as(
-        "select id, request_hash from deployment where application = $1 order by deployed_at desc, id desc limit 1",
+        "select d.id, d.request_hash
+         from deployment d join deployment_fact f on f.deployment_id = d.id
+         where d.application = $1 and f.state <> 'refused'
+         order by d.deployed_at desc, d.id desc limit 1",
     )
     .bind(application.as_str())
     .fetch_optional(session)

@@ -101,9 +101,7 @@ pub(crate) async fn run<W: World>(
             () = shutdown.cancelled() => {}
         }
     }
-    while let Some(ended) = claimer.driven.join_next_with_id().await {
-        claimer.reap(ended).await;
-    }
+    claimer.give_all_back().await;
     renewing.abort();
     beating.abort();
 }
@@ -162,6 +160,17 @@ impl<W: World> Claimer<W> {
         let held = claimed.held();
         let task = self.driven.spawn(driver.run(claimed));
         self.claims.insert(task.id(), held);
+    }
+
+    /// Waits until each drive has given its claim back, then tells the other workers: they need not poll for them.
+    async fn give_all_back(&mut self) {
+        let any = !self.driven.is_empty();
+        while let Some(ended) = self.driven.join_next_with_id().await {
+            self.reap(ended).await;
+        }
+        if any && let Err(error) = self.store.announce_work().await {
+            tracing::debug!(%error, "the other workers were not told; they poll");
+        }
     }
 
     /// A drive that ended by itself has given its claim back; one that panicked has not, and that counts as a

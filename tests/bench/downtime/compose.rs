@@ -17,7 +17,10 @@ pub(crate) struct Compose {
 impl Compose {
     pub(crate) fn find() -> Outcome<Self> {
         let port = free_port()?;
-        for program in [["docker-compose"].as_slice(), ["docker", "compose"].as_slice()] {
+        for program in [
+            ["docker-compose"].as_slice(),
+            ["docker", "compose"].as_slice(),
+        ] {
             let compose = Self { program, port };
             if compose.run("", &["version"]).is_ok() {
                 // What a run that was killed may have left.
@@ -39,12 +42,19 @@ impl Compose {
     /// The container that has the port.
     pub(crate) fn front(&self) -> &'static str {
         // Version 2 writes names with a dash.
-        if self.program.len() == 1 { "sternway-bench_api_1" } else { "sternway-bench-api-1" }
+        if self.program.len() == 1 {
+            "sternway-bench_api_1"
+        } else {
+            "sternway-bench-api-1"
+        }
     }
 
     fn run(&self, version: &str, arguments: &[&str]) -> Outcome<()> {
         let mut command = Command::new(self.program[0]);
-        command.args(&self.program[1..]).args(["-p", PROJECT, "-f", FILE]).args(arguments);
+        command
+            .args(&self.program[1..])
+            .args(["-p", PROJECT, "-f", FILE])
+            .args(arguments);
         command.env("DEMO_PORT", self.port.to_string());
         if !version.is_empty() {
             command.env("VERSION", version);
@@ -53,7 +63,11 @@ impl Compose {
         if output.status.success() {
             return Ok(());
         }
-        Err(format!("docker-compose {arguments:?}: {}", String::from_utf8_lossy(&output.stderr)).into())
+        Err(format!(
+            "docker-compose {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        )
+        .into())
     }
 }
 

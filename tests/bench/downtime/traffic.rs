@@ -39,10 +39,17 @@ pub(crate) struct Traffic {
 
 impl Traffic {
     pub(crate) fn start(port: u16) -> Self {
-        let (answers, ended) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let (answers, ended) = (
+            Arc::new(Mutex::new(Vec::new())),
+            Arc::new(AtomicBool::new(false)),
+        );
         let (to, until) = (answers.clone(), ended.clone());
         let thread = thread::spawn(move || ask_on(port, &to, &until));
-        Self { answers, ended, thread }
+        Self {
+            answers,
+            ended,
+            thread,
+        }
     }
 
     /// Waits until the version has answered for a while: the switch is over then.
@@ -50,15 +57,26 @@ impl Traffic {
         let begun = Instant::now();
         let quoted = format!("\"{version}\"");
         loop {
-            let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let other = answers.iter().rposition(|good| !good.body.contains(&quoted)).map_or(0, |at| at + 1);
+            let answers = self
+                .answers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone();
+            let other = answers
+                .iter()
+                .rposition(|good| !good.body.contains(&quoted))
+                .map_or(0, |at| at + 1);
             if let (Some(first), Some(last)) = (answers.get(other), answers.last())
                 && last.at.duration_since(first.at) >= steady
             {
                 return Ok(());
             }
             if begun.elapsed() > limit {
-                return Err(format!("{version} does not answer at the port within {} s", limit.as_secs()).into());
+                return Err(format!(
+                    "{version} does not answer at the port within {} s",
+                    limit.as_secs()
+                )
+                .into());
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -68,8 +86,13 @@ impl Traffic {
     pub(crate) fn stop(self) -> Outcome<f64> {
         self.ended.store(true, Ordering::Relaxed);
         self.thread.join().map_err(|_| "the client panicked")?;
-        let mut times: Vec<Instant> =
-            self.answers.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|good| good.at).collect();
+        let mut times: Vec<Instant> = self
+            .answers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .map(|good| good.at)
+            .collect();
         times.sort();
         let gaps = times.windows(2).map(|pair| pair[1].duration_since(pair[0]));
         let longest = gaps.max().ok_or("nothing answered")?;
@@ -84,7 +107,9 @@ fn ask_on(port: u16, answers: &Arc<Mutex<Vec<Good>>>, ended: &AtomicBool) {
     let mut asking = Vec::new();
     while !ended.load(Ordering::Relaxed) {
         let (place, answers) = (place.clone(), answers.clone());
-        let spawned = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || ask_once(&place, &answers));
+        let spawned = thread::Builder::new()
+            .stack_size(STACK_BYTES)
+            .spawn(move || ask_once(&place, &answers));
         asking.extend(spawned);
         asking.retain(|request: &JoinHandle<()>| !request.is_finished());
         next += EVERY;
@@ -96,10 +121,15 @@ fn ask_on(port: u16, answers: &Arc<Mutex<Vec<Good>>>, ended: &AtomicBool) {
 }
 
 fn ask_once(place: &Place, answers: &Mutex<Vec<Good>>) {
-    let Ok(answer) = http::ask(place, "GET", PATH, "", "", PATIENCE) else { return };
+    let Ok(answer) = http::ask(place, "GET", PATH, "", "", PATIENCE) else {
+        return;
+    };
     let at = Instant::now();
     if answer.status == 200 {
         let body = String::from_utf8_lossy(&answer.body).into_owned();
-        answers.lock().unwrap_or_else(PoisonError::into_inner).push(Good { at, body });
+        answers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Good { at, body });
     }
 }

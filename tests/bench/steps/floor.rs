@@ -64,14 +64,22 @@ impl Floor {
         let before = counters.marks().await?;
         let mut command = database.program("pgbench")?;
         command.args(["--no-vacuum", "--protocol=prepared", "--jobs=2"]);
-        command.arg(format!("--client={WORKERS}")).arg(format!("--time={}", time.as_secs()));
+        command
+            .arg(format!("--client={WORKERS}"))
+            .arg(format!("--time={}", time.as_secs()));
         command.arg("--file").arg(&self.script);
         let output = tokio::task::spawn_blocking(move || command.output()).await??;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let tps = said.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
+        let tps = said
+            .lines()
+            .find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
         let Some(tps) = tps.filter(|_| output.status.success()) else {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Err(format!("pgbench failed: {}", said.lines().take(3).collect::<Vec<_>>().join("; ")).into());
+            return Err(format!(
+                "pgbench failed: {}",
+                said.lines().take(3).collect::<Vec<_>>().join("; ")
+            )
+            .into());
         };
         let done = before.until(counters.marks().await?);
         Ok((tps, done.wal_bytes / done.commits))

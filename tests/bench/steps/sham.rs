@@ -11,7 +11,10 @@ use std::{
 
 use domain::{
     effect::{Effect, Outcome},
-    engine_look::{Container, ContainerState, EngineFacts, EngineLook, Health, ImageFacts, Lock, Mark, RestartPolicy},
+    engine_look::{
+        Container, ContainerState, EngineFacts, EngineLook, Health, ImageFacts, Lock, Mark,
+        RestartPolicy,
+    },
     name::{ContainerId, RollbackId},
     plan::{Plan, Swap},
     seen::Seen,
@@ -42,7 +45,10 @@ impl Sham {
     }
 
     fn engine(&self, plan: &Plan, rollback: RollbackId) -> Arc<Mutex<Engine>> {
-        locked(&self.engines).entry(rollback).or_insert_with(|| Arc::new(Mutex::new(Engine::before(plan)))).clone()
+        locked(&self.engines)
+            .entry(rollback)
+            .or_insert_with(|| Arc::new(Mutex::new(Engine::before(plan))))
+            .clone()
     }
 }
 
@@ -51,14 +57,34 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl World for Sham {
-    async fn look(&self, plan: &Plan, rollback: RollbackId, scope: Scope) -> Result<Sight, StoreAway> {
+    async fn look(
+        &self,
+        plan: &Plan,
+        rollback: RollbackId,
+        scope: Scope,
+    ) -> Result<Sight, StoreAway> {
         let engine = self.engine(plan, rollback);
         let engine = locked(&engine);
-        let digests = plan.swaps.iter().map(|swap| (swap.specification.clone(), true));
+        let digests = plan
+            .swaps
+            .iter()
+            .map(|swap| (swap.specification.clone(), true));
         Ok(Sight {
-            engine: if scope.engine { Ok(engine.look.clone()) } else { Err("it was not looked at".to_owned()) },
-            specifications: if scope.supplies { digests.collect() } else { BTreeMap::new() },
-            captured: if scope.records { engine.captured.clone() } else { BTreeSet::new() },
+            engine: if scope.engine {
+                Ok(engine.look.clone())
+            } else {
+                Err("it was not looked at".to_owned())
+            },
+            specifications: if scope.supplies {
+                digests.collect()
+            } else {
+                BTreeMap::new()
+            },
+            captured: if scope.records {
+                engine.captured.clone()
+            } else {
+                BTreeSet::new()
+            },
             recorded: engine.recorded,
             answers: Vec::new(),
         })
@@ -76,7 +102,13 @@ impl Engine {
     /// What serves before the rollback.
     fn before(plan: &Plan) -> Self {
         let containers: Vec<Container> = plan.swaps.iter().map(former).collect();
-        let facts = |_: &_| Seen::Known(ImageFacts { tags: Vec::new(), bytes: 1 << 20, architecture: "amd64".to_owned() });
+        let facts = |_: &_| {
+            Seen::Known(ImageFacts {
+                tags: Vec::new(),
+                bytes: 1 << 20,
+                architecture: "amd64".to_owned(),
+            })
+        };
         let look = EngineLook {
             at: Moment::from_unix_ms(0),
             engine: EngineFacts {
@@ -85,20 +117,37 @@ impl Engine {
                 api_version: "1.41".to_owned(),
                 disk_free: Seen::Known(1 << 40),
             },
-            names: containers.iter().map(|container| (container.name.clone(), container.id.clone())).collect(),
-            images: plan.keep.iter().map(|image| (image.clone(), facts(image))).collect(),
+            names: containers
+                .iter()
+                .map(|container| (container.name.clone(), container.id.clone()))
+                .collect(),
+            images: plan
+                .keep
+                .iter()
+                .map(|image| (image.clone(), facts(image)))
+                .collect(),
             kept: BTreeMap::new(),
             lock: None,
             containers,
         };
-        Self { look, captured: BTreeSet::new(), recorded: false, created: 0 }
+        Self {
+            look,
+            captured: BTreeSet::new(),
+            recorded: false,
+            created: 0,
+        }
     }
 
     fn perform(&mut self, grant: &Grant, effect: &Effect) {
         match effect {
             Effect::TakeLock { .. } => {
                 let (container, rollback) = (self.new_id(), grant.held.rollback);
-                self.look.lock = Some(Lock { container, rollback, owner: "bench".to_owned(), stale: false });
+                self.look.lock = Some(Lock {
+                    container,
+                    rollback,
+                    owner: "bench".to_owned(),
+                    stale: false,
+                });
             }
             Effect::KeepImage { image } => {
                 let id = self.new_id();
@@ -107,18 +156,45 @@ impl Engine {
             Effect::Capture { container, .. } => {
                 self.captured.insert(container.clone());
             }
-            Effect::CreateContainer { component, name, image, replaces, .. } => {
-                let of = self.look.containers.iter().find(|container| container.id == *replaces).cloned();
+            Effect::CreateContainer {
+                component,
+                name,
+                image,
+                replaces,
+                ..
+            } => {
+                let of = self
+                    .look
+                    .containers
+                    .iter()
+                    .find(|container| container.id == *replaces)
+                    .cloned();
                 let Some(of) = of else { return };
                 let (rollback, fence) = (grant.held.rollback, grant.held.fence);
-                let mark = Some(Mark { rollback, fence, replaces: replaces.clone() });
+                let mark = Some(Mark {
+                    rollback,
+                    fence,
+                    replaces: replaces.clone(),
+                });
                 let (id, state) = (self.new_id(), ContainerState::Created);
                 self.look.names.insert(name.clone(), id.clone());
                 let (component, name, image) = (component.clone(), name.clone(), image.clone());
-                self.look.containers.push(Container { id, name, component, image, state, mark, ..of });
+                self.look.containers.push(Container {
+                    id,
+                    name,
+                    component,
+                    image,
+                    state,
+                    mark,
+                    ..of
+                });
             }
-            Effect::StopContainer { container, .. } => self.change(container, |seen| seen.state = ContainerState::Exited),
-            Effect::StartContainer { container, .. } => self.change(container, |seen| seen.state = ContainerState::Running),
+            Effect::StopContainer { container, .. } => {
+                self.change(container, |seen| seen.state = ContainerState::Exited)
+            }
+            Effect::StartContainer { container, .. } => {
+                self.change(container, |seen| seen.state = ContainerState::Running)
+            }
             Effect::RenameContainer { container, name } => {
                 self.look.names.retain(|_, owner| owner != container);
                 self.look.names.insert(name.clone(), container.clone());
@@ -135,7 +211,12 @@ impl Engine {
     }
 
     fn change(&mut self, id: &ContainerId, change: impl FnOnce(&mut Container)) {
-        if let Some(container) = self.look.containers.iter_mut().find(|container| container.id == *id) {
+        if let Some(container) = self
+            .look
+            .containers
+            .iter_mut()
+            .find(|container| container.id == *id)
+        {
             change(container);
         }
     }
@@ -158,7 +239,10 @@ fn former(swap: &Swap) -> Container {
         started_at: Some(Moment::from_unix_ms(0)),
         restarts: 0,
         exit_code: 0,
-        restart: RestartPolicy { name: "unless-stopped".to_owned(), retries_max: 0 },
+        restart: RestartPolicy {
+            name: "unless-stopped".to_owned(),
+            retries_max: 0,
+        },
         address: None,
         auto_remove: false,
         stop_grace_s: swap.stop_grace_s,

@@ -5,7 +5,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use domain::{
     application::Application,
     engine_look::RestartPolicy,
-    name::{Actor, ApplicationName, ComponentName, ContainerId, ImageId, RollbackId, SpecificationDigest},
+    name::{
+        Actor, ApplicationName, ComponentName, ContainerId, ImageId, RollbackId,
+        SpecificationDigest,
+    },
     plan::{PLAN_FORMAT, Plan, Strategy, Swap},
     reason::Reason,
     steps::Step,
@@ -30,13 +33,22 @@ pub(crate) const STEPS_OF_ONE: u64 = 2 + 2 + 1 + 8 * 7;
 
 /// Applications, plans and requests for `count` rollbacks; `waiting` is how long each waits for approval, none
 /// for those that start at once.
-pub(crate) async fn request(store: &Store, names: &str, count: usize, waiting: Option<Millis>) -> Outcome<()> {
+pub(crate) async fn request(
+    store: &Store,
+    names: &str,
+    count: usize,
+    waiting: Option<Millis>,
+) -> Outcome<()> {
     let mut requests = JoinSet::new();
     for number in 0..count {
         if requests.len() >= REQUESTS_AT_ONCE {
             requests.join_next().await.transpose()?.transpose()?;
         }
-        requests.spawn(request_one(store.clone(), format!("{names}-{number}"), waiting));
+        requests.spawn(request_one(
+            store.clone(),
+            format!("{names}-{number}"),
+            waiting,
+        ));
     }
     while let Some(requested) = requests.join_next().await {
         requested??;
@@ -58,19 +70,28 @@ async fn request_one(store: Store, name: String, waiting: Option<Millis>) -> Out
         requested_by: actor,
         reason: Reason::CriticalBug,
         note: None,
-        idempotency: Idempotency { principal: "bench".to_owned(), key: id.to_string(), body_hash: vec![0; 32] },
+        idempotency: Idempotency {
+            principal: "bench".to_owned(),
+            key: id.to_string(),
+            body_hash: vec![0; 32],
+        },
         approval_until: waiting.map(|wait| at.after(wait)),
         at,
     };
     match store.rollback_request(&ask).await? {
         Requested::New => Ok(()),
-        Requested::Replayed(earlier) => Err(format!("{name} was requested before, as {earlier}").into()),
+        Requested::Replayed(earlier) => {
+            Err(format!("{name} was requested before, as {earlier}").into())
+        }
     }
 }
 
 /// Without probes, as the world that they would ask is a sham; without a watch window, so that it ends.
 fn application(name: &ApplicationName) -> Outcome<Application> {
-    let components: Vec<_> = COMPONENTS.iter().map(|name| json!({"name": name})).collect();
+    let components: Vec<_> = COMPONENTS
+        .iter()
+        .map(|name| json!({"name": name}))
+        .collect();
     let definition = json!({
         "name": name, "environment": "production", "project": name, "watch_window_s": 0, "components": components,
     });
@@ -80,7 +101,11 @@ fn application(name: &ApplicationName) -> Outcome<Application> {
 fn plan(application: Application) -> Outcome<Plan> {
     let (bad, good) = (image("b"), image("a"));
     let (bad, good) = (bad?, good?);
-    let components: Vec<ComponentName> = application.components.iter().map(|part| part.name.clone()).collect();
+    let components: Vec<ComponentName> = application
+        .components
+        .iter()
+        .map(|part| part.name.clone())
+        .collect();
     let mut swaps = Vec::new();
     for component in &components {
         for replica in 1..=REPLICAS {
@@ -91,7 +116,10 @@ fn plan(application: Application) -> Outcome<Plan> {
                 former: container_id(swaps.len() as u64),
                 former_image: bad.clone(),
                 former_runs: true,
-                former_restart: RestartPolicy { name: "unless-stopped".to_owned(), retries_max: 0 },
+                former_restart: RestartPolicy {
+                    name: "unless-stopped".to_owned(),
+                    retries_max: 0,
+                },
                 stop_grace_s: 10,
                 image: good.clone(),
                 specification: specification()?,
@@ -121,7 +149,9 @@ fn plan(application: Application) -> Outcome<Plan> {
 }
 
 pub(crate) fn container_id(number: u64) -> ContainerId {
-    format!("{number:064x}").parse().expect("64 hex digits are a container's id")
+    format!("{number:064x}")
+        .parse()
+        .expect("64 hex digits are a container's id")
 }
 
 fn image(digit: &str) -> Outcome<ImageId> {
@@ -133,6 +163,8 @@ fn specification() -> Outcome<SpecificationDigest> {
 }
 
 fn now() -> Moment {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Moment::from_unix_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -36,7 +36,7 @@ pub(super) fn explain(plan: &Plan) -> String {
 pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
     let tally = tally(ctx, Side::Target);
     if tally.all_green() && (ctx.run.acts == 0 || all_steady(ctx)) {
-        return Next::Done(format!("{} is proved to be serving, {tally}", ctx.plan.to));
+        return Next::Done(format!("{} is proved to be serving", ctx.plan.to));
     }
     let down = ctx.plan.swaps.iter().filter_map(|swap| ctx.next_of(swap)).find(|container| ended(container));
     let starts_max = ctx.plan.swaps.len() + STARTS_SPARE;

@@ -53,6 +53,8 @@ pub(crate) struct Evening {
     pub(crate) world: World,
     /// The moves that differ in where the run was and what the worker was about to do: of a long wait, two.
     pub(crate) moments: Vec<usize>,
+    /// Those of them at which an engine call began.
+    pub(crate) calls: Vec<usize>,
 }
 
 impl Evening {
@@ -88,7 +90,7 @@ pub(crate) fn live(morning: &Morning, label: impl Into<String>, director: &mut d
     let mut world = World::new(morning, label);
     let mut worker = Worker::claim(&mut world);
     let mut frozen: Vec<(usize, Worker)> = Vec::new();
-    let (mut moves, mut moments, mut met) = (0, Vec::new(), BTreeMap::new());
+    let (mut moves, mut moments, mut calls, mut met) = (0, Vec::new(), Vec::new(), BTreeMap::new());
     loop {
         moves += 1;
         assert!(moves < MOVES_MAX && world.now.since(start()) < PATIENCE, "{}: it does not end", world.label);
@@ -98,6 +100,9 @@ pub(crate) fn live(morning: &Morning, label: impl Into<String>, director: &mut d
         *times = times.saturating_add(1);
         if *times <= 2 {
             moments.push(moves);
+            if matches!(worker.todo, Todo::Perform(_)) {
+                calls.push(moves);
+            }
         }
         let blow = director.at_move(moves, &mut world);
         if strike(blow, &worker, &mut world) {
@@ -124,7 +129,7 @@ pub(crate) fn live(morning: &Morning, label: impl Into<String>, director: &mut d
     thaw(&mut frozen, usize::MAX, &mut world);
     world.ended_well();
     nothing_lands_late(&mut world);
-    Evening { world, moments }
+    Evening { world, moments, calls }
 }
 
 /// An end is an end: no request of this rollback changes anything after it, unless a person was called.
@@ -163,6 +168,9 @@ fn take_over_at_lease_end(world: &mut World) {
 
 /// A worker that was stopped for longer than its lease goes on: it must change nothing.
 fn thaw(frozen: &mut Vec<(usize, Worker)>, moves: usize, world: &mut World) {
+    if frozen.is_empty() {
+        return;
+    }
     let (awake, asleep) = std::mem::take(frozen).into_iter().partition(|(at, _)| *at <= moves);
     *frozen = asleep;
     let awake: Vec<(usize, Worker)> = awake;

@@ -137,6 +137,9 @@ impl Engine {
 
     /// Lets processes end, and those start again that the engine starts by itself.
     pub(crate) fn pass(&mut self, now: Moment) {
+        if !self.moods.values().any(|mood| matches!(mood, Mood::Crashes(_))) {
+            return;
+        }
         let moods = &self.moods;
         for found in self.boxes.values_mut() {
             let Some(Mood::Crashes(after)) = moods.get(&found.seen.image) else { continue };

@@ -70,7 +70,10 @@ fn at_every_move(
     mut strike: impl FnMut(&mut World) -> Blow,
     judge: impl Fn(&Evening),
 ) {
-    for at in calm(morning).moments {
+    let calm = calm(morning);
+    // A death inside a call can only be where a call is.
+    let moments = if what.contains("in the call") { calm.calls } else { calm.moments };
+    for at in moments {
         let label = format!("{what} at move {at} of recipe {number}");
         judge(&live(morning, label, &mut Once { at, strike: &mut strike }));
     }
@@ -230,12 +233,17 @@ fn cancel(world: &mut World) -> Blow {
 #[test]
 fn a_cancel_at_any_move_is_obeyed_or_answered() {
     for (number, morning) in mornings() {
-        for blow in [Blow::None, Blow::KillInCall(9000), Blow::Freeze(5)] {
+        let blows = [
+            ("cancelled", Blow::None),
+            ("cancelled while killed in the call", Blow::KillInCall(9000)),
+            ("cancelled while frozen", Blow::Freeze(5)),
+        ];
+        for (what, blow) in blows {
             let strike = |world: &mut World| {
                 cancel(world);
                 blow
             };
-            at_every_move((number, &morning), "cancelled", strike, |evening| {
+            at_every_move((number, &morning), what, strike, |evening| {
                 let run = &evening.world.store;
                 let answered = run.log.iter().any(|stored| {
                     let words = serde_json::to_string(&stored.event).unwrap();
