@@ -23,14 +23,21 @@ fn stderr(output: &Output) -> String {
 #[track_caller]
 fn run(house: &House, arguments: &[&str], code: i32) -> Output {
     let output = house.cli(arguments);
-    assert_eq!(output.status.code(), Some(code), "sternway {arguments:?}\n{}{}", stdout(&output), stderr(&output));
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "sternway {arguments:?}\n{}{}",
+        stdout(&output),
+        stderr(&output)
+    );
     output
 }
 
 /// What `--json` prints.
 #[track_caller]
 fn data(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", stdout(output)))
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", stdout(output)))
 }
 
 #[test]
@@ -42,19 +49,42 @@ fn a_stranger_adopts_a_project_and_brings_it_back() {
     let folder = Folder::new("cli");
     let file = folder.join("shop.toml").display().to_string();
     let adopted = stdout(&run(&house, &["adopt", &name], 0));
-    assert!(adopted.contains("[[components]]") && adopted.contains("api"), "{adopted}");
+    assert!(
+        adopted.contains("[[components]]") && adopted.contains("api"),
+        "{adopted}"
+    );
     // A person reads it, shortens the watch window, and adds what only a person knows.
     let definition: String = adopted.lines().map(|line| if line.starts_with("watch_window_s") { "watch_window_s = 0".to_owned() } else { line.to_owned() } + "\n").collect();
     std::fs::write(&file, definition).unwrap();
     run(&house, &["apply", "-f", &file], 0);
     run(&house, &["apply", "-f", &file], 0);
     let record = |version: &str, shop: &Application| {
-        let images: Vec<String> = ["api", "worker"].iter().map(|part| format!("{part}={}", shop.image(version))).collect();
-        run(&house, &["record-deploy", &name, "--version", version, "--commit", "abc1234", "--image", &images[0], "--image", &images[1]], 0);
+        let images: Vec<String> = ["api", "worker"]
+            .iter()
+            .map(|part| format!("{part}={}", shop.image(version)))
+            .collect();
+        run(
+            &house,
+            &[
+                "record-deploy",
+                &name,
+                "--version",
+                version,
+                "--commit",
+                "abc1234",
+                "--image",
+                &images[0],
+                "--image",
+                &images[1],
+            ],
+            0,
+        );
     };
     record("1.4.2", &shop);
     until("1.4.2 is good", seconds(30), || {
-        let rows = house.get(&format!("/api/v1/applications/{name}/deployments?state=good"));
+        let rows = house.get(&format!(
+            "/api/v1/applications/{name}/deployments?state=good"
+        ));
         (!rows["items"].as_array()?.is_empty()).then_some(())
     });
     shop.up("1.5.0");
@@ -63,12 +93,32 @@ fn a_stranger_adopts_a_project_and_brings_it_back() {
     assert!(stdout(&run(&house, &["versions", &name], 0)).contains("1.4.2"));
     assert!(stdout(&run(&house, &["plan", &name, "--good"], 0)).contains("1.4.2"));
     let output = run(&house, &["rollback", &name], 2);
-    assert!((stdout(&output) + &stderr(&output)).contains("1.4.2"), "a rollback without a target lists the targets");
-    let output = run(&house, &["--json", "rollback", &name, "--good", "--reason", "critical_bug", "--yes"], 0);
+    assert!(
+        (stdout(&output) + &stderr(&output)).contains("1.4.2"),
+        "a rollback without a target lists the targets"
+    );
+    let output = run(
+        &house,
+        &[
+            "--json",
+            "rollback",
+            &name,
+            "--good",
+            "--reason",
+            "critical_bug",
+            "--yes",
+        ],
+        0,
+    );
     assert_eq!(data(&output)["to"], "1.4.2", "{}", stdout(&output));
     assert!(!stderr(&output).is_empty(), "progress is on stderr");
     shop.serves_alone("1.4.2");
-    for command in [vec!["status"], vec!["status", &name], vec!["history", &name], vec!["versions", &name]] {
+    for command in [
+        vec!["status"],
+        vec!["status", &name],
+        vec!["history", &name],
+        vec!["versions", &name],
+    ] {
         assert!(stdout(&run(&house, &command, 0)).contains(&name[..7]) || command.len() > 1);
         let mut with_json = vec!["--json"];
         with_json.extend(&command);
@@ -86,30 +136,84 @@ fn every_end_has_its_exit_code() {
     run(&house, &["rollback", "--help"], 0);
     run(&house, &["frobnicate"], 2);
     run(&house, &["plan", "../etc", "--good"], 2);
-    run(&house, &["rollback", &name, "--good", "--reason", "boredom"], 2);
+    run(
+        &house,
+        &["rollback", &name, "--good", "--reason", "boredom"],
+        2,
+    );
     // No terminal, and nobody said yes.
-    let output = run(&house, &["rollback", &name, "--good", "--reason", "critical_bug"], 2);
+    let output = run(
+        &house,
+        &["rollback", &name, "--good", "--reason", "critical_bug"],
+        2,
+    );
     assert!(stderr(&output).contains("--yes"), "{}", stderr(&output));
     run(&house, &["plan", "nothing", "--good"], 3);
-    run(&house, &["watch", "0199c0de-7a11-7000-8000-000000000001"], 3);
+    run(
+        &house,
+        &["watch", "0199c0de-7a11-7000-8000-000000000001"],
+        3,
+    );
 
     let viewer = house.token("viewer", None, &[]);
     let with_token = |token: &str, words: &[&str]| {
         let mut command = house.cli_command(&["--url", &house.url()]);
-        command.args(words).env("STERNWAY_TOKEN", token).output().unwrap().status.code()
+        command
+            .args(words)
+            .env("STERNWAY_TOKEN", token)
+            .output()
+            .unwrap()
+            .status
+            .code()
     };
     assert_eq!(with_token(&viewer, &["plan", &name, "--good"]), Some(4));
     assert_eq!(with_token("rb_nonsense", &["status"]), Some(4));
     assert_eq!(with_token(&viewer, &["status", &name]), Some(0));
 
     // Time-out, Ctrl-C and a conflict, while a rollback is held up.
-    house.door.trap("POST /containers/{id}/stop", 1, When::After, Luck::Delay(seconds(6)));
-    run(&house, &["rollback", &name, "--good", "--reason", "critical_bug", "--yes", "--timeout", "1"], 124);
+    house.door.trap(
+        "POST /containers/{id}/stop",
+        1,
+        When::After,
+        Luck::Delay(seconds(6)),
+    );
+    run(
+        &house,
+        &[
+            "rollback",
+            &name,
+            "--good",
+            "--reason",
+            "critical_bug",
+            "--yes",
+            "--timeout",
+            "1",
+        ],
+        124,
+    );
     let active = house.get(&format!("/api/v1/rollbacks?application={name}&active=true"));
     let id = active["items"][0]["id"].as_str().unwrap().to_owned();
-    let output = house.cli(&["rollback", &name, "--good", "--reason", "critical_bug", "--yes"]);
-    assert_eq!(output.status.code(), Some(5), "{}{}", stdout(&output), stderr(&output));
-    let mut watch = house.cli_command(&["watch", &id]).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let output = house.cli(&[
+        "rollback",
+        &name,
+        "--good",
+        "--reason",
+        "critical_bug",
+        "--yes",
+    ]);
+    assert_eq!(
+        output.status.code(),
+        Some(5),
+        "{}{}",
+        stdout(&output),
+        stderr(&output)
+    );
+    let mut watch = house
+        .cli_command(&["watch", &id])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
     until("it watches", seconds(10), || {
         let waits = std::fs::read_to_string(format!("/proc/{}/status", watch.id())).ok()?;
         let caught = waits.lines().find(|line| line.starts_with("SigCgt:"))?;
@@ -141,24 +245,75 @@ fn a_rollback_that_could_not_be_proved_ends_with_six_or_seven() {
     house.deploy_until(&mut shop, "1.4.3", "bad");
     house.deploy(&mut shop, "1.5.0");
     let name = shop.name.clone();
-    run(&house, &["rollback", &name, "--to", "1.4.3", "--reason", "performance", "--yes"], 7);
+    run(
+        &house,
+        &[
+            "rollback",
+            &name,
+            "--to",
+            "1.4.3",
+            "--reason",
+            "performance",
+            "--yes",
+        ],
+        7,
+    );
     shop.serves_alone("1.5.0");
-    run(&house, &["rollback", &name, "--to", "1.4.1", "--reason", "performance", "--yes"], 6);
+    run(
+        &house,
+        &[
+            "rollback",
+            &name,
+            "--to",
+            "1.4.1",
+            "--reason",
+            "performance",
+            "--yes",
+        ],
+        6,
+    );
 }
 
 #[test]
 fn tokens_are_made_listed_and_revoked() {
     let house = House::new();
-    let token = stdout(&run(&house, &["token", "create", "ci", "--role", "operator"], 0)).trim().to_owned();
-    assert!(token.starts_with("rb_") && !token.contains(char::is_whitespace), "{token}");
-    house.ask_with(&token, "GET", "/api/v1/me", &Value::Null).expect(200);
+    let token = stdout(&run(
+        &house,
+        &["token", "create", "ci", "--role", "operator"],
+        0,
+    ))
+    .trim()
+    .to_owned();
+    assert!(
+        token.starts_with("rb_") && !token.contains(char::is_whitespace),
+        "{token}"
+    );
+    house
+        .ask_with(&token, "GET", "/api/v1/me", &Value::Null)
+        .expect(200);
     let listed = stdout(&run(&house, &["token", "list"], 0));
-    assert!(listed.contains("ci") && !listed.contains(&token), "{listed}");
+    assert!(
+        listed.contains("ci") && !listed.contains(&token),
+        "{listed}"
+    );
     let rows = house.get("/api/v1/tokens");
-    let id = rows["items"].as_array().unwrap().iter().find(|row| row["name"] == "ci").unwrap()["id"].clone();
+    let id = rows["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["name"] == "ci")
+        .unwrap()["id"]
+        .clone();
     run(&house, &["token", "revoke", id.as_str().unwrap()], 0);
-    house.ask_with(&token, "GET", "/api/v1/me", &Value::Null).problem(401, "unauthenticated");
-    for words in [vec!["version"], vec!["openapi"], vec!["completions", "bash"], vec!["doctor"]] {
+    house
+        .ask_with(&token, "GET", "/api/v1/me", &Value::Null)
+        .problem(401, "unauthenticated");
+    for words in [
+        vec!["version"],
+        vec!["openapi"],
+        vec!["completions", "bash"],
+        vec!["doctor"],
+    ] {
         assert!(!stdout(&run(&house, &words, 0)).is_empty(), "{words:?}");
     }
 }

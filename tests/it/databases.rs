@@ -31,7 +31,9 @@ fn keep_asking(house: &House, lane: usize, over: &AtomicBool, acknowledged: &Mut
         let name = format!("noted-{lane}-{count}");
         let definition = json!({ "name": name, "environment": "test", "project": name, "components": [{ "name": "api" }] });
         let path = format!("/api/v1/applications/{name}");
-        let Ok(reply) = house.try_ask("PUT", &path, &[], &definition) else { continue };
+        let Ok(reply) = house.try_ask("PUT", &path, &[], &definition) else {
+            continue;
+        };
         if reply.status != 201 {
             continue;
         }
@@ -41,7 +43,10 @@ fn keep_asking(house: &House, lane: usize, over: &AtomicBool, acknowledged: &Mut
         if let Ok(reply) = house.try_ask("POST", &format!("{path}/deployments"), &[], &body)
             && reply.status == 201
         {
-            noted.push(format!("/api/v1/deployments/{}", reply.json()["id"].as_str().unwrap_or_default()));
+            noted.push(format!(
+                "/api/v1/deployments/{}",
+                reply.json()["id"].as_str().unwrap_or_default()
+            ));
             let release = format!("{path}/releases/1.0.0");
             if let Ok(reply) = house.try_ask("PUT", &format!("{release}/hold"), &[], &hold)
                 && reply.status == 200
@@ -65,13 +70,17 @@ fn no_acknowledged_request_is_lost() {
             scope.spawn(move || keep_asking(house, lane, over, acknowledged));
         }
         let enough = ACKNOWLEDGED_MIN + usize::try_from(dice.below(40)).unwrap();
-        until("enough requests are acknowledged", seconds(60), || (acknowledged.lock().unwrap().len() >= enough).then_some(()));
+        until("enough requests are acknowledged", seconds(60), || {
+            (acknowledged.lock().unwrap().len() >= enough).then_some(())
+        });
         // Both at once, in the middle of it all.
         signal_pid(postgres, Signal::KILL);
         signal_pid(server, Signal::KILL);
         over.store(true, Ordering::SeqCst);
     });
-    until("the server is gone", seconds(10), || (!house.lives()).then_some(()));
+    until("the server is gone", seconds(10), || {
+        (!house.lives()).then_some(())
+    });
     house.start();
     let acknowledged = acknowledged.into_inner().unwrap();
     for path in &acknowledged {
@@ -86,29 +95,47 @@ fn no_acknowledged_request_is_lost() {
 #[test]
 fn a_rollback_goes_on_when_the_database_is_back() {
     let (mut database, engine) = (Database::new(), Engine::of_this_machine());
-    let house = House::wish(&engine).lease(2).database(&database.url()).build();
+    let house = House::wish(&engine)
+        .lease(2)
+        .database(&database.url())
+        .build();
     let mut shop = Application::shop(&engine, "dbgone");
     house.broken(&mut shop);
-    house.door.trap("POST /containers/{id}/stop", 1, When::After, Luck::Delay(seconds(1)));
+    house.door.trap(
+        "POST /containers/{id}/stop",
+        1,
+        When::After,
+        Luck::Delay(seconds(1)),
+    );
     let id = house.roll_back(&shop, &json!("last_known_good"));
-    until("it is in the middle", seconds(30), || (house.door.sprung() == 1).then_some(()));
+    until("it is in the middle", seconds(30), || {
+        (house.door.sprung() == 1).then_some(())
+    });
     database.stop();
 
     // Longer than the lease; the default one is 15 s of the runbook's minute, here both are shorter.
     let path = format!("/api/v1/applications/{}/deployments", shop.name);
     let body = json!({ "version": "1.6.0", "images": shop.images("1.4.2") });
     let mut answers = Vec::new();
-    throughout("requests are answered, and not with yes", seconds(7), || {
-        let reply = house.ask("POST", &path, &body);
-        answers.push(reply.status);
-        reply.status == 503
-    });
+    throughout(
+        "requests are answered, and not with yes",
+        seconds(7),
+        || {
+            let reply = house.ask("POST", &path, &body);
+            answers.push(reply.status);
+            reply.status == 503
+        },
+    );
     let reply = house.ask("GET", "/health/ready", &Value::Null);
     assert_eq!(reply.status, 503, "{}", reply.text());
     house.ask("GET", "/health/live", &Value::Null).expect(200);
-    house.ask("POST", &path, &body).problem(503, "database_unavailable");
+    house
+        .ask("POST", &path, &body)
+        .problem(503, "database_unavailable");
     database.start();
-    until("it is ready again", seconds(20), || (house.ask("GET", "/health/ready", &Value::Null).status == 200).then_some(()));
+    until("it is ready again", seconds(20), || {
+        (house.ask("GET", "/health/ready", &Value::Null).status == 200).then_some(())
+    });
     house.verdict(&id, "rolled_back");
     shop.serves_alone("1.4.2");
 }
@@ -116,15 +143,27 @@ fn a_rollback_goes_on_when_the_database_is_back() {
 #[test]
 fn a_database_killed_in_the_middle_loses_nothing() {
     let (mut database, engine) = (Database::new(), Engine::of_this_machine());
-    let house = House::wish(&engine).lease(3).database(&database.url()).build();
+    let house = House::wish(&engine)
+        .lease(3)
+        .database(&database.url())
+        .build();
     let mut shop = Application::shop(&engine, "dbkill");
     house.broken(&mut shop);
-    house.door.trap("POST /containers/{id}/start", 1, When::After, Luck::Delay(seconds(1)));
+    house.door.trap(
+        "POST /containers/{id}/start",
+        1,
+        When::After,
+        Luck::Delay(seconds(1)),
+    );
     let id = house.roll_back(&shop, &json!("last_known_good"));
-    until("it is in the middle", seconds(30), || (house.door.sprung() == 1).then_some(()));
+    until("it is in the middle", seconds(30), || {
+        (house.door.sprung() == 1).then_some(())
+    });
     database.kill();
     database.start();
-    until("it is ready again", seconds(20), || (house.ask("GET", "/health/ready", &Value::Null).status == 200).then_some(()));
+    until("it is ready again", seconds(20), || {
+        (house.ask("GET", "/health/ready", &Value::Null).status == 200).then_some(())
+    });
     house.verdict(&id, "rolled_back");
     shop.serves_alone("1.4.2");
 }
@@ -134,16 +173,25 @@ fn the_embedded_database_killed_in_the_middle_loses_nothing() {
     let mut house = House::new();
     let mut shop = Application::shop(&Engine::of_this_machine(), "pgkill");
     house.broken(&mut shop);
-    house.door.trap("POST /containers/{id}/start", 1, When::After, Luck::Delay(seconds(1)));
+    house.door.trap(
+        "POST /containers/{id}/start",
+        1,
+        When::After,
+        Luck::Delay(seconds(1)),
+    );
     let id = house.roll_back(&shop, &json!("last_known_good"));
-    until("it is in the middle", seconds(30), || (house.door.sprung() == 1).then_some(()));
+    until("it is in the middle", seconds(30), || {
+        (house.door.sprung() == 1).then_some(())
+    });
     signal_pid(house.postgres(), Signal::KILL);
     // It may bring its database back itself, or end so that its supervisor does.
     until("it is ready again", seconds(40), || {
         if !house.lives() {
             house.start();
         }
-        let reply = house.try_ask("GET", &format!("/api/v1/rollbacks/{id}"), &[], &Value::Null).ok()?;
+        let reply = house
+            .try_ask("GET", &format!("/api/v1/rollbacks/{id}"), &[], &Value::Null)
+            .ok()?;
         (reply.status == 200).then_some(())
     });
     house.verdict(&id, "rolled_back");
@@ -158,7 +206,13 @@ fn a_lost_key_is_said_plainly_and_breaks_nothing_else() {
     assert_eq!(house.stop(), Some(0));
     std::fs::remove_file(house.state().join("key")).unwrap();
     house.start();
-    assert_eq!(house.get(&format!("/api/v1/applications/{}/deployments", shop.name))["items"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        house.get(&format!("/api/v1/applications/{}/deployments", shop.name))["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
     let reply = house.ask_plan(&shop, &json!("last_known_good"));
     let text = reply.text();
     assert!(reply.status == 409 || reply.status == 200, "{text}");

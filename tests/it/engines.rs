@@ -2,10 +2,16 @@
 
 use serde_json::{Value, json};
 
-use crate::house::{Application, Engine, House, Luck, PrivateEngine, When, application::name_of, seconds, until, wait::throughout};
+use crate::house::{
+    Application, Engine, House, Luck, PrivateEngine, When, application::name_of, seconds, until,
+    wait::throughout,
+};
 
 fn shop(what: &str) -> (House, Application) {
-    (House::new(), Application::shop(&Engine::of_this_machine(), what))
+    (
+        House::new(),
+        Application::shop(&Engine::of_this_machine(), what),
+    )
 }
 
 #[test]
@@ -18,16 +24,23 @@ fn an_image_that_is_gone_stands_in_the_way_and_nothing_is_stopped() {
     let before = shop.running();
     shop.engine.remove_image(&shop.image("1.4.2"));
 
-    for reply in [house.ask_plan(&shop, &json!("last_known_good")), house.request(&digest)] {
+    for reply in [
+        house.ask_plan(&shop, &json!("last_known_good")),
+        house.request(&digest),
+    ] {
         let problem = reply.problem(409, "plan_blocked");
         assert_eq!(problem["blockers"][0]["code"], "image_missing", "{problem}");
-        let action = problem["blockers"][0]["next_action"].as_str().unwrap_or_default();
+        let action = problem["blockers"][0]["next_action"]
+            .as_str()
+            .unwrap_or_default();
         assert!(!action.is_empty(), "{problem}");
     }
     assert_eq!(shop.running(), before);
     let body = json!({ "version": "1.4.2", "images": shop.images("1.4.2") });
     let path = format!("/api/v1/applications/{}/deployments", shop.name);
-    house.ask("POST", &path, &body).problem(422, "image_unknown");
+    house
+        .ask("POST", &path, &body)
+        .problem(422, "image_unknown");
 }
 
 #[test]
@@ -38,7 +51,10 @@ fn without_an_engine_a_plan_says_so() {
     let reply = house.ask_plan(&shop, &json!("last_known_good"));
     assert!(reply.header("retry-after").is_some());
     let problem = reply.problem(503, "engine_unreachable");
-    assert!(problem["production_state"].is_string() && problem["next_actions"].is_array(), "{problem}");
+    assert!(
+        problem["production_state"].is_string() && problem["next_actions"].is_array(),
+        "{problem}"
+    );
     house.door.open();
     house.ask_plan(&shop, &json!("last_known_good")).expect(200);
 }
@@ -47,14 +63,28 @@ fn without_an_engine_a_plan_says_so() {
 fn a_rollback_waits_for_an_engine_that_is_away_and_goes_on() {
     let (house, mut shop) = shop("away");
     house.broken(&mut shop);
-    house.door.trap("POST /containers/{id}/stop", 1, When::After, Luck::Cut);
+    house
+        .door
+        .trap("POST /containers/{id}/stop", 1, When::After, Luck::Cut);
     let id = house.roll_back(&shop, &json!("last_known_good"));
-    until("the stop is cut off", seconds(30), || (house.door.sprung() == 1).then_some(()));
-    house.door.close();
-    until("it is written down that the engine is lost", seconds(20), || {
-        house.log_of(&id).iter().any(|event| event["event"] == "engine_lost").then_some(())
+    until("the stop is cut off", seconds(30), || {
+        (house.door.sprung() == 1).then_some(())
     });
-    throughout("it waits", seconds(1), || house.rollback(&id)["phase"] == "forward");
+    house.door.close();
+    until(
+        "it is written down that the engine is lost",
+        seconds(20),
+        || {
+            house
+                .log_of(&id)
+                .iter()
+                .any(|event| event["event"] == "engine_lost")
+                .then_some(())
+        },
+    );
+    throughout("it waits", seconds(1), || {
+        house.rollback(&id)["phase"] == "forward"
+    });
     house.door.open();
     house.verdict(&id, "rolled_back");
     shop.serves_alone("1.4.2");
@@ -67,13 +97,22 @@ fn an_engine_that_stays_away_calls_a_person() {
     let mut definition = shop.definition();
     definition["timeouts"]["engine_s"] = json!(1);
     house.correct(&definition);
-    house.door.trap("POST /containers/{id}/stop", 1, When::After, Luck::Cut);
+    house
+        .door
+        .trap("POST /containers/{id}/stop", 1, When::After, Luck::Cut);
     let id = house.roll_back(&shop, &json!("last_known_good"));
-    until("the stop is cut off", seconds(30), || (house.door.sprung() == 1).then_some(()));
+    until("the stop is cut off", seconds(30), || {
+        (house.door.sprung() == 1).then_some(())
+    });
     house.door.close();
     let ended = house.verdict(&id, "needs_human");
     assert_eq!(ended["cause"]["code"], "engine_unreachable", "{ended}");
-    assert!(ended["production"].as_str().is_some_and(|text| text.contains("look at the engine")), "{ended}");
+    assert!(
+        ended["production"]
+            .as_str()
+            .is_some_and(|text| text.contains("look at the engine")),
+        "{ended}"
+    );
     house.door.open();
 }
 
@@ -81,7 +120,13 @@ fn an_engine_that_stays_away_calls_a_person() {
 fn a_cut_connection_at_any_change_does_no_harm() {
     let (house, mut shop) = shop("cut");
     house.broken(&mut shop);
-    for (at, when) in [(1, When::After), (4, When::Before), (6, When::After), (8, When::After), (11, When::Before)] {
+    for (at, when) in [
+        (1, When::After),
+        (4, When::Before),
+        (6, When::After),
+        (8, When::After),
+        (11, When::Before),
+    ] {
         house.door.trap("change", at, when, Luck::Cut);
     }
     let id = house.roll_back(&shop, &json!("last_known_good"));
@@ -97,16 +142,37 @@ fn a_name_that_somebody_took_turns_it_back() {
     let before = shop.running();
     let api = name_of(&shop.replica("api", 1));
     // Everything is looked at before the lock is taken: the name is taken after that.
-    house.door.trap("POST /containers/create", 1, When::After, Luck::Delay(seconds(2)));
+    house.door.trap(
+        "POST /containers/create",
+        1,
+        When::After,
+        Luck::Delay(seconds(2)),
+    );
     let id = house.roll_back(&shop, &json!("last_known_good"));
-    until("the lock is being taken", seconds(20), || (house.door.sprung() == 1).then_some(()));
+    until("the lock is being taken", seconds(20), || {
+        (house.door.sprung() == 1).then_some(())
+    });
     let short = &id.replace('-', "")[20..];
-    let stranger = shop.engine.create(&format!("{api}.former-{short}"), &json!({ "Image": "sternway-demo:1.4.2" }));
+    let stranger = shop.engine.create(
+        &format!("{api}.former-{short}"),
+        &json!({ "Image": "sternway-demo:1.4.2" }),
+    );
     let ended = house.ended(&id);
-    assert!(["restored", "refused"].contains(&ended["verdict"].as_str().unwrap_or_default()), "{ended}");
+    assert!(
+        ["restored", "refused"].contains(&ended["verdict"].as_str().unwrap_or_default()),
+        "{ended}"
+    );
     assert_eq!(ended["cause"]["code"], "name_taken", "{ended}");
-    assert!(ended["cause"]["sentence"].as_str().is_some_and(|text| text.contains("remove or rename")), "{ended}");
-    assert!(shop.engine.inspect(&stranger).is_some(), "what is not ours is not touched");
+    assert!(
+        ended["cause"]["sentence"]
+            .as_str()
+            .is_some_and(|text| text.contains("remove or rename")),
+        "{ended}"
+    );
+    assert!(
+        shop.engine.inspect(&stranger).is_some(),
+        "what is not ours is not touched"
+    );
     shop.engine.remove(&stranger);
     assert_eq!(shop.running(), before);
     shop.serves_alone("1.5.0");
@@ -118,7 +184,12 @@ fn an_engine_that_says_no_for_good_is_believed() {
     house.broken(&mut shop);
     let before = shop.running();
     for nth in 1..=5 {
-        house.door.trap("POST /containers/{id}/start", nth, When::Before, Luck::Refuse(500));
+        house.door.trap(
+            "POST /containers/{id}/start",
+            nth,
+            When::Before,
+            Luck::Refuse(500),
+        );
     }
     // Each trap counts from the start, so the first five starts are refused: three of the target, then of the former.
     let id = house.roll_back(&shop, &json!("last_known_good"));
@@ -136,7 +207,10 @@ fn a_full_disk_is_seen_before_anything_is_stopped() {
     let before = shop.running();
     let digest = house.plan(&shop, &json!("last_known_good"));
     private.fill_up();
-    for reply in [house.ask_plan(&shop, &json!("last_known_good")), house.request(&digest)] {
+    for reply in [
+        house.ask_plan(&shop, &json!("last_known_good")),
+        house.request(&digest),
+    ] {
         let problem = reply.problem(409, "plan_blocked");
         assert_eq!(problem["blockers"][0]["code"], "disk_full", "{problem}");
     }
@@ -144,9 +218,16 @@ fn a_full_disk_is_seen_before_anything_is_stopped() {
 
     // And one that fills while a rollback runs: it turns back before it has touched what serves.
     private.free();
-    house.door.trap("POST /containers/create", 1, When::Before, Luck::Delay(seconds(2)));
+    house.door.trap(
+        "POST /containers/create",
+        1,
+        When::Before,
+        Luck::Delay(seconds(2)),
+    );
     let id = house.roll_back(&shop, &json!("last_known_good"));
-    until("the first container is being created", seconds(20), || (house.door.sprung() == 1).then_some(()));
+    until("the first container is being created", seconds(20), || {
+        (house.door.sprung() == 1).then_some(())
+    });
     private.fill_up();
     let ended = house.verdict(&id, "refused");
     assert_eq!(ended["cause"]["code"], "disk_full", "{ended}");
@@ -163,9 +244,16 @@ fn an_engine_killed_in_the_middle_is_waited_for() {
     let house = House::inside(&private).build();
     let mut shop = Application::shop(&private.engine, "dockerd");
     house.broken(&mut shop);
-    house.door.trap("POST /containers/{id}/start", 1, When::After, Luck::Delay(seconds(1)));
+    house.door.trap(
+        "POST /containers/{id}/start",
+        1,
+        When::After,
+        Luck::Delay(seconds(1)),
+    );
     let id = house.roll_back(&shop, &json!("last_known_good"));
-    until("the first target is started", seconds(30), || (house.door.sprung() == 1).then_some(()));
+    until("the first target is started", seconds(30), || {
+        (house.door.sprung() == 1).then_some(())
+    });
     private.kill();
     private.start();
     house.verdict(&id, "rolled_back");
@@ -178,9 +266,16 @@ fn an_engine_restarted_in_the_middle_is_waited_for() {
     let house = House::inside(&private).build();
     let mut shop = Application::shop(&private.engine, "restart");
     house.broken(&mut shop);
-    house.door.trap("POST /containers/{id}/stop", 1, When::After, Luck::Delay(seconds(1)));
+    house.door.trap(
+        "POST /containers/{id}/stop",
+        1,
+        When::After,
+        Luck::Delay(seconds(1)),
+    );
     let id = house.roll_back(&shop, &json!("last_known_good"));
-    until("the first container is stopped", seconds(30), || (house.door.sprung() == 1).then_some(()));
+    until("the first container is stopped", seconds(30), || {
+        (house.door.sprung() == 1).then_some(())
+    });
     private.stop();
     private.start();
     house.verdict(&id, "rolled_back");
@@ -195,12 +290,24 @@ fn another_control_plane_on_the_same_engine_is_respected() {
     other.know(&shop.definition());
     let good = other.record(&shop, "1.5.0");
     other.judged(&good, "bad");
-    house.door.trap("POST /containers/{id}/stop", 1, When::After, Luck::Delay(seconds(4)));
+    house.door.trap(
+        "POST /containers/{id}/stop",
+        1,
+        When::After,
+        Luck::Delay(seconds(4)),
+    );
     let id = house.roll_back(&shop, &json!("last_known_good"));
-    until("the first one is in the middle", seconds(30), || (house.door.sprung() == 1).then_some(()));
+    until("the first one is in the middle", seconds(30), || {
+        (house.door.sprung() == 1).then_some(())
+    });
     let reply = other.ask_plan(&shop, &json!({ "version": "1.5.0" }));
     let problem = reply.problem(409, "plan_blocked");
-    let codes: Vec<&Value> = problem["blockers"].as_array().into_iter().flatten().map(|row| &row["code"]).collect();
+    let codes: Vec<&Value> = problem["blockers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|row| &row["code"])
+        .collect();
     assert!(codes.contains(&&json!("locked_elsewhere")), "{problem}");
     house.verdict(&id, "rolled_back");
     shop.serves_alone("1.4.2");

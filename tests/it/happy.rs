@@ -5,18 +5,31 @@ use serde_json::{Value, json};
 use crate::house::{Application, Client, Engine, House, Luck, When, asks::unique, seconds, until};
 
 fn shop(what: &str) -> (House, Application) {
-    (House::new(), Application::shop(&Engine::of_this_machine(), what))
+    (
+        House::new(),
+        Application::shop(&Engine::of_this_machine(), what),
+    )
 }
 
 #[test]
 fn critical_bug_after_deploy_brings_back_the_last_known_good_version() {
     let engine = Engine::of_this_machine();
-    let (house, mut shop) = (House::wish(&engine).fresh().build(), Application::shop(&engine, "shop"));
+    let (house, mut shop) = (
+        House::wish(&engine).fresh().build(),
+        Application::shop(&engine, "shop"),
+    );
     house.broken(&mut shop);
     let client = Client::start(shop.port, "/health");
 
-    let plan = house.ask_plan(&shop, &json!("last_known_good")).expect(200).json();
-    assert_eq!((plan["from"].as_str(), plan["to"].as_str()), (Some("1.5.0"), Some("1.4.2")), "{plan}");
+    let plan = house
+        .ask_plan(&shop, &json!("last_known_good"))
+        .expect(200)
+        .json();
+    assert_eq!(
+        (plan["from"].as_str(), plan["to"].as_str()),
+        (Some("1.5.0"), Some("1.4.2")),
+        "{plan}"
+    );
     let id = house.roll_back(&shop, &json!("last_known_good"));
     let ended = house.verdict(&id, "rolled_back");
     assert_eq!(ended["good"], true, "{ended}");
@@ -29,11 +42,20 @@ fn critical_bug_after_deploy_brings_back_the_last_known_good_version() {
     // The ledger says who did what, the bad release is held, and the evidence of it is kept.
     let ledger = house.get(&format!("/api/v1/applications/{}/deployments", shop.name));
     let newest = &ledger["items"][0];
-    assert_eq!((newest["version"].as_str(), newest["kind"].as_str()), (Some("1.4.2"), Some("rollback")), "{newest}");
+    assert_eq!(
+        (newest["version"].as_str(), newest["kind"].as_str()),
+        (Some("1.4.2"), Some("rollback")),
+        "{newest}"
+    );
     assert_eq!(newest["rollback_id"], id.as_str());
     let kept = house.get(&format!("/api/v1/rollbacks/{id}/artifacts"));
-    assert!(kept["items"].as_array().is_some_and(|rows| rows.len() >= 2), "{kept}");
-    house.ask_plan(&shop, &json!({ "version": "1.5.0" })).problem(409, "plan_blocked");
+    assert!(
+        kept["items"].as_array().is_some_and(|rows| rows.len() >= 2),
+        "{kept}"
+    );
+    house
+        .ask_plan(&shop, &json!({ "version": "1.5.0" }))
+        .problem(409, "plan_blocked");
 }
 
 #[test]
@@ -45,13 +67,18 @@ fn a_release_that_was_never_proved_is_not_last_known_good() {
     shop.release("1.4.3", &["BAD_HEALTH=1"]);
     shop.release("1.5.0", &["BAD=1"]);
     house.deploy_until(&mut shop, "1.4.1", "bad");
-    let problem = house.ask_plan(&shop, &json!("last_known_good")).problem(409, "plan_blocked");
+    let problem = house
+        .ask_plan(&shop, &json!("last_known_good"))
+        .problem(409, "plan_blocked");
     assert_eq!(problem["blockers"][0]["code"], "no_known_good", "{problem}");
 
     house.deploy_until(&mut shop, "1.4.2", "good");
     house.deploy_until(&mut shop, "1.4.3", "bad");
     house.deploy(&mut shop, "1.5.0");
-    let good = house.ask_plan(&shop, &json!("last_known_good")).expect(200).json();
+    let good = house
+        .ask_plan(&shop, &json!("last_known_good"))
+        .expect(200)
+        .json();
     assert_eq!(good["to"], "1.4.2", "{good}");
     let previous = house.ask_plan(&shop, &json!("previous")).expect(200).json();
     assert_eq!(previous["to"], "1.4.3", "{previous}");
@@ -77,7 +104,11 @@ fn the_target_that_cannot_be_proved_is_taken_back() {
     let id = house.roll_back(&shop, &json!("previous"));
     let ended = house.verdict(&id, "restored");
     assert_eq!(ended["cause"]["code"], "proof_failed", "{ended}");
-    assert_eq!(shop.running(), before, "the very containers that served before serve again");
+    assert_eq!(
+        shop.running(),
+        before,
+        "the very containers that served before serve again"
+    );
     shop.serves_alone("1.5.0");
     shop.compose_agrees("1.5.0", &[]);
 }
@@ -95,7 +126,12 @@ fn a_person_chooses_when_neither_version_is_better() {
 
     let id = house.roll_back(&shop, &json!("previous"));
     let ended = house.verdict(&id, "needs_human");
-    assert!(ended["production"].as_str().is_some_and(|text| text.contains("1.4.3 serves")), "{ended}");
+    assert!(
+        ended["production"]
+            .as_str()
+            .is_some_and(|text| text.contains("1.4.3 serves")),
+        "{ended}"
+    );
 }
 
 #[test]
@@ -103,11 +139,23 @@ fn nothing_is_restarted_when_the_target_is_what_runs() {
     let (house, mut shop) = shop("same");
     house.know(&shop.definition());
     house.deploy_until(&mut shop, "1.4.2", "good");
-    let started = |shop: &Application| -> Vec<Value> { shop.containers().iter().map(|row| row["State"]["StartedAt"].clone()).collect() };
+    let started = |shop: &Application| -> Vec<Value> {
+        shop.containers()
+            .iter()
+            .map(|row| row["State"]["StartedAt"].clone())
+            .collect()
+    };
     let (running, since) = (shop.running(), started(&shop));
 
-    let plan = house.ask_plan(&shop, &json!({ "version": "1.4.2" })).expect(200).json();
-    assert_eq!((&plan["changes_nothing"], &plan["steps"]), (&json!(true), &json!([])), "{plan}");
+    let plan = house
+        .ask_plan(&shop, &json!({ "version": "1.4.2" }))
+        .expect(200)
+        .json();
+    assert_eq!(
+        (&plan["changes_nothing"], &plan["steps"]),
+        (&json!(true), &json!([])),
+        "{plan}"
+    );
     let digest = plan["digest"].as_str().unwrap();
     house.request(digest).problem(409, "nothing_to_do");
     assert_eq!((running, since), (shop.running(), started(&shop)));
@@ -120,20 +168,37 @@ fn a_held_release_does_not_come_back_until_a_person_releases_it() {
     let id = house.roll_back(&shop, &json!("previous"));
     house.verdict(&id, "rolled_back");
 
-    let problem = house.ask_plan(&shop, &json!({ "version": "1.5.0" })).problem(409, "plan_blocked");
+    let problem = house
+        .ask_plan(&shop, &json!({ "version": "1.5.0" }))
+        .problem(409, "plan_blocked");
     assert_eq!(problem["blockers"][0]["code"], "held", "{problem}");
-    assert!(problem["next_actions"][0].as_str().is_some_and(|text| text.contains("release")), "{problem}");
+    assert!(
+        problem["next_actions"][0]
+            .as_str()
+            .is_some_and(|text| text.contains("release")),
+        "{problem}"
+    );
     house.release_hold(&shop, "1.5.0");
-    house.ask_plan(&shop, &json!({ "version": "1.5.0" })).expect(200);
+    house
+        .ask_plan(&shop, &json!({ "version": "1.5.0" }))
+        .expect(200);
 }
 
 #[test]
 fn a_second_rollback_while_one_is_active_is_told_which() {
     let (house, mut shop) = shop("second");
     house.broken(&mut shop);
-    house.door.trap("POST /containers/{id}/stop", 1, When::After, Luck::Delay(seconds(2)));
+    house.door.trap(
+        "POST /containers/{id}/stop",
+        1,
+        When::After,
+        Luck::Delay(seconds(2)),
+    );
     let digest = house.plan(&shop, &json!("previous"));
-    let id = house.request(&digest).expect(202).json()["id"].as_str().unwrap().to_owned();
+    let id = house.request(&digest).expect(202).json()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let problem = house.request(&digest).problem(409, "rollback_active");
     assert_eq!(problem["rollback_id"], id.as_str(), "{problem}");
     house.verdict(&id, "rolled_back");
@@ -148,12 +213,24 @@ fn the_same_request_is_done_once_and_the_same_key_means_one_request() {
     let first = house.try_request(&digest, &key).unwrap().expect(202);
     let again = house.try_request(&digest, &key).unwrap().expect(202);
     assert_eq!(first.json()["id"], again.json()["id"]);
-    assert_eq!((first.header("idempotency-replayed"), again.header("idempotency-replayed")), (None, Some("true")));
+    assert_eq!(
+        (
+            first.header("idempotency-replayed"),
+            again.header("idempotency-replayed")
+        ),
+        (None, Some("true"))
+    );
 
     let body = json!({ "plan_digest": digest, "reason": "performance" });
     let headers = [("idempotency-key", key.as_str())];
-    let problem = house.try_ask("POST", "/api/v1/rollbacks", &headers, &body).unwrap().problem(422, "idempotency_key_reused");
-    assert!(!problem["errors"].as_array().unwrap().is_empty(), "{problem}");
+    let problem = house
+        .try_ask("POST", "/api/v1/rollbacks", &headers, &body)
+        .unwrap()
+        .problem(422, "idempotency_key_reused");
+    assert!(
+        !problem["errors"].as_array().unwrap().is_empty(),
+        "{problem}"
+    );
     house.verdict(first.json()["id"].as_str().unwrap(), "rolled_back");
 }
 
@@ -168,10 +245,19 @@ fn a_stale_plan_is_refused_with_the_difference() {
 
     let problem = house.request(&digest).problem(412, "plan_stale");
     let lines = problem["difference"].as_array().unwrap();
-    assert!(lines.iter().any(|line| line.as_str().unwrap().contains("is no longer to be replaced")), "{problem}");
+    assert!(
+        lines.iter().any(|line| line
+            .as_str()
+            .unwrap()
+            .contains("is no longer to be replaced")),
+        "{problem}"
+    );
     assert_eq!(shop.running(), running, "nothing was touched");
     let fresh = problem["plan_digest"].as_str().unwrap();
-    let id = house.request(fresh).expect(202).json()["id"].as_str().unwrap().to_owned();
+    let id = house.request(fresh).expect(202).json()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     house.verdict(&id, "rolled_back");
     shop.serves_alone("1.4.2");
 }
@@ -181,28 +267,67 @@ fn a_rollback_is_called_off_at_a_safe_point() {
     let (house, mut shop) = shop("cancel");
     house.broken(&mut shop);
     let before = shop.running();
-    house.door.trap("POST /containers/{id}/stop", 1, When::After, Luck::Delay(seconds(2)));
+    house.door.trap(
+        "POST /containers/{id}/stop",
+        1,
+        When::After,
+        Luck::Delay(seconds(2)),
+    );
     let id = house.roll_back(&shop, &json!("previous"));
-    until("the first container is being stopped", seconds(20), || (house.door.sprung() == 1).then_some(()));
-    house.ask("POST", &format!("/api/v1/rollbacks/{id}/cancel"), &Value::Null).expect(202);
+    until("the first container is being stopped", seconds(20), || {
+        (house.door.sprung() == 1).then_some(())
+    });
+    house
+        .ask(
+            "POST",
+            &format!("/api/v1/rollbacks/{id}/cancel"),
+            &Value::Null,
+        )
+        .expect(202);
     let ended = house.verdict(&id, "cancelled");
     assert_eq!(ended["cause"]["code"], "cancelled", "{ended}");
     assert_eq!(shop.running(), before);
     shop.serves_alone("1.5.0");
-    house.ask("POST", &format!("/api/v1/rollbacks/{id}/cancel"), &Value::Null).problem(409, "rollback_ended");
+    house
+        .ask(
+            "POST",
+            &format!("/api/v1/rollbacks/{id}/cancel"),
+            &Value::Null,
+        )
+        .problem(409, "rollback_ended");
 }
 
 #[test]
 fn it_is_too_late_to_call_off_what_is_proved() {
     let (house, mut shop) = shop("late");
     house.broken(&mut shop);
-    house.door.trap("DELETE /containers/{id}", 1, When::Before, Luck::Delay(seconds(2)));
+    house.door.trap(
+        "DELETE /containers/{id}",
+        1,
+        When::Before,
+        Luck::Delay(seconds(2)),
+    );
     let id = house.roll_back(&shop, &json!("previous"));
-    until("the former container is being removed", seconds(30), || (house.door.sprung() == 1).then_some(()));
-    house.ask("POST", &format!("/api/v1/rollbacks/{id}/cancel"), &Value::Null).expect(202);
+    until("the former container is being removed", seconds(30), || {
+        (house.door.sprung() == 1).then_some(())
+    });
+    house
+        .ask(
+            "POST",
+            &format!("/api/v1/rollbacks/{id}/cancel"),
+            &Value::Null,
+        )
+        .expect(202);
     house.verdict(&id, "rolled_back");
-    let refused = house.log_of(&id).into_iter().find(|event| event["event"] == "cancel_refused");
-    assert!(refused.is_some_and(|event| event["why"].as_str().is_some_and(|why| why.contains("proved"))));
+    let refused = house
+        .log_of(&id)
+        .into_iter()
+        .find(|event| event["event"] == "cancel_refused");
+    assert!(refused.is_some_and(|event| {
+        event["why"]
+            .as_str()
+            .is_some_and(|why| why.contains("proved"))
+    }));
     shop.serves_alone("1.4.2");
 }
 
@@ -215,13 +340,23 @@ fn a_target_that_goes_bad_in_its_watch_window_calls_a_person() {
     house.correct(&definition);
     let id = house.roll_back(&shop, &json!("previous"));
     let seen = house.until_phase(&id, "watching");
-    assert!(seen["proved_at"].is_string() && seen["until"].is_string(), "{seen}");
+    assert!(
+        seen["proved_at"].is_string() && seen["until"].is_string(),
+        "{seen}"
+    );
 
     let api = shop.replica("api", 1)["Id"].as_str().unwrap().to_owned();
-    shop.engine.ask("POST", &format!("/containers/{api}/stop?t=1"), &Value::Null).expect(204);
+    shop.engine
+        .ask("POST", &format!("/containers/{api}/stop?t=1"), &Value::Null)
+        .expect(204);
     let ended = house.verdict(&id, "needs_human");
     assert_eq!(ended["cause"]["code"], "watch_failed", "{ended}");
-    assert!(ended["production"].as_str().is_some_and(|text| text.contains("1.4.2")), "{ended}");
+    assert!(
+        ended["production"]
+            .as_str()
+            .is_some_and(|text| text.contains("1.4.2")),
+        "{ended}"
+    );
 }
 
 #[test]

@@ -11,8 +11,17 @@ fn definition(name: &str) -> Value {
 }
 
 /// Sends a body as it is, as the administrator.
-fn send(house: &House, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> crate::house::wire::Reply {
-    house.socket().ask(method, path, headers, body, seconds(20)).unwrap()
+fn send(
+    house: &House,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> crate::house::wire::Reply {
+    house
+        .socket()
+        .ask(method, path, headers, body, seconds(20))
+        .unwrap()
 }
 
 #[test]
@@ -33,7 +42,12 @@ fn wrong_bodies_are_refused_with_the_field_that_is_wrong() {
         (definition("other"), "name"),
     ] {
         let problem = house.ask("PUT", path, &body).problem(422, "invalid_fields");
-        let fields: Vec<&Value> = problem["errors"].as_array().unwrap().iter().map(|error| &error["field"]).collect();
+        let fields: Vec<&Value> = problem["errors"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|error| &error["field"])
+            .collect();
         assert!(fields.contains(&&json!(field)), "{field}: {problem}");
     }
     let more = format!("{}x", definition("shop"));
@@ -45,10 +59,19 @@ fn wrong_bodies_are_refused_with_the_field_that_is_wrong() {
     let nested = "[".repeat(60_000);
     let nested = send(&house, "PUT", path, &[JSON], nested.as_bytes());
     assert!(matches!(nested.status, 400 | 422), "{}", nested.text());
-    send(&house, "PUT", path, &[("content-type", "text/plain")], b"{}").problem(415, "media_type");
+    send(
+        &house,
+        "PUT",
+        path,
+        &[("content-type", "text/plain")],
+        b"{}",
+    )
+    .problem(415, "media_type");
     let large = format!("{{\"name\": \"{}\"}}", "x".repeat(100_000));
     send(&house, "PUT", path, &[JSON], large.as_bytes()).problem(413, "body_too_large");
-    house.ask("GET", path, &Value::Null).problem(404, "not_found");
+    house
+        .ask("GET", path, &Value::Null)
+        .problem(404, "not_found");
     house.ask("PUT", path, &definition("shop")).expect(201);
 }
 
@@ -70,23 +93,42 @@ fn what_does_not_exist_is_not_found() {
         ("GET", format!("/api/v1/artifacts/{nil}")),
         ("GET", "/api/v1/nothing".to_owned()),
     ] {
-        house.ask(method, &path, &Value::Null).problem(404, "not_found");
+        house
+            .ask(method, &path, &Value::Null)
+            .problem(404, "not_found");
     }
-    house.ask("POST", "/api/v1/applications/nothing/plans", &json!({})).problem(404, "not_found");
+    house
+        .ask("POST", "/api/v1/applications/nothing/plans", &json!({}))
+        .problem(404, "not_found");
     let digest = format!("sha256:{}", "0".repeat(64));
     for digest in [digest.as_str(), &"0".repeat(64)] {
         let reply = house.try_request(digest, &unique()).unwrap();
         assert!(matches!(reply.status, 412 | 422), "{}", reply.text());
     }
-    house.ask("DELETE", "/api/v1/rollbacks", &Value::Null).problem(405, "method_not_allowed");
-    for path in ["/api/v1//applications", "/api/v1/applications/../me", "/api/v1/%61pplications", "/api/v1/applications/;x"] {
+    house
+        .ask("DELETE", "/api/v1/rollbacks", &Value::Null)
+        .problem(405, "method_not_allowed");
+    for path in [
+        "/api/v1//applications",
+        "/api/v1/applications/../me",
+        "/api/v1/%61pplications",
+        "/api/v1/applications/;x",
+    ] {
         let reply = send(&house, "GET", path, &[], b"");
-        assert!(matches!(reply.status, 400 | 404), "{path}: {}", reply.text());
+        assert!(
+            matches!(reply.status, 400 | 404),
+            "{path}: {}",
+            reply.text()
+        );
     }
     let bad_query = house.ask("GET", "/api/v1/rollbacks?limit=0", &Value::Null);
     bad_query.problem(400, "bad_parameter");
-    house.ask("GET", "/api/v1/rollbacks?colour=red", &Value::Null).problem(400, "bad_parameter");
-    house.ask("GET", "/api/v1/rollbacks/42", &Value::Null).problem(400, "bad_parameter");
+    house
+        .ask("GET", "/api/v1/rollbacks?colour=red", &Value::Null)
+        .problem(400, "bad_parameter");
+    house
+        .ask("GET", "/api/v1/rollbacks/42", &Value::Null)
+        .problem(400, "bad_parameter");
 }
 
 #[test]
@@ -94,16 +136,34 @@ fn an_unknown_version_is_a_blocker_with_a_next_action() {
     let house = House::new();
     let mut shop = Application::shop(&Engine::of_this_machine(), "unknown");
     house.broken(&mut shop);
-    let problem = house.ask_plan(&shop, &json!({ "version": "9.9.9" })).problem(409, "plan_blocked");
-    assert_eq!(problem["blockers"][0]["code"], "unknown_version", "{problem}");
-    assert!(problem["blockers"][0]["next_action"].as_str().is_some_and(|text| text.contains("sternway versions")), "{problem}");
-    house.ask_plan(&shop, &json!("newest")).problem(422, "invalid_fields");
+    let problem = house
+        .ask_plan(&shop, &json!({ "version": "9.9.9" }))
+        .problem(409, "plan_blocked");
+    assert_eq!(
+        problem["blockers"][0]["code"], "unknown_version",
+        "{problem}"
+    );
+    assert!(
+        problem["blockers"][0]["next_action"]
+            .as_str()
+            .is_some_and(|text| text.contains("sternway versions")),
+        "{problem}"
+    );
+    house
+        .ask_plan(&shop, &json!("newest"))
+        .problem(422, "invalid_fields");
     let digest = house.plan(&shop, &json!("previous"));
     let body = json!({ "plan_digest": digest, "reason": "boredom" });
     let headers = [("idempotency-key", "k")];
-    house.try_ask("POST", "/api/v1/rollbacks", &headers, &body).unwrap().problem(422, "invalid_fields");
+    house
+        .try_ask("POST", "/api/v1/rollbacks", &headers, &body)
+        .unwrap()
+        .problem(422, "invalid_fields");
     let body = json!({ "plan_digest": digest, "reason": "security" });
-    house.try_ask("POST", "/api/v1/rollbacks", &[], &body).unwrap().problem(400, "idempotency_key");
+    house
+        .try_ask("POST", "/api/v1/rollbacks", &[], &body)
+        .unwrap()
+        .problem(400, "idempotency_key");
 }
 
 #[test]
@@ -114,8 +174,14 @@ fn changes_are_made_against_what_was_read() {
     let etag = first.header("etag").unwrap().to_owned();
     let mut changed = definition("shop");
     changed["watch_window_s"] = json!(60);
-    house.ask("PUT", path, &changed).problem(428, "revision_required");
-    let put = |etag: &str, body: &Value| house.try_ask("PUT", path, &[("if-match", etag)], body).unwrap();
+    house
+        .ask("PUT", path, &changed)
+        .problem(428, "revision_required");
+    let put = |etag: &str, body: &Value| {
+        house
+            .try_ask("PUT", path, &[("if-match", etag)], body)
+            .unwrap()
+    };
     put(&etag, &changed).expect(200);
     changed["watch_window_s"] = json!(61);
     put(&etag, &changed).problem(412, "revision_stale");
@@ -126,8 +192,19 @@ fn nobody_comes_in_without_a_token_and_no_token_does_more_than_its_role() {
     let house = House::new();
     house.know(&definition("shop"));
     house.know(&definition("bank"));
-    let ask = |method: &str, path: &str| house.tcp().ask(method, path, &[], &[], seconds(20)).unwrap();
-    for path in ["/api/v1/applications", "/api/v1/applications/shop", "/api/v1/rollbacks", "/api/v1/me", "/api/v1/tokens"] {
+    let ask = |method: &str, path: &str| {
+        house
+            .tcp()
+            .ask(method, path, &[], &[], seconds(20))
+            .unwrap()
+    };
+    for path in [
+        "/api/v1/applications",
+        "/api/v1/applications/shop",
+        "/api/v1/rollbacks",
+        "/api/v1/me",
+        "/api/v1/tokens",
+    ] {
         let reply = ask("GET", path);
         assert!(reply.header("www-authenticate").is_some());
         reply.problem(401, "unauthenticated");
@@ -136,27 +213,65 @@ fn nobody_comes_in_without_a_token_and_no_token_does_more_than_its_role() {
         ask("GET", path).expect(200);
     }
     let forged = "rb_srv_000000000000000000000000000000_000000";
-    house.ask_with(forged, "GET", "/api/v1/me", &Value::Null).problem(401, "unauthenticated");
+    house
+        .ask_with(forged, "GET", "/api/v1/me", &Value::Null)
+        .problem(401, "unauthenticated");
 
     let viewer = house.token("viewer", None, &[]);
-    house.ask_with(&viewer, "GET", "/api/v1/applications/shop", &Value::Null).expect(200);
-    house.ask_with(&viewer, "POST", "/api/v1/applications/shop/plans", &json!({})).problem(403, "forbidden");
+    house
+        .ask_with(&viewer, "GET", "/api/v1/applications/shop", &Value::Null)
+        .expect(200);
+    house
+        .ask_with(
+            &viewer,
+            "POST",
+            "/api/v1/applications/shop/plans",
+            &json!({}),
+        )
+        .problem(403, "forbidden");
     let operator = house.token("operator", None, &["shop"]);
-    house.ask_with(&operator, "PUT", "/api/v1/applications/shop", &definition("shop")).problem(403, "forbidden");
-    house.ask_with(&operator, "GET", "/api/v1/tokens", &Value::Null).problem(403, "forbidden");
-    house.ask_with(&operator, "GET", "/api/v1/applications/shop", &Value::Null).expect(200);
+    house
+        .ask_with(
+            &operator,
+            "PUT",
+            "/api/v1/applications/shop",
+            &definition("shop"),
+        )
+        .problem(403, "forbidden");
+    house
+        .ask_with(&operator, "GET", "/api/v1/tokens", &Value::Null)
+        .problem(403, "forbidden");
+    house
+        .ask_with(&operator, "GET", "/api/v1/applications/shop", &Value::Null)
+        .expect(200);
     // What a token may not see does not exist for it.
-    let hidden = house.ask_with(&operator, "GET", "/api/v1/applications/bank", &Value::Null).problem(404, "not_found");
-    let absent = house.ask_with(&operator, "GET", "/api/v1/applications/none", &Value::Null).problem(404, "not_found");
+    let hidden = house
+        .ask_with(&operator, "GET", "/api/v1/applications/bank", &Value::Null)
+        .problem(404, "not_found");
+    let absent = house
+        .ask_with(&operator, "GET", "/api/v1/applications/none", &Value::Null)
+        .problem(404, "not_found");
     assert_eq!(hidden["title"], absent["title"]);
 
     // A revoked token is refused at once.
     let listed = house.get("/api/v1/tokens");
-    let row = listed["items"].as_array().unwrap().iter().find(|row| row["role"] == "viewer").unwrap();
-    let revoked = house.ask("DELETE", &format!("/api/v1/tokens/{}", row["id"].as_str().unwrap()), &Value::Null);
+    let row = listed["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["role"] == "viewer")
+        .unwrap();
+    let revoked = house.ask(
+        "DELETE",
+        &format!("/api/v1/tokens/{}", row["id"].as_str().unwrap()),
+        &Value::Null,
+    );
     assert!(matches!(revoked.status, 200 | 204), "{}", revoked.text());
-    house.ask_with(&viewer, "GET", "/api/v1/me", &Value::Null).problem(401, "unauthenticated");
-    let dump = house.sql("select count(*) from api_token where encode(hash, 'escape') like '%rb_%'");
+    house
+        .ask_with(&viewer, "GET", "/api/v1/me", &Value::Null)
+        .problem(401, "unauthenticated");
+    let dump =
+        house.sql("select count(*) from api_token where encode(hash, 'escape') like '%rb_%'");
     assert_eq!(dump, "0");
 }
 
@@ -174,15 +289,28 @@ fn a_plan_that_needs_a_second_person_waits_for_one() {
     let digest = house.plan(&shop, &json!("last_known_good"));
     let body = json!({ "plan_digest": digest, "reason": "critical_bug" });
     let before = shop.running();
-    let accepted = house.ask_with(&ana, "POST", "/api/v1/rollbacks", &body).expect(202).json();
+    let accepted = house
+        .ask_with(&ana, "POST", "/api/v1/rollbacks", &body)
+        .expect(202)
+        .json();
     assert_eq!(accepted["phase"], "awaiting_approval", "{accepted}");
     let id = accepted["id"].as_str().unwrap();
     let path = format!("/api/v1/rollbacks/{id}/approval");
     let yes = json!({ "decision": "approve", "plan_digest": digest });
 
-    house.ask_with(&ana, "POST", &path, &yes).problem(403, "self_approval");
-    assert_eq!(house.ask_with(&robot, "POST", &path, &yes).status, 403, "a service approves nothing");
-    assert_eq!(shop.running(), before, "nothing was touched without the yes");
+    house
+        .ask_with(&ana, "POST", &path, &yes)
+        .problem(403, "self_approval");
+    assert_eq!(
+        house.ask_with(&robot, "POST", &path, &yes).status,
+        403,
+        "a service approves nothing"
+    );
+    assert_eq!(
+        shop.running(),
+        before,
+        "nothing was touched without the yes"
+    );
     house.ask_with(&ben, "POST", &path, &yes).expect(202);
     house.verdict(id, "rolled_back");
     shop.serves_alone("1.4.2");

@@ -3,6 +3,8 @@
 //! Nothing here knows the inside of the product: it starts the binary, asks its HTTP API and its command line,
 //! and looks at the engine with its own eyes. Bad luck comes through the door between server and engine
 //! (`house/door.rs`), by signals, and by taking engines and databases away.
+#![expect(clippy::unwrap_used, reason = "a story that can not go on panics")]
+#![expect(clippy::too_many_lines, reason = "a story is read in one piece")]
 
 mod house;
 
@@ -12,6 +14,7 @@ mod engines;
 mod happy;
 mod input;
 mod kill;
+mod reading;
 mod shapes;
 mod tools;
 mod zombie;

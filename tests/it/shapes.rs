@@ -24,7 +24,12 @@ services:
 #[test]
 fn every_replica_is_brought_back() {
     let house = House::new();
-    let mut shop = Application::compose(&Engine::of_this_machine(), "two", &["api"], &format!("version: '2.4'\n{TWO_REPLICAS}"));
+    let mut shop = Application::compose(
+        &Engine::of_this_machine(),
+        "two",
+        &["api"],
+        &format!("version: '2.4'\n{TWO_REPLICAS}"),
+    );
     there_and_back(&house, &mut shop);
     assert_eq!(shop.running().len(), 2);
     shop.compose_agrees("1.4.2", &[]);
@@ -95,28 +100,57 @@ fn networks_aliases_volumes_and_their_data_are_kept() {
     let new = after["Id"].as_str().unwrap();
     assert_ne!(old, new);
     for place in ["named", "anonymous", "bind"] {
-        assert_eq!(engine.read(new, &format!("/data/{place}/order")), "42 apples", "{place}");
+        assert_eq!(
+            engine.read(new, &format!("/data/{place}/order")),
+            "42 apples",
+            "{place}"
+        );
     }
     for network in ["front", "back"] {
         let aliases = |row: &Value| -> Vec<String> {
-            let list = row["NetworkSettings"]["Networks"][format!("{}_{network}", shop.name)]["Aliases"].clone();
+            let list =
+                row["NetworkSettings"]["Networks"][format!("{}_{network}", shop.name)]["Aliases"]
+                    .clone();
             let names = list.as_array().cloned().unwrap_or_default();
             // The engine adds the container's own short id, which must differ.
             let short = &row["Id"].as_str().unwrap()[..12];
-            let mut names: Vec<String> = names.iter().filter_map(|name| name.as_str()).filter(|name| *name != short).map(str::to_owned).collect();
+            let mut names: Vec<String> = names
+                .iter()
+                .filter_map(|name| name.as_str())
+                .filter(|name| *name != short)
+                .map(str::to_owned)
+                .collect();
             names.sort();
             names.dedup();
             names
         };
         assert_eq!(aliases(&before), aliases(&after), "{network}");
-        assert!(aliases(&after).iter().any(|alias| alias.starts_with("shop-")), "{network}");
+        assert!(
+            aliases(&after)
+                .iter()
+                .any(|alias| alias.starts_with("shop-")),
+            "{network}"
+        );
     }
-    for path in ["/HostConfig/Memory", "/HostConfig/ExtraHosts", "/HostConfig/Ulimits", "/Config/Hostname", "/Config/User", "/HostConfig/RestartPolicy", "/HostConfig/PortBindings"] {
+    for path in [
+        "/HostConfig/Memory",
+        "/HostConfig/ExtraHosts",
+        "/HostConfig/Ulimits",
+        "/Config/Hostname",
+        "/Config/User",
+        "/HostConfig/RestartPolicy",
+        "/HostConfig/PortBindings",
+    ] {
         assert_eq!(before.pointer(path), after.pointer(path), "{path}");
     }
     assert_eq!(after["Config"]["Labels"]["owner"], "ana");
     shop.compose_agrees("1.4.2", &[]);
-    assert!(!std::fs::read_to_string(house.log()).unwrap().contains("s3cret-canary"), "an environment value is in the log");
+    assert!(
+        !std::fs::read_to_string(house.log())
+            .unwrap()
+            .contains("s3cret-canary"),
+        "an environment value is in the log"
+    );
     let dump = house.sql("select count(*) from rollback_event where body like '%s3cret-canary%'");
     assert_eq!(dump, "0", "an environment value is in the events");
 }
@@ -133,10 +167,14 @@ services:
 #[test]
 fn dockers_own_health_check_is_waited_for() {
     let house = House::new();
-    let mut shop = Application::compose(&Engine::of_this_machine(), "health", &["api"], HEALTH_CHECK);
+    let mut shop =
+        Application::compose(&Engine::of_this_machine(), "health", &["api"], HEALTH_CHECK);
     let ended = there_and_back(&house, &mut shop);
     assert_eq!(ended["good"], true, "{ended}");
-    assert_eq!(shop.replica("api", 1)["State"]["Health"]["Status"], "healthy");
+    assert_eq!(
+        shop.replica("api", 1)["State"]["Health"]["Status"],
+        "healthy"
+    );
 }
 
 #[test]
@@ -144,13 +182,22 @@ fn containers_without_compose_are_brought_back() {
     let engine = Engine::of_this_machine();
     let house = House::new();
     let restart = json!({ "Name": "always" });
-    let mut shop = Application::plain(&engine, "plain", "api", &[
-        json!({ "HostConfig": { "RestartPolicy": restart } }),
-        json!({ "HostConfig": { "RestartPolicy": restart } }),
-    ]);
+    let mut shop = Application::plain(
+        &engine,
+        "plain",
+        "api",
+        &[
+            json!({ "HostConfig": { "RestartPolicy": restart } }),
+            json!({ "HostConfig": { "RestartPolicy": restart } }),
+        ],
+    );
     there_and_back(&house, &mut shop);
     for number in 1..=2 {
-        assert_eq!(shop.replica("api", number)["HostConfig"]["RestartPolicy"]["Name"], "always", "the policy is put back");
+        assert_eq!(
+            shop.replica("api", number)["HostConfig"]["RestartPolicy"]["Name"],
+            "always",
+            "the policy is put back"
+        );
     }
     // And forward again, and back: what a rollback made is as good as what people made.
     house.release_hold(&shop, "1.5.0");
@@ -165,9 +212,14 @@ fn an_application_on_the_hosts_own_network_is_brought_back() {
     let engine = Engine::of_this_machine();
     let house = House::new();
     let port = crate::house::server::free_port();
-    let mut shop = Application::plain(&engine, "hostnet", "api", &[json!({
-        "HostConfig": { "NetworkMode": "host" }, "Cmd": ["api"], "Labels": { "port": port.to_string() },
-    })]);
+    let mut shop = Application::plain(
+        &engine,
+        "hostnet",
+        "api",
+        &[json!({
+            "HostConfig": { "NetworkMode": "host" }, "Cmd": ["api"], "Labels": { "port": port.to_string() },
+        })],
+    );
     let mut definition = shop.definition();
     for part in definition["components"].as_array_mut().unwrap() {
         part["version_endpoint"]["port"] = json!(port);
@@ -175,7 +227,8 @@ fn an_application_on_the_hosts_own_network_is_brought_back() {
             probe["port"] = json!(port);
         }
     }
-    definition["probes"] = json!([{ "url": format!("http://127.0.0.1:{port}/"), "contains": "all prices known" }]);
+    definition["probes"] =
+        json!([{ "url": format!("http://127.0.0.1:{port}/"), "contains": "all prices known" }]);
     house.know(&definition);
     let on_port = port.to_string();
     shop.up_with("1.4.2", &[("PORT", &on_port)]);
@@ -216,7 +269,13 @@ fn what_does_not_belong_to_the_application_is_left_alone() {
     let id = house.roll_back(&shop, &json!("last_known_good"));
     house.verdict(&id, "rolled_back");
     let still = shop.replica("db", 1);
-    assert_eq!((&database["Id"], &database["State"]["StartedAt"]), (&still["Id"], &still["State"]["StartedAt"]));
-    assert_eq!(shop.replica("api", 1)["Image"], engine.image("sternway-demo:1.4.2").as_str());
+    assert_eq!(
+        (&database["Id"], &database["State"]["StartedAt"]),
+        (&still["Id"], &still["State"]["StartedAt"])
+    );
+    assert_eq!(
+        shop.replica("api", 1)["Image"],
+        engine.image("sternway-demo:1.4.2").as_str()
+    );
     shop.compose_agrees("1.4.2", &[]);
 }

@@ -11,7 +11,9 @@ use serde_json::Value;
 use crate::house::{
     Application, Engine, House,
     child::{Folder, Process, bound, log_file},
-    seconds, server::repository, until,
+    seconds,
+    server::repository,
+    until,
     wait::throughout,
 };
 
@@ -27,9 +29,14 @@ fn schemathesis_finds_no_answer_that_the_description_does_not_promise() {
     house.broken(&mut shop);
     let token = house.token("admin", Some("ana"), &[]);
     let mut run = Command::new("sh");
-    run.arg(repository().join("tests/schemathesis.sh")).args(["run", &house.url(), &token]);
+    run.arg(repository().join("tests/schemathesis.sh"))
+        .args(["run", &house.url(), &token]);
     let output = run.output().expect("sh runs");
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(
         !said.contains("not found") || output.status.code() != Some(127),
         "schemathesis is missing: `sh tests/schemathesis.sh install` (needs the network once)"
@@ -48,12 +55,29 @@ fn attacked(mode: &[&str]) {
         _ => "/openapi.json",
     };
     let mut command = bound("slowhttptest");
-    command.args(mode).args(["-c", "300", "-r", "100", "-l", &ATTACK.as_secs().to_string(), "-p", "2"]);
-    command.args(["-g", "-o"]).arg(folder.join("report")).args(["-u", &format!("{}{path}", house.url())]);
+    command.args(mode).args([
+        "-c",
+        "300",
+        "-r",
+        "100",
+        "-l",
+        &ATTACK.as_secs().to_string(),
+        "-p",
+        "2",
+    ]);
+    command
+        .args(["-g", "-o"])
+        .arg(folder.join("report"))
+        .args(["-u", &format!("{}{path}", house.url())]);
     let log = log_file(&folder.join("out.log"));
-    command.stdout(log.try_clone().expect("a log can be shared")).stderr(log);
+    command
+        .stdout(log.try_clone().expect("a log can be shared"))
+        .stderr(log);
     let found = Command::new("slowhttptest").arg("-h").output();
-    assert!(found.is_ok(), "slowhttptest is missing: apt-get install slowhttptest, as tests/run.sh does");
+    assert!(
+        found.is_ok(),
+        "slowhttptest is missing: apt-get install slowhttptest, as tests/run.sh does"
+    );
     let mut attack = Process::start(command);
 
     let mut slowest = Duration::ZERO;
@@ -63,15 +87,31 @@ fn attacked(mode: &[&str]) {
         slowest = slowest.max(begun.elapsed());
         reply.status == 200
     });
-    assert!(slowest < PROMPT, "an honest request took {slowest:?} during {mode:?}");
+    assert!(
+        slowest < PROMPT,
+        "an honest request took {slowest:?} during {mode:?}"
+    );
     attack.end(ATTACK + seconds(20));
     let said = fs::read_to_string(folder.join("out.log")).unwrap_or_default();
     let report = fs::read_to_string(folder.join("report.csv")).unwrap_or_default();
-    assert!(!said.is_empty() && !report.is_empty(), "slowhttptest said nothing: {said}");
-    let lines: Vec<&str> = said.lines().filter(|line| line.contains("service available")).collect();
-    assert!(!lines.is_empty() && lines.iter().all(|line| line.contains("YES")), "{mode:?}: {lines:?}");
+    assert!(
+        !said.is_empty() && !report.is_empty(),
+        "slowhttptest said nothing: {said}"
+    );
+    let lines: Vec<&str> = said
+        .lines()
+        .filter(|line| line.contains("service available"))
+        .collect();
+    assert!(
+        !lines.is_empty() && lines.iter().all(|line| line.contains("YES")),
+        "{mode:?}: {lines:?}"
+    );
     until("the attack's connections are gone", seconds(40), || {
-        house.tcp().ask("GET", "/health/live", &[], &[], seconds(2)).ok().filter(|reply| reply.status == 200)
+        house
+            .tcp()
+            .ask("GET", "/health/live", &[], &[], seconds(2))
+            .ok()
+            .filter(|reply| reply.status == 200)
     });
 }
 

@@ -5,7 +5,9 @@ use std::time::Instant;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::house::{Application, Database, Engine, House, Luck, When, seconds, until, wait::throughout};
+use crate::house::{
+    Application, Database, Engine, House, Luck, When, seconds, until, wait::throughout,
+};
 
 const LEASE_S: u32 = 2;
 
@@ -19,73 +21,155 @@ struct Two {
 /// Two servers that share a database; the second one is not started yet.
 fn two(what: &str) -> Two {
     let (database, engine) = (Database::new(), Engine::of_this_machine());
-    let first = House::wish(&engine).lease(LEASE_S).database(&database.url()).build();
-    let second = House::wish(&engine).lease(LEASE_S).database(&database.url()).key_of(&first).empty();
+    let first = House::wish(&engine)
+        .lease(LEASE_S)
+        .database(&database.url())
+        .build();
+    let second = House::wish(&engine)
+        .lease(LEASE_S)
+        .database(&database.url())
+        .key_of(&first)
+        .empty();
     let mut shop = Application::shop(&engine, what);
     first.broken(&mut shop);
-    Two { first, second, shop, database }
+    Two {
+        first,
+        second,
+        shop,
+        database,
+    }
 }
 
 #[test]
 fn a_server_that_slept_through_its_lease_changes_nothing_any_more() {
-    let Two { first, mut second, shop, database } = two("zombie");
-    first.door.trap("POST /containers/{id}/stop", 1, When::After, Luck::Stop);
+    let Two {
+        first,
+        mut second,
+        shop,
+        database,
+    } = two("zombie");
+    first
+        .door
+        .trap("POST /containers/{id}/stop", 1, When::After, Luck::Stop);
     let digest = first.plan(&shop, &json!("last_known_good"));
-    let id = first.request(&digest).expect(202).json()["id"].as_str().unwrap().to_owned();
-    until("the first server is stopped in the middle", seconds(30), || (first.door.sprung() == 1).then_some(()));
+    let id = first.request(&digest).expect(202).json()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    until(
+        "the first server is stopped in the middle",
+        seconds(30),
+        || (first.door.sprung() == 1).then_some(()),
+    );
 
     second.start();
     second.verdict(&id, "rolled_back");
     let (taken, changed) = (Instant::now(), first.door.changes().len());
     first.signal(Signal::CONT);
     until("the sleeper answers again", seconds(20), || {
-        let reply = first.socket().ask("GET", "/health/live", &[], &[], seconds(5)).ok()?;
+        let reply = first
+            .socket()
+            .ask("GET", "/health/live", &[], &[], seconds(5))
+            .ok()?;
         (reply.status == 200).then_some(())
     });
-    throughout("the sleeper changes nothing", seconds(4), || first.door.changes().len() == changed);
-    assert!(first.door.changes().iter().all(|call| call.at < taken), "{:?}", first.door.changes());
+    throughout("the sleeper changes nothing", seconds(4), || {
+        first.door.changes().len() == changed
+    });
+    assert!(
+        first.door.changes().iter().all(|call| call.at < taken),
+        "{:?}",
+        first.door.changes()
+    );
     shop.serves_alone("1.4.2");
-    let log = database.sql(&format!("select count(distinct fence) from rollback_event where rollback_id = '{id}' and fence > 0"));
-    assert!(log.parse::<u32>().unwrap() >= 2, "two claims wrote this log, each under its own fence");
+    let log = database.sql(&format!(
+        "select count(distinct fence) from rollback_event where rollback_id = '{id}' and fence > 0"
+    ));
+    assert!(
+        log.parse::<u32>().unwrap() >= 2,
+        "two claims wrote this log, each under its own fence"
+    );
     assert_eq!(first.rollback(&id)["verdict"], "rolled_back");
 }
 
 #[test]
 fn a_server_that_wakes_while_another_acts_keeps_its_hands_off() {
-    let Two { first, mut second, shop, database: _database } = two("waking");
-    first.door.trap("POST /containers/{id}/stop", 1, When::After, Luck::Stop);
+    let Two {
+        first,
+        mut second,
+        shop,
+        database: _database,
+    } = two("waking");
+    first
+        .door
+        .trap("POST /containers/{id}/stop", 1, When::After, Luck::Stop);
     let digest = first.plan(&shop, &json!("last_known_good"));
-    let id = first.request(&digest).expect(202).json()["id"].as_str().unwrap().to_owned();
-    until("the first server is stopped in the middle", seconds(30), || (first.door.sprung() == 1).then_some(()));
+    let id = first.request(&digest).expect(202).json()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    until(
+        "the first server is stopped in the middle",
+        seconds(30),
+        || (first.door.sprung() == 1).then_some(()),
+    );
     let changed = first.door.changes().len();
 
     // The second one is held up in the middle of its own act when the first one wakes.
-    second.door.trap("POST /containers/{id}/start", 1, When::Before, Luck::Delay(seconds(3)));
+    second.door.trap(
+        "POST /containers/{id}/start",
+        1,
+        When::Before,
+        Luck::Delay(seconds(3)),
+    );
     second.start();
-    until("the second server acts", seconds(30), || (second.door.sprung() == 1).then_some(()));
+    until("the second server acts", seconds(30), || {
+        (second.door.sprung() == 1).then_some(())
+    });
     first.signal(Signal::CONT);
     second.verdict(&id, "rolled_back");
-    assert_eq!(first.door.changes().len(), changed, "{:?}", first.door.changes());
+    assert_eq!(
+        first.door.changes().len(),
+        changed,
+        "{:?}",
+        first.door.changes()
+    );
     shop.serves_alone("1.4.2");
 }
 
 #[test]
 fn the_half_that_faces_the_network_never_touches_the_engine() {
     let (database, engine) = (Database::new(), Engine::of_this_machine());
-    let mut api = House::wish(&engine).role("api").lease(LEASE_S).database(&database.url()).empty();
+    let mut api = House::wish(&engine)
+        .role("api")
+        .lease(LEASE_S)
+        .database(&database.url())
+        .empty();
     api.launch();
     until("the API half lives", seconds(30), || {
-        let reply = api.socket().ask("GET", "/health/live", &[], &[], seconds(5)).ok()?;
+        let reply = api
+            .socket()
+            .ask("GET", "/health/live", &[], &[], seconds(5))
+            .ok()?;
         (reply.status == 200).then_some(())
     });
     // Without the other half it is not ready: it says so, and records what people want.
-    let mut worker = House::wish(&engine).role("worker").lease(LEASE_S).database(&database.url()).key_of(&api).build();
+    let mut worker = House::wish(&engine)
+        .role("worker")
+        .lease(LEASE_S)
+        .database(&database.url())
+        .key_of(&api)
+        .build();
     api.ready();
     let mut shop = Application::shop(&engine, "halves");
     api.broken(&mut shop);
-    worker.door.trap("POST /containers/{id}/stop", 1, When::After, Luck::Kill);
+    worker
+        .door
+        .trap("POST /containers/{id}/stop", 1, When::After, Luck::Kill);
     let id = api.roll_back(&shop, &json!("last_known_good"));
-    until("the worker is killed in the middle", seconds(30), || (!worker.lives()).then_some(()));
+    until("the worker is killed in the middle", seconds(30), || {
+        (!worker.lives()).then_some(())
+    });
     assert_eq!(api.rollback(&id)["phase"], "forward");
     worker.start();
     api.verdict(&id, "rolled_back");
@@ -95,13 +179,30 @@ fn the_half_that_faces_the_network_never_touches_the_engine() {
 
 #[test]
 fn an_orderly_stop_hands_the_rollback_over() {
-    let Two { mut first, mut second, shop, database: _database } = two("handover");
+    let Two {
+        mut first,
+        mut second,
+        shop,
+        database: _database,
+    } = two("handover");
     second.start();
     // Whichever server claimed it: both are asked to stop, one after the other, and started again.
-    first.door.trap("POST /containers/{id}/start", 1, When::After, Luck::Delay(seconds(1)));
-    second.door.trap("POST /containers/{id}/start", 1, When::After, Luck::Delay(seconds(1)));
+    first.door.trap(
+        "POST /containers/{id}/start",
+        1,
+        When::After,
+        Luck::Delay(seconds(1)),
+    );
+    second.door.trap(
+        "POST /containers/{id}/start",
+        1,
+        When::After,
+        Luck::Delay(seconds(1)),
+    );
     let id = first.roll_back(&shop, &json!("last_known_good"));
-    until("it is in the middle", seconds(30), || (first.door.sprung() + second.door.sprung() > 0).then_some(()));
+    until("it is in the middle", seconds(30), || {
+        (first.door.sprung() + second.door.sprung() > 0).then_some(())
+    });
     assert_eq!(first.stop(), Some(0));
     second.verdict(&id, "rolled_back");
     shop.serves_alone("1.4.2");

@@ -114,18 +114,33 @@ impl Engine {
     /// database that was restored are lower than the marks that it made before.
     ///
     /// Between this look and the act that follows there is a window that no engine lets us close.
-    async fn fence_check(&self, target: Option<&ContainerId>, ctx: &PerformContext<'_>) -> Result<(), Error> {
+    async fn fence_check(
+        &self,
+        target: Option<&ContainerId>,
+        ctx: &PerformContext<'_>,
+    ) -> Result<(), Error> {
         let filter = format!("{}={}", label::APPLICATION, ctx.application.name);
-        let marked = self.list(HashMap::from([("label".to_owned(), vec![filter])])).await?;
-        let is_target = |id: &Option<String>| target.is_some_and(|target| id.as_deref() == Some(target.as_str()));
+        let marked = self
+            .list(HashMap::from([("label".to_owned(), vec![filter])]))
+            .await?;
+        let is_target = |id: &Option<String>| {
+            target.is_some_and(|target| id.as_deref() == Some(target.as_str()))
+        };
         for summary in &marked {
-            let Some(labels) = &summary.labels else { continue };
+            let Some(labels) = &summary.labels else {
+                continue;
+            };
             let ours = label::rollback(labels) == Some(ctx.rollback);
             let newer = ours && label::fence(labels).is_some_and(|fence| fence > ctx.fence);
             let locked = !ours && labels.contains_key(label::LOCK) && !is_target(&summary.id);
             if newer || locked {
-                let owner = labels.get(label::OWNER).map_or("a newer claim", String::as_str);
-                let said = format!("{owner} acts on {} now, and not this claim", ctx.application.name);
+                let owner = labels
+                    .get(label::OWNER)
+                    .map_or("a newer claim", String::as_str);
+                let said = format!(
+                    "{owner} acts on {} now, and not this claim",
+                    ctx.application.name
+                );
                 return Err(Error::new(Kind::Fenced, said));
             }
         }

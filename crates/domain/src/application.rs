@@ -97,7 +97,13 @@ impl Default for Timeouts {
     fn default() -> Self {
         // An engine under a supervisor needs two starts and about 20 s after a SIGKILL; a host boot
         // takes minutes. A step costs at most one grace period (10 s by default) and a start.
-        Self { proof_s: 60, engine_s: 300, step_s: 120, approval_s: 900, red_s: 15 }
+        Self {
+            proof_s: 60,
+            engine_s: 300,
+            step_s: 120,
+            approval_s: 900,
+            red_s: 15,
+        }
     }
 }
 
@@ -133,7 +139,10 @@ pub struct BadField {
 
 impl BadField {
     fn new(field: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { field: field.into(), what: what.into() }
+        Self {
+            field: field.into(),
+            what: what.into(),
+        }
     }
 }
 
@@ -154,27 +163,39 @@ impl Application {
     /// The component of that name.
     #[must_use]
     pub fn component(&self, name: &ComponentName) -> Option<&Component> {
-        self.components.iter().find(|component| component.name == *name)
+        self.components
+            .iter()
+            .find(|component| component.name == *name)
     }
 
     fn check_engine(&self, bad: &mut Vec<BadField>) {
         let path = self.engine.strip_prefix("unix://");
-        let absolute = path.is_some_and(|path| path.starts_with('/') && is_plain(path, URL_CHARS_MAX));
+        let absolute =
+            path.is_some_and(|path| path.starts_with('/') && is_plain(path, URL_CHARS_MAX));
         if self.engine != "local" && !absolute {
-            bad.push(BadField::new("engine", "use `local` or `unix:///absolute/path/of/the.sock`"));
+            bad.push(BadField::new(
+                "engine",
+                "use `local` or `unix:///absolute/path/of/the.sock`",
+            ));
         }
     }
 
     fn check_components(&self, bad: &mut Vec<BadField>) {
         let count = self.components.len();
         if count == 0 || count > COMPONENTS_MAX {
-            bad.push(BadField::new("components", format!("give 1 to {COMPONENTS_MAX} components")));
+            bad.push(BadField::new(
+                "components",
+                format!("give 1 to {COMPONENTS_MAX} components"),
+            ));
         }
         let mut names = BTreeSet::new();
         for (at, component) in self.components.iter().enumerate() {
             let field = format!("components[{at}]");
             if !names.insert(&component.name) {
-                bad.push(BadField::new(format!("{field}.name"), "is used twice; names must differ"));
+                bad.push(BadField::new(
+                    format!("{field}.name"),
+                    "is used twice; names must differ",
+                ));
             }
             self.check_component(&field, component, bad);
         }
@@ -185,12 +206,19 @@ impl Application {
             let what = "name the containers exactly when the application has no Compose `project`";
             bad.push(BadField::new(format!("{field}.containers"), what));
         }
-        if component.containers.iter().any(|name| !is_container_name(name)) {
+        if component
+            .containers
+            .iter()
+            .any(|name| !is_container_name(name))
+        {
             let what = "use container names of letters, digits, `_`, `.`, `-`";
             bad.push(BadField::new(format!("{field}.containers"), what));
         }
         if component.probes.len() > PROBES_MAX {
-            bad.push(BadField::new(format!("{field}.probes"), format!("give at most {PROBES_MAX}")));
+            bad.push(BadField::new(
+                format!("{field}.probes"),
+                format!("give at most {PROBES_MAX}"),
+            ));
         }
         if let Some(endpoint) = &component.version_endpoint {
             check_port(&format!("{field}.version_endpoint"), endpoint.port, bad);
@@ -203,14 +231,23 @@ impl Application {
 
     fn check_front(&self, bad: &mut Vec<BadField>) {
         if self.probes.len() > PROBES_MAX {
-            bad.push(BadField::new("probes", format!("give at most {PROBES_MAX}")));
+            bad.push(BadField::new(
+                "probes",
+                format!("give at most {PROBES_MAX}"),
+            ));
         }
         for (at, probe) in self.probes.iter().enumerate() {
             let http = ["http://", "https://"].iter().any(|scheme| {
-                probe.url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
+                probe
+                    .url
+                    .strip_prefix(scheme)
+                    .is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
             });
             if !http || !is_plain(&probe.url, URL_CHARS_MAX) {
-                bad.push(BadField::new(format!("probes[{at}].url"), "use a whole http:// or https:// URL"));
+                bad.push(BadField::new(
+                    format!("probes[{at}].url"),
+                    "use a whole http:// or https:// URL",
+                ));
             }
             check_status(&format!("probes[{at}]"), probe.status, bad);
             check_contains(&format!("probes[{at}]"), probe.contains.as_deref(), bad);
@@ -239,7 +276,12 @@ impl Application {
 
 fn check_probe(field: &str, probe: &Probe, bad: &mut Vec<BadField>) {
     match probe {
-        Probe::Http { port, path, status, contains } => {
+        Probe::Http {
+            port,
+            path,
+            status,
+            contains,
+        } => {
             check_port(field, *port, bad);
             check_path(field, path, bad);
             check_status(field, *status, bad);
@@ -257,7 +299,10 @@ fn check_port(field: &str, port: u16, bad: &mut Vec<BadField>) {
 
 fn check_path(field: &str, path: &str, bad: &mut Vec<BadField>) {
     if !path.starts_with('/') || !is_plain(path, URL_CHARS_MAX) {
-        bad.push(BadField::new(format!("{field}.path"), "start with `/` and use no spaces or controls"));
+        bad.push(BadField::new(
+            format!("{field}.path"),
+            "start with `/` and use no spaces or controls",
+        ));
     }
 }
 
@@ -325,7 +370,12 @@ mod tests {
             contains: Some(String::new()),
         });
         shop.components.push(shop.components[0].clone());
-        let fields: Vec<String> = shop.check().unwrap_err().into_iter().map(|bad| bad.field).collect();
+        let fields: Vec<String> = shop
+            .check()
+            .unwrap_err()
+            .into_iter()
+            .map(|bad| bad.field)
+            .collect();
         for expected in [
             "engine",
             "timeouts.proof_s",
@@ -335,7 +385,10 @@ mod tests {
             "components[0].probes[1].status",
             "components[0].probes[1].contains",
         ] {
-            assert!(fields.contains(&expected.to_owned()), "{expected} missing in {fields:?}");
+            assert!(
+                fields.contains(&expected.to_owned()),
+                "{expected} missing in {fields:?}"
+            );
         }
     }
 
@@ -343,7 +396,10 @@ mod tests {
     fn plain_containers_are_named_exactly_without_a_project() {
         let mut shop = parse(shop());
         shop.project = None;
-        assert_eq!(shop.check().unwrap_err()[0].field, "components[0].containers");
+        assert_eq!(
+            shop.check().unwrap_err()[0].field,
+            "components[0].containers"
+        );
         shop.components[0].containers = vec!["web-1".to_owned()];
         assert_eq!(shop.check(), Ok(()));
     }

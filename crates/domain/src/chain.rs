@@ -5,7 +5,10 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::{name::{Fence, RollbackId}, time::Moment};
+use crate::{
+    name::{Fence, RollbackId},
+    time::Moment,
+};
 
 /// One link: SHA-256, 32 bytes.
 pub type Link = [u8; 32];
@@ -54,10 +57,12 @@ pub fn sha256_hex(parts: &[&[u8]]) -> String {
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 fn digest(parts: &[&[u8]]) -> Link {
@@ -74,7 +79,13 @@ mod tests {
     use super::*;
 
     fn entry(body: &str) -> Entry<'_> {
-        Entry { seq: 1, fence: Fence(2), at: Moment::from_unix_ms(3), actor: "ana", body }
+        Entry {
+            seq: 1,
+            fence: Fence(2),
+            at: Moment::from_unix_ms(3),
+            actor: "ana",
+            body,
+        }
     }
 
     #[test]
@@ -83,18 +94,54 @@ mod tests {
         let others = [
             link(&[1; 32], &entry("x")),
             link(&[0; 32], &entry("y")),
-            link(&[0; 32], &Entry { seq: 2, ..entry("x") }),
-            link(&[0; 32], &Entry { fence: Fence(3), ..entry("x") }),
-            link(&[0; 32], &Entry { at: Moment::from_unix_ms(4), ..entry("x") }),
-            link(&[0; 32], &Entry { actor: "bob", ..entry("x") }),
+            link(
+                &[0; 32],
+                &Entry {
+                    seq: 2,
+                    ..entry("x")
+                },
+            ),
+            link(
+                &[0; 32],
+                &Entry {
+                    fence: Fence(3),
+                    ..entry("x")
+                },
+            ),
+            link(
+                &[0; 32],
+                &Entry {
+                    at: Moment::from_unix_ms(4),
+                    ..entry("x")
+                },
+            ),
+            link(
+                &[0; 32],
+                &Entry {
+                    actor: "bob",
+                    ..entry("x")
+                },
+            ),
         ];
         assert!(others.iter().all(|other| *other != base));
     }
 
     #[test]
     fn bytes_can_not_move_between_fields() {
-        let left = link(&[0; 32], &Entry { actor: "ab", ..entry("c") });
-        let right = link(&[0; 32], &Entry { actor: "a", ..entry("bc") });
+        let left = link(
+            &[0; 32],
+            &Entry {
+                actor: "ab",
+                ..entry("c")
+            },
+        );
+        let right = link(
+            &[0; 32],
+            &Entry {
+                actor: "a",
+                ..entry("bc")
+            },
+        );
         assert_ne!(left, right);
     }
 }

@@ -70,8 +70,12 @@ pub fn judge(
     now: Moment,
 ) -> Judgement {
     if watched.superseded {
-        let said = "another deployment took its place before its watch window had passed".to_owned();
-        return Judgement::Decided { health: ledger::Health::Unproved, said };
+        let said =
+            "another deployment took its place before its watch window had passed".to_owned();
+        return Judgement::Decided {
+            health: ledger::Health::Unproved,
+            said,
+        };
     }
     match red(application, images, look, answers) {
         None => green(application, watched, now),
@@ -90,17 +94,31 @@ fn green(application: &Application, watched: &Watched, now: Moment) -> Judgement
     let window = Millis::from_secs(application.watch_window_s);
     if now.since(since) >= window {
         let said = format!("every check was green for {window}");
-        return Judgement::Decided { health: ledger::Health::Good, said };
+        return Judgement::Decided {
+            health: ledger::Health::Good,
+            said,
+        };
     }
-    Judgement::Watching { green_since: Some(since), red_since: None, said: None }
+    Judgement::Watching {
+        green_since: Some(since),
+        red_since: None,
+        said: None,
+    }
 }
 
 /// The deployment's images do not run (yet, or any more): nothing is proved, in either direction.
 fn not_running(watched: &Watched, said: String, now: Moment) -> Judgement {
     if now.since(watched.since) >= UNSEEN_MAX {
-        return Judgement::Decided { health: ledger::Health::Unproved, said };
+        return Judgement::Decided {
+            health: ledger::Health::Unproved,
+            said,
+        };
     }
-    Judgement::Watching { green_since: None, red_since: None, said: Some(said) }
+    Judgement::Watching {
+        green_since: None,
+        red_since: None,
+        said: Some(said),
+    }
 }
 
 /// Red for a moment is forgiven; red for longer is bad. Before the first green it has the time to boot.
@@ -113,9 +131,16 @@ fn sick(application: &Application, watched: &Watched, said: String, now: Moment)
         Millis::from_secs(application.timeouts.red_s)
     };
     if now.since(since) >= limit {
-        return Judgement::Decided { health: ledger::Health::Bad, said };
+        return Judgement::Decided {
+            health: ledger::Health::Bad,
+            said,
+        };
     }
-    Judgement::Watching { green_since: watched.green_since, red_since: Some(since), said: Some(said) }
+    Judgement::Watching {
+        green_since: watched.green_since,
+        red_since: Some(since),
+        said: Some(said),
+    }
 }
 
 fn red(
@@ -125,30 +150,50 @@ fn red(
     answers: &[Answer],
 ) -> Option<Red> {
     for (component, image) in images {
-        let mut seen = replicas(application, look).filter(|container| container.component == *component).peekable();
+        let mut seen = replicas(application, look)
+            .filter(|container| container.component == *component)
+            .peekable();
         if seen.peek().is_none() {
-            return Some(Red::NotRunning(format!("the engine has no container of {component}")));
+            return Some(Red::NotRunning(format!(
+                "the engine has no container of {component}"
+            )));
         }
         if let Some(other) = seen.find(|container| container.image != *image) {
-            let said = format!("{} runs image {} and not {}", other.name, other.image.short(), image.short());
+            let said = format!(
+                "{} runs image {} and not {}",
+                other.name,
+                other.image.short(),
+                image.short()
+            );
             return Some(Red::NotRunning(said));
         }
     }
     let stopped = replicas(application, look).find(|container| !container.runs());
     if let Some(stopped) = stopped {
-        return Some(Red::Sick(format!("{} does not run, exit code {}", stopped.name, stopped.exit_code)));
+        return Some(Red::Sick(format!(
+            "{} does not run, exit code {}",
+            stopped.name, stopped.exit_code
+        )));
     }
-    let unhealthy = replicas(application, look).find(|container| container.health == Health::Unhealthy);
+    let unhealthy =
+        replicas(application, look).find(|container| container.health == Health::Unhealthy);
     if let Some(unhealthy) = unhealthy {
-        return Some(Red::Sick(format!("{}: its health check says unhealthy", unhealthy.name)));
+        return Some(Red::Sick(format!(
+            "{}: its health check says unhealthy",
+            unhealthy.name
+        )));
     }
     let answer = answers.iter().find(|answer| !answer.green)?;
     Some(Red::Sick(format!("{}: {}", answer.asked, answer.said)))
 }
 
 /// The containers that are replicas, without those that a rollback has beside them.
-pub fn replicas<'a>(application: &'a Application, look: &'a EngineLook) -> impl Iterator<Item = &'a Container> {
+pub fn replicas<'a>(
+    application: &'a Application,
+    look: &'a EngineLook,
+) -> impl Iterator<Item = &'a Container> {
     look.containers.iter().filter(|container| {
-        application.component(&container.component).is_some() && !crate::plan::is_interim_name(&container.name)
+        application.component(&container.component).is_some()
+            && !crate::plan::is_interim_name(&container.name)
     })
 }

@@ -77,7 +77,9 @@ impl Effect {
     #[must_use]
     pub fn touches(&self) -> bool {
         match self {
-            Self::StopContainer { .. } | Self::StartContainer { .. } | Self::RenameContainer { .. } => true,
+            Self::StopContainer { .. }
+            | Self::StartContainer { .. }
+            | Self::RenameContainer { .. } => true,
             Self::TakeLock { .. }
             | Self::KeepImage { .. }
             | Self::Capture { .. }

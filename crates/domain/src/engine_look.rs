@@ -105,9 +105,10 @@ impl Container {
     pub fn is_up(&self) -> bool {
         match self.state {
             ContainerState::Running | ContainerState::Paused | ContainerState::Restarting => true,
-            ContainerState::Created | ContainerState::Exited | ContainerState::Removing | ContainerState::Dead => {
-                false
-            }
+            ContainerState::Created
+            | ContainerState::Exited
+            | ContainerState::Removing
+            | ContainerState::Dead => false,
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Where a rollback is, and how each recorded event moves it. One total function serves live and in replay.
 
+mod evolve;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
     effect::{Effect, Outcome},
-    lease,
     name::Actor,
     plan::Plan,
     probe::Tally,
@@ -12,9 +13,6 @@ use crate::{
     time::{Millis, Moment},
     verdict::{Cause, Verdict},
 };
-
-/// How often an engine that was away makes a step begin again. Its supervisor gives up sooner.
-const LOSSES_MAX: u8 = 10;
 
 /// What a rollback's log says so far. It is a cache: folding the log from [`Run::requested`] gives it again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -219,7 +217,10 @@ impl Run {
     /// When the first event is not `requested`.
     pub fn requested(event: &Event, at: Moment) -> Result<Self, IllegalEvent> {
         let Event::Requested { approval_until } = event else {
-            return Err(IllegalEvent { event: event_word(event), phase: "nothing" });
+            return Err(IllegalEvent {
+                event: event_word(event),
+                phase: "nothing",
+            });
         };
         let phase = match approval_until {
             Some(until) => Phase::AwaitingApproval { until: *until },
@@ -245,34 +246,6 @@ impl Run {
         })
     }
 
-    /// The state after one more event.
-    ///
-    /// # Errors
-    /// When the event can not follow here.
-    pub fn evolve(mut self, plan: &Plan, event: &Event, at: Moment) -> Result<Self, IllegalEvent> {
-        let phase = self.phase.word();
-        let moved = match event {
-            Event::Requested { .. } => None,
-            Event::Approved { .. } => self.approved(at),
-            Event::TakenOver { .. } => self.taken_over(at),
-            Event::CancelRefused { .. } => self.is_open(),
-            Event::Intended { effect } => self.intended(plan, effect, at),
-            Event::Performed { outcome } => self.performed(outcome, at),
-            Event::EngineLost { .. } => self.engine_lost(at),
-            Event::EngineBack => self.engine_back(at),
-            Event::StepDone { checks, .. } => self.step_done(plan, *checks, at),
-            Event::StepSkipped { note } => self.step_skipped(plan, note, at),
-            Event::TurnedBack { cause } => self.turn_back(cause, at),
-            Event::WatchRed { .. } => self.watched(Some(at)),
-            Event::WatchGreen => self.watched(None),
-            Event::Ended { verdict } => self.end(verdict, at),
-        };
-        match moved {
-            Some(()) => Ok(self),
-            None => Err(IllegalEvent { event: event_word(event), phase }),
-        }
-    }
-
     /// The step that the run is at, in either direction.
     #[must_use]
     pub fn step<'a>(&self, plan: &'a Plan) -> Option<&'a Step> {
@@ -280,191 +253,6 @@ impl Run {
             Phase::Forward { at } | Phase::Backward { at, .. } => plan.steps.get(usize::from(*at)),
             Phase::AwaitingApproval { .. } | Phase::Watching { .. } | Phase::Ended { .. } => None,
         }
-    }
-
-    // The arms of `evolve`. None means that the event can not follow here.
-
-    fn enter(&mut self, phase: Phase, at: Moment) {
-        self.phase = phase;
-        self.since = at;
-        self.acts = 0;
-        self.refusals = 0;
-        self.refused = None;
-        self.refused_at = None;
-        self.lost_since = None;
-        self.losses = 0;
-    }
-
-    fn is_open(&self) -> Option<()> {
-        match self.phase {
-            Phase::AwaitingApproval { .. } | Phase::Forward { .. } | Phase::Backward { .. } | Phase::Watching { .. } => {
-                Some(())
-            }
-            Phase::Ended { .. } => None,
-        }
-    }
-
-    /// A step does not pay for the time in which nobody drove it; how often is bounded by the crashes it may cost.
-    fn taken_over(&mut self, at: Moment) -> Option<()> {
-        self.is_open()?;
-        self.since = at;
-        self.lost_sight(at);
-        Some(())
-    }
-
-    /// Nobody will say what came of the outstanding effect; it may still be inside the engine.
-    fn lost_sight(&mut self, at: Moment) {
-        let Some(lands_within) = self.outstanding.take() else { return };
-        if matches!(self.phase, Phase::Forward { .. }) {
-            let lands = at.after(lands_within);
-            self.unsettled_until = self.unsettled_until.max(Some(lands));
-        }
-    }
-
-    fn approved(&mut self, at: Moment) -> Option<()> {
-        match self.phase {
-            Phase::AwaitingApproval { .. } => {
-                self.enter(Phase::Forward { at: 0 }, at);
-                Some(())
-            }
-            Phase::Forward { .. } | Phase::Backward { .. } | Phase::Watching { .. } | Phase::Ended { .. } => None,
-        }
-    }
-
-    fn intended(&mut self, plan: &Plan, effect: &Effect, at: Moment) -> Option<()> {
-        self.step(plan)?;
-        self.acts = self.acts.saturating_add(1);
-        self.acted_at.get_or_insert(at);
-        self.outstanding = Some(lease::lands_within(effect));
-        if effect.touches() {
-            self.touched_at.get_or_insert(at);
-        }
-        Some(())
-    }
-
-    fn performed(&mut self, outcome: &Outcome, at: Moment) -> Option<()> {
-        if self.acts == 0 {
-            return None;
-        }
-        match outcome {
-            Outcome::Done => self.outstanding = None,
-            Outcome::Unknown { .. } => self.lost_sight(at),
-            Outcome::Failed { failure, said } => {
-                self.outstanding = None;
-                self.refusals = self.refusals.saturating_add(1);
-                self.refused = Some(crate::next::cause_of(*failure, said));
-                self.refused_at = Some(at);
-            }
-        }
-        Some(())
-    }
-
-    fn engine_lost(&mut self, at: Moment) -> Option<()> {
-        match self.phase {
-            Phase::Forward { .. } | Phase::Backward { .. } | Phase::Watching { .. } => {}
-            Phase::AwaitingApproval { .. } | Phase::Ended { .. } => return None,
-        }
-        self.lost_since.is_none().then(|| self.lost_since = Some(at))
-    }
-
-    /// A step begins again when the engine is back, since containers boot again with it; an engine that comes
-    /// and goes for ever is given that only so often, so that every step ends.
-    fn engine_back(&mut self, at: Moment) -> Option<()> {
-        self.lost_since.take()?;
-        if self.losses < LOSSES_MAX {
-            self.losses += 1;
-            self.since = at;
-        }
-        self.red_since = None;
-        Some(())
-    }
-
-    fn step_done(&mut self, plan: &Plan, checks: Option<Tally>, at: Moment) -> Option<()> {
-        let step = self.step(plan)?;
-        match &self.phase {
-            Phase::Forward { at: index } => {
-                match step {
-                    Step::Check => self.before = checks,
-                    Step::Prove => self.proved_at = Some(at),
-                    Step::Lock
-                    | Step::Keep
-                    | Step::Capture
-                    | Step::Create { .. }
-                    | Step::Switch { .. }
-                    | Step::Record
-                    | Step::Retire => {}
-                }
-                let next = index + 1;
-                if usize::from(next) < plan.steps.len() {
-                    self.enter(Phase::Forward { at: next }, at);
-                } else {
-                    let until = at.after(Millis::from_secs(plan.application.watch_window_s));
-                    self.enter(Phase::Watching { until }, at);
-                }
-            }
-            Phase::Backward { at: index, cause } => {
-                let (index, cause) = (*index, cause.clone());
-                self.enter(Phase::Backward { at: index.checked_sub(1)?, cause }, at);
-            }
-            Phase::AwaitingApproval { .. } | Phase::Watching { .. } | Phase::Ended { .. } => return None,
-        }
-        Some(())
-    }
-
-    fn step_skipped(&mut self, plan: &Plan, note: &str, at: Moment) -> Option<()> {
-        self.step(plan).filter(|step| step.may_be_skipped())?;
-        self.notes.push(note.to_owned());
-        self.step_done(plan, None, at)
-    }
-
-    /// A run whose target is proved does not turn any more.
-    fn turn_back(&mut self, cause: &Cause, at: Moment) -> Option<()> {
-        match &self.phase {
-            Phase::Forward { at: index } if self.proved_at.is_none() => {
-                let phase = Phase::Backward { at: *index, cause: cause.clone() };
-                self.enter(phase, at);
-                Some(())
-            }
-            Phase::AwaitingApproval { .. }
-            | Phase::Forward { .. }
-            | Phase::Backward { .. }
-            | Phase::Watching { .. }
-            | Phase::Ended { .. } => None,
-        }
-    }
-
-    fn watched(&mut self, red_since: Option<Moment>) -> Option<()> {
-        let turned = self.red_since.is_some() != red_since.is_some();
-        match self.phase {
-            Phase::Watching { .. } if turned => {
-                self.red_since = red_since;
-                Some(())
-            }
-            Phase::AwaitingApproval { .. }
-            | Phase::Forward { .. }
-            | Phase::Backward { .. }
-            | Phase::Watching { .. }
-            | Phase::Ended { .. } => None,
-        }
-    }
-
-    /// What each verdict claims must be what the log says: nothing is called rolled back that was not proved.
-    fn end(&mut self, verdict: &Verdict, at: Moment) -> Option<()> {
-        let (forward, backward, watching) = match self.phase {
-            Phase::AwaitingApproval { .. } => (false, false, false),
-            Phase::Forward { .. } => (true, false, false),
-            Phase::Backward { .. } => (false, true, false),
-            Phase::Watching { .. } => (false, false, true),
-            Phase::Ended { .. } => return None,
-        };
-        let true_to_the_log = match verdict {
-            Verdict::RolledBack { .. } => watching && self.proved_at.is_some(),
-            Verdict::Restored { .. } => backward && self.touched_at.is_some(),
-            Verdict::Refused { .. } => self.touched_at.is_none() && (backward || (forward && self.acted_at.is_none())),
-            Verdict::Cancelled { .. } => !watching && (backward || self.acted_at.is_none()),
-            Verdict::NeedsHuman { .. } => forward || backward || watching,
-        };
-        true_to_the_log.then(|| self.enter(Phase::Ended { verdict: verdict.clone() }, at))
     }
 }
 

@@ -35,17 +35,25 @@ fn is_name(text: &str) -> bool {
 fn is_version(text: &str) -> bool {
     text.len() <= VERSION_CHARS_MAX
         && starts_with_alphanumeric(text, false)
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'+'))
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'+'))
 }
 
 fn is_image_id(text: &str) -> bool {
     text.strip_prefix("sha256:").is_some_and(|hex| {
-        hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        hex.len() == 64
+            && hex
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
     })
 }
 
 fn is_hex_digest(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    text.len() == 64
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 fn is_container_id(text: &str) -> bool {
@@ -181,7 +189,9 @@ impl PlanDigest {
 }
 
 /// Identity of a rollback: UUIDv7, so that order of creation is order of identifiers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(transparent)]
 #[schema(value_type = Uuid)]
 pub struct RollbackId(pub Uuid);
@@ -217,8 +227,23 @@ mod tests {
 
     #[test]
     fn names_with_meaning_to_a_shell_or_a_path_are_refused() {
-        for bad in ["", "-rf", "a b", "a;b", "../x", "A", "a\0b", "a/b", "ä", "$(x)", &"a".repeat(64)] {
-            assert!(bad.parse::<ApplicationName>().is_err(), "{bad:?} was let in");
+        for bad in [
+            "",
+            "-rf",
+            "a b",
+            "a;b",
+            "../x",
+            "A",
+            "a\0b",
+            "a/b",
+            "ä",
+            "$(x)",
+            &"a".repeat(64),
+        ] {
+            assert!(
+                bad.parse::<ApplicationName>().is_err(),
+                "{bad:?} was let in"
+            );
         }
     }
 

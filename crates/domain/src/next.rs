@@ -1,5 +1,6 @@
 //! One turn of a rollback: given its log so far and what is seen, which events happen, and what then.
 
+mod failing;
 mod waiting;
 
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
     time::{Millis, Moment},
     verdict::{Cause, CauseCode, Verdict},
 };
+use failing::{came_back, engine_lost, failed, needs_human, out_of_reach, too_late, turn_back};
 
 /// A step that crashed this many workers is not tried again.
 pub const CRASHES_MAX: i16 = 3;
@@ -84,9 +86,17 @@ pub fn scope(plan: &Plan, run: &Run, claim: Claim) -> Scope {
     match &run.phase {
         Phase::AwaitingApproval { .. } | Phase::Ended { .. } => Scope::default(),
         Phase::Backward { at: 0, .. } => Scope::default(),
-        Phase::Watching { .. } => Scope { engine: true, probes: Some(Side::Target), ..Scope::default() },
-        Phase::Forward { .. } => run.step(plan).map_or_else(Scope::default, |step| step.scope(false)),
-        Phase::Backward { .. } => run.step(plan).map_or_else(Scope::default, |step| step.scope(true)),
+        Phase::Watching { .. } => Scope {
+            engine: true,
+            probes: Some(Side::Target),
+            ..Scope::default()
+        },
+        Phase::Forward { .. } => run
+            .step(plan)
+            .map_or_else(Scope::default, |step| step.scope(false)),
+        Phase::Backward { .. } => run
+            .step(plan)
+            .map_or_else(Scope::default, |step| step.scope(true)),
     }
 }
 
@@ -103,18 +113,38 @@ pub struct Claim {
 
 /// One turn. Pure: the same arguments give the same turn.
 #[must_use]
-pub fn turn(plan: &Plan, run: &Run, claim: Claim, orders: &[Order], world: &World, now: Moment) -> Turn {
+pub fn turn(
+    plan: &Plan,
+    run: &Run,
+    claim: Claim,
+    orders: &[Order],
+    world: &World,
+    now: Moment,
+) -> Turn {
     if poisoned(run, claim) {
-        return end(needs_human(plan, run, Cause::new(CauseCode::StepCrashes, poison(plan, run, claim))));
+        return end(needs_human(
+            plan,
+            run,
+            Cause::new(CauseCode::StepCrashes, poison(plan, run, claim)),
+        ));
     }
     match &run.phase {
-        Phase::Ended { .. } => Turn { events: Vec::new(), then: Then::Ended },
+        Phase::Ended { .. } => Turn {
+            events: Vec::new(),
+            then: Then::Ended,
+        },
         Phase::AwaitingApproval { until } => waiting::for_approval(*until, orders, now),
-        Phase::Watching { until } => waiting::for_watch(plan, run, claim, *until, orders, world, now),
+        Phase::Watching { until } => {
+            waiting::for_watch(plan, run, claim, *until, orders, world, now)
+        }
         Phase::Forward { .. } => acting(plan, run, claim, orders, world, now),
         Phase::Backward { .. } => {
             let refusals = refuse_cancels(orders, "it is already going back to what served before");
-            if refusals.is_empty() { acting(plan, run, claim, &[], world, now) } else { go(refusals) }
+            if refusals.is_empty() {
+                acting(plan, run, claim, &[], world, now)
+            } else {
+                go(refusals)
+            }
         }
     }
 }
@@ -143,13 +173,29 @@ fn poisoned(run: &Run, claim: Claim) -> bool {
 }
 
 fn poison(plan: &Plan, run: &Run, claim: Claim) -> String {
-    let step = run.step(plan).map_or_else(|| "watch".to_owned(), Step::title);
-    format!("the step `{step}` ended {} workers; it is not tried again", claim.crashes)
+    let step = run
+        .step(plan)
+        .map_or_else(|| "watch".to_owned(), Step::title);
+    format!(
+        "the step `{step}` ended {} workers; it is not tried again",
+        claim.crashes
+    )
 }
 
-fn acting(plan: &Plan, run: &Run, claim: Claim, orders: &[Order], world: &World, now: Moment) -> Turn {
+fn acting(
+    plan: &Plan,
+    run: &Run,
+    claim: Claim,
+    orders: &[Order],
+    world: &World,
+    now: Moment,
+) -> Turn {
     let Some(step) = run.step(plan) else {
-        return out_of_reach(plan, run, Cause::new(CauseCode::Drifted, "the plan has no such step"));
+        return out_of_reach(
+            plan,
+            run,
+            Cause::new(CauseCode::Drifted, "the plan has no such step"),
+        );
     };
     let forward = matches!(run.phase, Phase::Forward { .. });
     if let Phase::Backward { at: 0, cause } = &run.phase {
@@ -169,10 +215,25 @@ fn acting(plan: &Plan, run: &Run, claim: Claim, orders: &[Order], world: &World,
         return go(vec![Event::EngineBack]);
     }
     if overtaken(claim, look) {
-        return Turn { events: Vec::new(), then: Then::Fenced };
+        return Turn {
+            events: Vec::new(),
+            then: Then::Fenced,
+        };
     }
-    let ctx = Ctx { plan, run, rollback: claim.rollback, fence: claim.fence, look, world, now };
-    let next = if forward { step.forward(&ctx) } else { step.backward(&ctx) };
+    let ctx = Ctx {
+        plan,
+        run,
+        rollback: claim.rollback,
+        fence: claim.fence,
+        look,
+        world,
+        now,
+    };
+    let next = if forward {
+        step.forward(&ctx)
+    } else {
+        step.backward(&ctx)
+    };
     let checks = probed(&ctx, step, forward);
     weigh(&ctx, step, forward, next, checks)
 }
@@ -181,8 +242,13 @@ fn acting(plan: &Plan, run: &Run, claim: Claim, orders: &[Order], world: &World,
 /// left on containers that serve means nothing: fences of a database that was restored are lower than the marks
 /// that it made before. A rollback of another control plane holds the lock; the step `lock` sees that.
 fn overtaken(claim: Claim, look: &EngineLook) -> bool {
-    let marks = look.containers.iter().filter_map(|container| container.mark.as_ref());
-    marks.into_iter().any(|mark| mark.rollback == claim.rollback && mark.fence > claim.fence)
+    let marks = look
+        .containers
+        .iter()
+        .filter_map(|container| container.mark.as_ref());
+    marks
+        .into_iter()
+        .any(|mark| mark.rollback == claim.rollback && mark.fence > claim.fence)
 }
 
 /// The ledger is our own store, the engine plays no part. There is no time limit, since a store that is away
@@ -221,12 +287,18 @@ fn probed(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Option<Tally> {
 /// A step's wish against the limits that every step has.
 fn weigh(ctx: &Ctx<'_>, step: &Step, forward: bool, next: Next, checks: Option<Tally>) -> Turn {
     let waits_for_quiet = !forward || *step == Step::Retire;
-    let began = if waits_for_quiet { ctx.run.since.max(ctx.settled_at()) } else { ctx.run.since };
+    let began = if waits_for_quiet {
+        ctx.run.since.max(ctx.settled_at())
+    } else {
+        ctx.run.since
+    };
     let late = ctx.now.since(began) >= step.time_limit(ctx.plan);
     match next {
         Next::Done(note) => go(vec![Event::StepDone { note, checks }]),
         Next::Fail(cause) => failed(ctx, step, forward, cause),
-        Next::Wait(_) | Next::Do(_) if late => failed(ctx, step, forward, too_late(ctx, step, forward)),
+        Next::Wait(_) | Next::Do(_) if late => {
+            failed(ctx, step, forward, too_late(ctx, step, forward))
+        }
         Next::Wait(pause) => pause_for(pause),
         Next::Do(effect) => match exhausted(ctx.plan, ctx.run, step) {
             Some(cause) => failed(ctx, step, forward, cause),
@@ -243,7 +315,11 @@ fn exhausted(plan: &Plan, run: &Run, step: &Step) -> Option<Cause> {
         return None;
     }
     Some(run.refused.clone().unwrap_or_else(|| {
-        let sentence = format!("the step `{}` acted {} times and is not where it should be", step.title(), run.acts);
+        let sentence = format!(
+            "the step `{}` acted {} times and is not where it should be",
+            step.title(),
+            run.acts
+        );
         Cause::new(CauseCode::EngineRefused, sentence)
     }))
 }
@@ -254,89 +330,6 @@ fn calm(run: &Run, now: Moment) -> Option<Turn> {
     (now < until).then(|| pause_for(until.since(now)))
 }
 
-fn too_late(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Cause {
-    match (step, forward) {
-        (Step::Prove, true) => steps::proof_failure(ctx),
-        (
-            Step::Check
-            | Step::Lock
-            | Step::Keep
-            | Step::Capture
-            | Step::Create { .. }
-            | Step::Switch { .. }
-            | Step::Prove
-            | Step::Record
-            | Step::Retire,
-            _,
-        ) => {
-            let sentence = format!("the step `{}` took longer than {}", step.title(), step.time_limit(ctx.plan));
-            Cause::new(CauseCode::DeadlinePassed, sentence)
-        }
-    }
-}
-
-/// How a run that is back where it began ends.
-fn came_back(run: &Run, cause: &Cause) -> Verdict {
-    let cause = cause.clone();
-    match (cause.code == CauseCode::Cancelled, run.touched_at) {
-        (true, _) => Verdict::Cancelled { cause },
-        (false, None) => Verdict::Refused { cause },
-        (false, Some(_)) => Verdict::Restored { cause },
-    }
-}
-
-/// Undoes what was done; with nothing done the run is back already.
-fn turn_back(run: &Run, cause: Cause) -> Turn {
-    match run.acted_at {
-        Some(_) => go(vec![Event::TurnedBack { cause }]),
-        None => end(came_back(run, &cause)),
-    }
-}
-
-fn failed(ctx: &Ctx<'_>, step: &Step, forward: bool, cause: Cause) -> Turn {
-    if !forward {
-        return end(needs_human(ctx.plan, ctx.run, cause));
-    }
-    match step {
-        Step::Capture | Step::Retire => {
-            let note = format!("step `{}` was given up: {}", step.title(), cause.sentence);
-            go(vec![Event::StepSkipped { note }])
-        }
-        Step::Prove => after_failed_proof(ctx, cause),
-        Step::Check | Step::Lock | Step::Keep | Step::Create { .. } | Step::Switch { .. } => turn_back(ctx.run, cause),
-        Step::Record => end(needs_human(ctx.plan, ctx.run, cause)),
-    }
-}
-
-/// Back to what served before, if that was better than what serves now; else a person has to choose.
-fn after_failed_proof(ctx: &Ctx<'_>, cause: Cause) -> Turn {
-    let (before, now) = (ctx.run.before.unwrap_or_default(), steps::tally(ctx, Side::Target));
-    if before.better_than(now) {
-        return turn_back(ctx.run, cause);
-    }
-    let from = ctx.plan.from.as_ref().map_or_else(|| "what served before".to_owned(), ToString::to_string);
-    let production =
-        format!("{} serves, {now}; {from} was not better, {before}, so it was not put back", ctx.plan.to);
-    end(Verdict::NeedsHuman { cause, production })
-}
-
-fn engine_lost(plan: &Plan, run: &Run, said: &str, now: Moment) -> Turn {
-    let Some(since) = run.lost_since else {
-        return Turn { events: vec![Event::EngineLost { said: said.to_owned() }], then: Then::Pause(TRY_AGAIN) };
-    };
-    let limit = Millis::from_secs(plan.application.timeouts.engine_s);
-    if now.since(since) < limit {
-        return pause_for(TRY_AGAIN);
-    }
-    out_of_reach(plan, run, Cause::new(CauseCode::EngineUnreachable, format!("the engine did not answer for {limit}: {said}")))
-}
-
-/// The engine may not be touched any more, not even to undo.
-fn out_of_reach(plan: &Plan, run: &Run, cause: Cause) -> Turn {
-    let nothing_done = matches!(run.phase, Phase::Forward { .. }) && run.acted_at.is_none();
-    end(if nothing_done { Verdict::Refused { cause } } else { needs_human(plan, run, cause) })
-}
-
 /// A cancel that still can be obeyed turns the run; one that comes too late is answered.
 fn cancelled(plan: &Plan, run: &Run, orders: &[Order]) -> Option<Turn> {
     let by = orders.iter().find_map(|order| match order {
@@ -345,61 +338,73 @@ fn cancelled(plan: &Plan, run: &Run, orders: &[Order]) -> Option<Turn> {
     })?;
     match run.phase {
         Phase::Forward { .. } => {}
-        Phase::AwaitingApproval { .. } | Phase::Backward { .. } | Phase::Watching { .. } | Phase::Ended { .. } => {
+        Phase::AwaitingApproval { .. }
+        | Phase::Backward { .. }
+        | Phase::Watching { .. }
+        | Phase::Ended { .. } => {
             return None;
         }
     }
     if run.proved_at.is_some() {
-        let why = format!("{} is proved and in the ledger; ask for a rollback to another version instead", plan.to);
-        return Some(go(vec![Event::CancelRefused { by: by.clone(), why }]));
+        let why = format!(
+            "{} is proved and in the ledger; ask for a rollback to another version instead",
+            plan.to
+        );
+        return Some(go(vec![Event::CancelRefused {
+            by: by.clone(),
+            why,
+        }]));
     }
-    Some(turn_back(run, Cause::new(CauseCode::Cancelled, format!("{by} cancelled it"))))
+    Some(turn_back(
+        run,
+        Cause::new(CauseCode::Cancelled, format!("{by} cancelled it")),
+    ))
 }
 
 fn refuse_cancels(orders: &[Order], why: &str) -> Vec<Event> {
     let refuse = |order: &Order| match order {
-        Order::Cancel { by } => Some(Event::CancelRefused { by: by.clone(), why: why.to_owned() }),
+        Order::Cancel { by } => Some(Event::CancelRefused {
+            by: by.clone(),
+            why: why.to_owned(),
+        }),
         Order::Approve { .. } | Order::Reject { .. } | Order::Supersede { .. } => None,
     };
     orders.iter().filter_map(refuse).collect()
 }
 
-fn needs_human(plan: &Plan, run: &Run, cause: Cause) -> Verdict {
-    let production = match (&run.phase, run.touched_at, run.proved_at) {
-        (Phase::Watching { .. }, _, Some(at)) => {
-            format!("{} was proved to be serving at {at} and is in the ledger; it was not green for its watch window", plan.to)
-        }
-        (_, _, Some(at)) => format!("{} was proved to be serving at {at}", plan.to),
-        (_, None, None) => "nothing that serves was touched; containers made for the rollback may be left".to_owned(),
-        (Phase::Backward { cause, .. }, Some(_), None) => format!(
-            "it was going back to what served before ({}) and could not prove that it serves; look at the engine",
-            cause.sentence
-        ),
-        (
-            Phase::AwaitingApproval { .. } | Phase::Forward { .. } | Phase::Watching { .. } | Phase::Ended { .. },
-            Some(at),
-            None,
-        ) => format!("replicas were changed from {at} on and {} is not proved; look at the engine", plan.to),
-    };
-    Verdict::NeedsHuman { cause, production }
-}
-
 fn pause_for(pause: Millis) -> Turn {
-    Turn { events: Vec::new(), then: Then::Pause(pause) }
+    Turn {
+        events: Vec::new(),
+        then: Then::Pause(pause),
+    }
 }
 
 fn rest(until: Moment) -> Turn {
-    Turn { events: Vec::new(), then: Then::Rest(until) }
+    Turn {
+        events: Vec::new(),
+        then: Then::Rest(until),
+    }
 }
 
 fn go(events: Vec<Event>) -> Turn {
-    Turn { events, then: Then::Look }
+    Turn {
+        events,
+        then: Then::Look,
+    }
 }
 
 fn intend(effect: Effect) -> Turn {
-    Turn { events: vec![Event::Intended { effect: effect.clone() }], then: Then::Perform(effect) }
+    Turn {
+        events: vec![Event::Intended {
+            effect: effect.clone(),
+        }],
+        then: Then::Perform(effect),
+    }
 }
 
 fn end(verdict: Verdict) -> Turn {
-    Turn { events: vec![Event::Ended { verdict }], then: Then::Ended }
+    Turn {
+        events: vec![Event::Ended { verdict }],
+        then: Then::Ended,
+    }
 }

@@ -7,7 +7,9 @@ use uuid::Uuid;
 use crate::{
     application::Application,
     engine_look::RestartPolicy,
-    name::{ComponentName, ContainerId, ImageId, PlanDigest, RollbackId, SpecificationDigest, Version},
+    name::{
+        ComponentName, ContainerId, ImageId, PlanDigest, RollbackId, SpecificationDigest, Version,
+    },
     steps::Step,
     target::Target,
 };
@@ -112,8 +114,13 @@ impl Plan {
     }
 
     /// The swaps of one component, in order.
-    pub fn swaps_of<'a>(&'a self, component: &'a ComponentName) -> impl DoubleEndedIterator<Item = &'a Swap> {
-        self.swaps.iter().filter(move |swap| swap.component == *component)
+    pub fn swaps_of<'a>(
+        &'a self,
+        component: &'a ComponentName,
+    ) -> impl DoubleEndedIterator<Item = &'a Swap> {
+        self.swaps
+            .iter()
+            .filter(move |swap| swap.component == *component)
     }
 }
 
@@ -142,9 +149,13 @@ const FORMER: &str = ".former-";
 pub fn base_of_interim(name: &str) -> Option<&str> {
     let at = name.rfind('.')?;
     let (base, tail) = name.split_at(at);
-    let short = tail.strip_prefix(NEXT).or_else(|| tail.strip_prefix(FORMER))?;
+    let short = tail
+        .strip_prefix(NEXT)
+        .or_else(|| tail.strip_prefix(FORMER))?;
     let is_short = short.len() == RollbackId::SHORT_CHARS
-        && short.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        && short
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     (is_short && !base.is_empty()).then_some(base)
 }
 
@@ -162,21 +173,39 @@ pub fn difference(old: &Plan, new: &Plan) -> Vec<String> {
         lines.push(format!("the target was {}, now it is {}", old.to, new.to));
     }
     if old.from != new.from {
-        let say = |from: &Option<Version>| from.as_ref().map_or("an unknown version".to_owned(), ToString::to_string);
-        lines.push(format!("{} ran, now {} runs", say(&old.from), say(&new.from)));
+        let say = |from: &Option<Version>| {
+            from.as_ref()
+                .map_or("an unknown version".to_owned(), ToString::to_string)
+        };
+        lines.push(format!(
+            "{} ran, now {} runs",
+            say(&old.from),
+            say(&new.from)
+        ));
     }
     if old.application != new.application {
         lines.push("the application's definition was changed".to_owned());
     }
     for swap in &old.swaps {
         if !new.swaps.iter().any(|other| other.former == swap.former) {
-            lines.push(format!("container {} ({}) is no longer to be replaced", swap.name, swap.former.short()));
+            lines.push(format!(
+                "container {} ({}) is no longer to be replaced",
+                swap.name,
+                swap.former.short()
+            ));
         }
     }
     for swap in &new.swaps {
         match old.swaps.iter().find(|other| other.former == swap.former) {
-            None => lines.push(format!("container {} ({}) is to be replaced as well", swap.name, swap.former.short())),
-            Some(other) if other != swap => lines.push(format!("container {} is to be replaced in another way", swap.name)),
+            None => lines.push(format!(
+                "container {} ({}) is to be replaced as well",
+                swap.name,
+                swap.former.short()
+            )),
+            Some(other) if other != swap => lines.push(format!(
+                "container {} is to be replaced in another way",
+                swap.name
+            )),
             Some(_) => {}
         }
     }

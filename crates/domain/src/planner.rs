@@ -1,11 +1,10 @@
 //! The planner: what is known in, a plan or the reasons against one out. Planning never changes anything.
 
+mod blocker;
+mod outlook;
 mod place;
 
 use std::collections::{BTreeMap, BTreeSet};
-
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use crate::{
     application::Application,
@@ -15,15 +14,17 @@ use crate::{
     plan::{PLAN_FORMAT, Plan, Settled, Strategy, Swap},
     seen::Seen,
     steps::Step,
-    target::{self, NoTarget, Target},
+    target::{self, Target},
     time::Millis,
 };
+use blocker::no_target;
+pub use blocker::{Blocker, BlockerCode};
+pub use outlook::Downtime;
+use outlook::{downtime, unchanged};
 use place::{Place, places, places_of};
 
 /// Room that creating containers needs: their writable layers start empty, the engine's own records do not.
 const DISK_FREE_MIN: u64 = 64 << 20;
-/// Stop and start of one container with a published port, by the engine alone (measured median).
-const SWAP_ESTIMATE: Millis = Millis(450);
 
 /// Everything that a plan is decided on.
 #[derive(Clone, Debug)]
@@ -51,63 +52,6 @@ pub struct Proposal {
     pub warnings: Vec<String>,
 }
 
-/// How long clients are expected to go without an answer, and how that is known.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Downtime {
-    /// Milliseconds.
-    #[schema(value_type = u64)]
-    pub expected_ms: Millis,
-    /// What the figure comes from.
-    pub basis: String,
-}
-
-/// Something that stands in the way of a plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Blocker {
-    /// Stable code.
-    pub code: BlockerCode,
-    /// What is the matter.
-    pub sentence: String,
-    /// What to do about it.
-    pub next_action: String,
-}
-
-/// Stable codes of blockers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum BlockerCode {
-    /// The ledger has no release of that version.
-    UnknownVersion,
-    /// No release was ever proved good and could come back.
-    NoKnownGood,
-    /// Nothing was deployed before what runs.
-    NoPrevious,
-    /// The target is held.
-    Held,
-    /// The target is marked insecure.
-    Insecure,
-    /// The target's image is not on the engine.
-    ImageMissing,
-    /// The ledger does not say what the target runs for a component.
-    ComponentUnknown,
-    /// Nothing of a component is on the engine: there is no container to take the place of.
-    ComponentAbsent,
-    /// No specification can be had for a component.
-    SpecificationMissing,
-    /// The engine removes a container as soon as it stops (`--rm`): there would be no way back.
-    AutoRemove,
-    /// A container is in a state that can not be swapped.
-    ContainerState,
-    /// The disk is too full.
-    DiskFull,
-    /// Another control plane holds the application on this engine.
-    LockedElsewhere,
-    /// The image is for another kind of processor.
-    Architecture,
-    /// A replica's name belongs to a container that is no part of the application.
-    NameTaken,
-}
-
 /// Plans the quick strategy.
 ///
 /// # Errors
@@ -116,7 +60,12 @@ pub fn plan(snapshot: &Snapshot<'_>, target: &Target) -> Result<Proposal, Vec<Bl
     let present = present(snapshot);
     let release = target::choose(target, snapshot.releases, present.as_ref())
         .map_err(|none| vec![no_target(snapshot.application, none)])?;
-    let mut planner = Planner { snapshot, release, blockers: Vec::new(), warnings: Vec::new() };
+    let mut planner = Planner {
+        snapshot,
+        release,
+        blockers: Vec::new(),
+        warnings: Vec::new(),
+    };
     planner.release_may_come_back();
     let (swaps, settled) = planner.replicas();
     planner.engine_is_fit(&swaps);
@@ -124,9 +73,21 @@ pub fn plan(snapshot: &Snapshot<'_>, target: &Target) -> Result<Proposal, Vec<Bl
         return Err(planner.blockers);
     }
     let warnings = planner.warnings;
-    let plan = assemble(snapshot.application, release, target, present, swaps, settled);
+    let plan = assemble(
+        snapshot.application,
+        release,
+        target,
+        present,
+        swaps,
+        settled,
+    );
     let downtime = downtime(snapshot, &plan);
-    Ok(Proposal { unchanged: unchanged(&plan), downtime, warnings, plan })
+    Ok(Proposal {
+        unchanged: unchanged(&plan),
+        downtime,
+        warnings,
+        plan,
+    })
 }
 
 /// The version that runs: the newest release whose images are what every component runs.
@@ -134,38 +95,26 @@ pub fn plan(snapshot: &Snapshot<'_>, target: &Target) -> Result<Proposal, Vec<Bl
 pub fn present(snapshot: &Snapshot<'_>) -> Option<Version> {
     let mut images: BTreeMap<&ComponentName, BTreeSet<&str>> = BTreeMap::new();
     for place in places(snapshot.application, snapshot.look) {
-        images.entry(&place.replica.component).or_default().insert(place.replica.image.as_str());
+        images
+            .entry(&place.replica.component)
+            .or_default()
+            .insert(place.replica.image.as_str());
     }
     let runs = |release: &&Release| {
         !images.is_empty()
             && images.iter().all(|(component, seen)| {
-                release.components.get(*component).is_some_and(|part| {
-                    seen.len() == 1 && seen.contains(part.image.as_str())
-                })
+                release
+                    .components
+                    .get(*component)
+                    .is_some_and(|part| seen.len() == 1 && seen.contains(part.image.as_str()))
             })
     };
-    snapshot.releases.iter().filter(runs).max_by_key(|release| release.deployed_at).map(|r| r.version.clone())
-}
-
-fn no_target(application: &Application, none: NoTarget) -> Blocker {
-    let name = &application.name;
-    match none {
-        NoTarget::UnknownVersion(version) => Blocker {
-            code: BlockerCode::UnknownVersion,
-            sentence: format!("the ledger of {name} has no release {version}"),
-            next_action: format!("list what there is with `sternway versions {name}`, or record it with `sternway record-deploy`"),
-        },
-        NoTarget::NoKnownGood => Blocker {
-            code: BlockerCode::NoKnownGood,
-            sentence: format!("no other release of {name} was proved healthy for its watch window and may come back"),
-            next_action: format!("name a version yourself: `sternway versions {name}` shows what is known of each"),
-        },
-        NoTarget::NoPrevious => Blocker {
-            code: BlockerCode::NoPrevious,
-            sentence: format!("the ledger knows of nothing that was deployed before what {name} runs now"),
-            next_action: format!("name a version yourself: `sternway versions {name}` lists them"),
-        },
-    }
+    snapshot
+        .releases
+        .iter()
+        .filter(runs)
+        .max_by_key(|release| release.deployed_at)
+        .map(|r| r.version.clone())
 }
 
 struct Planner<'a> {
@@ -177,18 +126,30 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn block(&mut self, code: BlockerCode, sentence: String, next_action: impl Into<String>) {
-        self.blockers.push(Blocker { code, sentence, next_action: next_action.into() });
+        self.blockers.push(Blocker {
+            code,
+            sentence,
+            next_action: next_action.into(),
+        });
     }
 
     fn release_may_come_back(&mut self) {
         let (name, version) = (&self.snapshot.application.name, &self.release.version);
         if let Some(why) = &self.release.hold {
             let sentence = format!("{version} is held: {why}");
-            self.block(BlockerCode::Held, sentence, format!("release the hold of {name} {version} first, or choose another version"));
+            self.block(
+                BlockerCode::Held,
+                sentence,
+                format!("release the hold of {name} {version} first, or choose another version"),
+            );
         }
         if let Some(why) = &self.release.insecure {
             let sentence = format!("{version} is marked insecure: {why}");
-            self.block(BlockerCode::Insecure, sentence, "choose a version that is not marked");
+            self.block(
+                BlockerCode::Insecure,
+                sentence,
+                "choose a version that is not marked",
+            );
         }
     }
 
@@ -197,20 +158,37 @@ impl Planner<'_> {
         for component in &self.snapshot.application.components {
             let name = &component.name;
             let Some(part) = self.release.components.get(name) else {
-                let sentence = format!("the ledger does not say which image {name} of {} runs", self.release.version);
-                self.block(BlockerCode::ComponentUnknown, sentence, "record the deployment again with an image for each component");
+                let sentence = format!(
+                    "the ledger does not say which image {name} of {} runs",
+                    self.release.version
+                );
+                self.block(
+                    BlockerCode::ComponentUnknown,
+                    sentence,
+                    "record the deployment again with an image for each component",
+                );
                 continue;
             };
             let places = places_of(name, self.snapshot.look);
             if places.is_empty() {
                 let sentence = format!("the engine has no container of {name}");
-                self.block(BlockerCode::ComponentAbsent, sentence, format!("start {name} once by its usual means, or take it out of the definition"));
+                self.block(
+                    BlockerCode::ComponentAbsent,
+                    sentence,
+                    format!(
+                        "start {name} once by its usual means, or take it out of the definition"
+                    ),
+                );
             }
             for place in &places {
                 if place.replica.image == part.image && place.replica.runs() && place.is_tidy() {
                     self.leave_alone(place);
                     let container = place.replica.id.clone();
-                    settled.push(Settled { component: name.clone(), container, image: part.image.clone() });
+                    settled.push(Settled {
+                        component: name.clone(),
+                        container,
+                        image: part.image.clone(),
+                    });
                 } else if let Some(swap) = self.swap(place, part) {
                     swaps.push(swap);
                 }
@@ -222,7 +200,9 @@ impl Planner<'_> {
     fn leave_alone(&mut self, place: &Place<'_>) {
         for left in &place.leftovers {
             let (name, id) = (&left.name, left.id.short());
-            self.warnings.push(format!("{name} ({id}) is left from an earlier rollback; nothing needs it, `docker rm` it"));
+            self.warnings.push(format!(
+                "{name} ({id}) is left from an earlier rollback; nothing needs it, `docker rm` it"
+            ));
         }
     }
 
@@ -243,41 +223,79 @@ impl Planner<'_> {
             name: place.name.to_owned(),
             former: container.id.clone(),
             former_image: container.image.clone(),
-            former_runs: matches!(container.state, ContainerState::Running | ContainerState::Restarting),
+            former_runs: matches!(
+                container.state,
+                ContainerState::Running | ContainerState::Restarting
+            ),
             former_restart: container.restart.clone(),
             stop_grace_s: container.stop_grace_s,
             image: part.image.clone(),
             specification,
-            leftovers: place.leftovers.iter().map(|container| container.id.clone()).collect(),
+            leftovers: place
+                .leftovers
+                .iter()
+                .map(|container| container.id.clone())
+                .collect(),
         })
     }
 
     fn may_be_swapped(&mut self, place: &Place<'_>) -> Option<()> {
         let container = place.replica;
         let owner = self.snapshot.look.names.get(place.name);
-        if let Some(owner) = owner.filter(|owner| place.all().all(|container| container.id != **owner)) {
-            let sentence = format!("the name {} belongs to container {}, which is not part of the application", place.name, owner.short());
-            self.block(BlockerCode::NameTaken, sentence, "remove or rename that container, then ask again");
+        if let Some(owner) =
+            owner.filter(|owner| place.all().all(|container| container.id != **owner))
+        {
+            let sentence = format!(
+                "the name {} belongs to container {}, which is not part of the application",
+                place.name,
+                owner.short()
+            );
+            self.block(
+                BlockerCode::NameTaken,
+                sentence,
+                "remove or rename that container, then ask again",
+            );
             return None;
         }
         if container.auto_remove {
-            let sentence = format!("the engine removes {} as soon as it stops (`--rm`): there would be no way back", container.name);
-            self.block(BlockerCode::AutoRemove, sentence, "run it without `--rm`, then ask again");
+            let sentence = format!(
+                "the engine removes {} as soon as it stops (`--rm`): there would be no way back",
+                container.name
+            );
+            self.block(
+                BlockerCode::AutoRemove,
+                sentence,
+                "run it without `--rm`, then ask again",
+            );
             return None;
         }
         match container.state {
-            ContainerState::Created | ContainerState::Running | ContainerState::Restarting | ContainerState::Exited => Some(()),
+            ContainerState::Created
+            | ContainerState::Running
+            | ContainerState::Restarting
+            | ContainerState::Exited => Some(()),
             ContainerState::Paused | ContainerState::Removing | ContainerState::Dead => {
                 let state = format!("{:?}", container.state).to_lowercase();
                 let sentence = format!("{} is {state} and can not be swapped", container.name);
-                self.block(BlockerCode::ContainerState, sentence, format!("`docker unpause` or remove {}, then ask again", container.name));
+                self.block(
+                    BlockerCode::ContainerState,
+                    sentence,
+                    format!(
+                        "`docker unpause` or remove {}, then ask again",
+                        container.name
+                    ),
+                );
                 None
             }
         }
     }
 
     /// The specification that the target ran with when it can be read; else the present container's own.
-    fn specification(&mut self, container: &Container, part: &ReleaseComponent) -> Option<SpecificationDigest> {
+    fn specification(
+        &mut self,
+        container: &Container,
+        part: &ReleaseComponent,
+    ) -> Option<SpecificationDigest> {
         let (name, version) = (&container.component, &self.release.version);
         match &part.specification {
             Some(recorded) if recorded.readable => {
@@ -299,15 +317,30 @@ impl Planner<'_> {
             )),
         }
         if container.specification.is_none() {
-            let sentence = format!("{} can not be created again from what the engine says of it", container.name);
-            self.block(BlockerCode::SpecificationMissing, sentence, "deploy the version by its usual means");
+            let sentence = format!(
+                "{} can not be created again from what the engine says of it",
+                container.name
+            );
+            self.block(
+                BlockerCode::SpecificationMissing,
+                sentence,
+                "deploy the version by its usual means",
+            );
         }
         container.specification.clone()
     }
 
     fn engine_is_fit(&mut self, swaps: &[Swap]) {
-        for image in swaps.iter().map(|swap| &swap.image).collect::<BTreeSet<_>>() {
-            let part = self.release.components.values().find(|part| part.image == *image);
+        for image in swaps
+            .iter()
+            .map(|swap| &swap.image)
+            .collect::<BTreeSet<_>>()
+        {
+            let part = self
+                .release
+                .components
+                .values()
+                .find(|part| part.image == *image);
             let reference = part.map_or_else(|| image.to_string(), |part| part.reference.clone());
             match self.snapshot.look.images.get(image) {
                 Some(Seen::Known(_)) => {}
@@ -326,32 +359,73 @@ impl Planner<'_> {
         for swap in swaps {
             self.architecture_is_the_same(swap);
         }
-        if let Some(free) = self.snapshot.look.engine.disk_free.known().filter(|free| **free < DISK_FREE_MIN) {
-            let sentence = format!("the engine has {} MiB of disk left and needs {} MiB", free >> 20, DISK_FREE_MIN >> 20);
-            self.block(BlockerCode::DiskFull, sentence, "free some disk where the engine keeps its data, then ask again");
+        if let Some(free) = self
+            .snapshot
+            .look
+            .engine
+            .disk_free
+            .known()
+            .filter(|free| **free < DISK_FREE_MIN)
+        {
+            let sentence = format!(
+                "the engine has {} MiB of disk left and needs {} MiB",
+                free >> 20,
+                DISK_FREE_MIN >> 20
+            );
+            self.block(
+                BlockerCode::DiskFull,
+                sentence,
+                "free some disk where the engine keeps its data, then ask again",
+            );
         }
         if let Some(lock) = self.snapshot.look.lock.as_ref().filter(|lock| !lock.stale) {
-            let sentence = format!("{} holds this application on its engine with rollback {}", lock.owner, lock.rollback);
-            let action = format!("wait for it; if it is gone for good, remove container {}", lock.container.short());
+            let sentence = format!(
+                "{} holds this application on its engine with rollback {}",
+                lock.owner, lock.rollback
+            );
+            let action = format!(
+                "wait for it; if it is gone for good, remove container {}",
+                lock.container.short()
+            );
             self.block(BlockerCode::LockedElsewhere, sentence, action);
         }
     }
 
     /// The present image runs on this engine; one for another processor than its own would not start.
     fn architecture_is_the_same(&mut self, swap: &Swap) {
-        let architecture = |image| Some(&self.snapshot.look.images.get(image)?.known()?.architecture);
-        let (Some(present), Some(target)) = (architecture(&swap.former_image), architecture(&swap.image)) else { return };
+        let architecture =
+            |image| Some(&self.snapshot.look.images.get(image)?.known()?.architecture);
+        let (Some(present), Some(target)) =
+            (architecture(&swap.former_image), architecture(&swap.image))
+        else {
+            return;
+        };
         if present != target {
-            let sentence = format!("image {} of {} is for {target}, what runs is for {present}", swap.image.short(), swap.component);
-            self.block(BlockerCode::Architecture, sentence, format!("choose a version that was built for {present}"));
+            let sentence = format!(
+                "image {} of {} is for {target}, what runs is for {present}",
+                swap.image.short(),
+                swap.component
+            );
+            self.block(
+                BlockerCode::Architecture,
+                sentence,
+                format!("choose a version that was built for {present}"),
+            );
         }
     }
 }
 
 /// The names whose values differ or that only one side has.
-fn differing<'a>(present: &'a BTreeMap<String, String>, target: &'a BTreeMap<String, String>) -> Vec<&'a str> {
+fn differing<'a>(
+    present: &'a BTreeMap<String, String>,
+    target: &'a BTreeMap<String, String>,
+) -> Vec<&'a str> {
     let names: BTreeSet<&String> = present.keys().chain(target.keys()).collect();
-    names.into_iter().filter(|name| present.get(*name) != target.get(*name)).map(String::as_str).collect()
+    names
+        .into_iter()
+        .filter(|name| present.get(*name) != target.get(*name))
+        .map(String::as_str)
+        .collect()
 }
 
 fn assemble(
@@ -362,7 +436,10 @@ fn assemble(
     swaps: Vec<Swap>,
     settled: Vec<Settled>,
 ) -> Plan {
-    let images: BTreeSet<_> = swaps.iter().flat_map(|swap| [&swap.former_image, &swap.image]).collect();
+    let images: BTreeSet<_> = swaps
+        .iter()
+        .flat_map(|swap| [&swap.former_image, &swap.image])
+        .collect();
     let keep = images.into_iter().cloned().collect();
     let mut touched: Vec<ComponentName> = Vec::new();
     for swap in &swaps {
@@ -373,8 +450,12 @@ fn assemble(
     let mut steps = Vec::new();
     if !swaps.is_empty() {
         steps.extend([Step::Check, Step::Lock, Step::Keep, Step::Capture]);
-        steps.extend(touched.iter().map(|component| Step::Create { component: component.clone() }));
-        steps.extend(touched.iter().map(|component| Step::Switch { component: component.clone() }));
+        steps.extend(touched.iter().map(|component| Step::Create {
+            component: component.clone(),
+        }));
+        steps.extend(touched.iter().map(|component| Step::Switch {
+            component: component.clone(),
+        }));
         steps.extend([Step::Prove, Step::Record, Step::Retire]);
     }
     Plan {
@@ -391,45 +472,4 @@ fn assemble(
         disk_free_min: DISK_FREE_MIN,
         steps,
     }
-}
-
-fn downtime(snapshot: &Snapshot<'_>, plan: &Plan) -> Downtime {
-    if plan.changes_nothing() {
-        return Downtime { expected_ms: Millis(0), basis: "nothing is restarted".to_owned() };
-    }
-    let mut past: Vec<Millis> = snapshot.outages.to_vec();
-    past.sort_unstable();
-    match past.get(past.len() / 2) {
-        Some(median) => Downtime {
-            expected_ms: *median,
-            basis: format!("median of the last {} of this application", count(past.len(), "rollback")),
-        },
-        None => Downtime {
-            expected_ms: Millis(SWAP_ESTIMATE.0 * plan.swaps.len() as u64),
-            basis: "the engine's own stop and start of each container; no rollback of this application is recorded yet, \
-                    and the time that it takes to boot and to stop comes on top"
-                .to_owned(),
-        },
-    }
-}
-
-fn count(number: usize, noun: &str) -> String {
-    if number == 1 { noun.to_owned() } else { format!("{number} {noun}s") }
-}
-
-fn unchanged(plan: &Plan) -> Vec<String> {
-    let mut lines = vec![
-        "Databases and their schema are not touched.".to_owned(),
-        "Volumes and the data in them stay as they are.".to_owned(),
-        "The Compose file, `.env` and CI still name the version that they name now: the next `up` may bring it back.".to_owned(),
-    ];
-    if !plan.settled.is_empty() {
-        let names: BTreeSet<&str> = plan.settled.iter().map(|settled| settled.component.as_str()).collect();
-        lines.push(format!(
-            "{} already runs {} and is left alone.",
-            names.into_iter().collect::<Vec<_>>().join(", "),
-            plan.to
-        ));
-    }
-    lines
 }

@@ -165,14 +165,18 @@ impl Tally {
     /// Both together.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        Self { green: self.green + other.green, asked: self.asked + other.asked }
+        Self {
+            green: self.green + other.green,
+            asked: self.asked + other.asked,
+        }
     }
 
     /// Whether a larger part of its checks is green: two sides may differ in replicas, so counts alone say
     /// nothing. A state that nothing was asked of is better than none.
     #[must_use]
     pub fn better_than(self, other: Self) -> bool {
-        u64::from(self.green) * u64::from(other.asked.max(1)) > u64::from(other.green) * u64::from(self.asked.max(1))
+        u64::from(self.green) * u64::from(other.asked.max(1))
+            > u64::from(other.green) * u64::from(self.asked.max(1))
     }
 
     /// Whether every check is green.

@@ -21,8 +21,13 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the runbook's order.
-    pub const ALL: [Self; 5] =
-        [Self::CriticalBug, Self::Performance, Self::Security, Self::Integration, Self::HealthChecks];
+    pub const ALL: [Self; 5] = [
+        Self::CriticalBug,
+        Self::Performance,
+        Self::Security,
+        Self::Integration,
+        Self::HealthChecks,
+    ];
 
     /// The word used in the API and on the command line.
     #[must_use]

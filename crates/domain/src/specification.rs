@@ -20,7 +20,10 @@ impl Specification {
     /// The names of the environment entries, without their values.
     #[must_use]
     pub fn env_names(&self) -> Vec<&str> {
-        self.env.iter().map(|entry| entry.split('=').next().unwrap_or(entry)).collect()
+        self.env
+            .iter()
+            .map(|entry| entry.split('=').next().unwrap_or(entry))
+            .collect()
     }
 }
 

@@ -133,15 +133,39 @@ impl Step {
     /// What to look at before asking this step.
     #[must_use]
     pub fn scope(&self, backward: bool) -> Scope {
-        let engine = Scope { engine: true, ..Scope::default() };
+        let engine = Scope {
+            engine: true,
+            ..Scope::default()
+        };
         match self {
             Self::Check if backward => Scope::default(),
-            Self::Lock if backward => Scope { probes: Some(Side::Former), ..engine },
-            Self::Check => Scope { supplies: true, probes: Some(Side::Former), ..engine },
-            Self::Capture => Scope { records: true, ..engine },
-            Self::Prove if !backward => Scope { probes: Some(Side::Target), ..engine },
-            Self::Record => Scope { records: true, ..Scope::default() },
-            Self::Lock | Self::Keep | Self::Create { .. } | Self::Switch { .. } | Self::Prove | Self::Retire => engine,
+            Self::Lock if backward => Scope {
+                probes: Some(Side::Former),
+                ..engine
+            },
+            Self::Check => Scope {
+                supplies: true,
+                probes: Some(Side::Former),
+                ..engine
+            },
+            Self::Capture => Scope {
+                records: true,
+                ..engine
+            },
+            Self::Prove if !backward => Scope {
+                probes: Some(Side::Target),
+                ..engine
+            },
+            Self::Record => Scope {
+                records: true,
+                ..Scope::default()
+            },
+            Self::Lock
+            | Self::Keep
+            | Self::Create { .. }
+            | Self::Switch { .. }
+            | Self::Prove
+            | Self::Retire => engine,
         }
     }
 
@@ -198,10 +222,16 @@ impl Step {
             Self::Capture => Millis::from_secs(CAPTURE_S_MAX.min(plan.application.timeouts.step_s)),
             Self::Prove | Self::Check => plan.application.timeouts.proof(),
             // It is given back once what served before is seen to serve again.
-            Self::Lock => plan.application.timeouts.proof().and(Millis::from_secs(plan.application.timeouts.step_s)),
-            Self::Keep | Self::Create { .. } | Self::Switch { .. } | Self::Record | Self::Retire => {
-                Millis::from_secs(plan.application.timeouts.step_s)
-            }
+            Self::Lock => plan
+                .application
+                .timeouts
+                .proof()
+                .and(Millis::from_secs(plan.application.timeouts.step_s)),
+            Self::Keep
+            | Self::Create { .. }
+            | Self::Switch { .. }
+            | Self::Record
+            | Self::Retire => Millis::from_secs(plan.application.timeouts.step_s),
         }
     }
 
@@ -249,13 +279,15 @@ impl<'a> Ctx<'a> {
 
     /// The container that this rollback created for a swap.
     fn next_of(&self, swap: &Swap) -> Option<&'a Container> {
-        self.created_for(swap).max_by_key(|container| (container.name == swap.name, container.is_up()))
+        self.created_for(swap)
+            .max_by_key(|container| (container.name == swap.name, container.is_up()))
     }
 
     /// Containers that a creation made which landed late, after its name was free again.
     fn strays_of(&self, swap: &Swap) -> impl Iterator<Item = &'a Container> {
         let next = self.next_of(swap).map(|next| &next.id);
-        self.created_for(swap).filter(move |container| Some(&container.id) != next)
+        self.created_for(swap)
+            .filter(move |container| Some(&container.id) != next)
     }
 
     fn created_for(&self, swap: &Swap) -> impl Iterator<Item = &'a Container> {
@@ -272,17 +304,26 @@ impl<'a> Ctx<'a> {
 
     /// Every container that gives way to the target's: leftovers first, so that what serves stops last.
     fn outgoing_of(&self, swap: &Swap) -> impl Iterator<Item = &'a Container> {
-        swap.leftovers.iter().chain([&swap.former]).filter_map(|id| self.container(id))
+        swap.leftovers
+            .iter()
+            .chain([&swap.former])
+            .filter_map(|id| self.container(id))
     }
 
     fn container(&self, id: &ContainerId) -> Option<&'a Container> {
-        self.look.containers.iter().find(|container| container.id == *id)
+        self.look
+            .containers
+            .iter()
+            .find(|container| container.id == *id)
     }
 
     /// What is wrong when a name that a swap needs belongs to a container that is no part of it.
     fn name_taken(&self, swap: &Swap, name: &str) -> Option<Cause> {
         let owner = self.look.names.get(name)?;
-        let ours = self.outgoing_of(swap).chain(self.created_for(swap)).any(|container| container.id == *owner);
+        let ours = self
+            .outgoing_of(swap)
+            .chain(self.created_for(swap))
+            .any(|container| container.id == *owner);
         (!ours).then(|| {
             let sentence = format!(
                 "the container name `{name}` is taken by container {}, which is not part of this rollback; \
@@ -297,7 +338,10 @@ impl<'a> Ctx<'a> {
     fn rename(&self, swap: &Swap, container: &Container, name: String) -> Next {
         match self.name_taken(swap, &name) {
             Some(cause) => Next::Fail(cause),
-            None => Next::Do(Effect::RenameContainer { container: container.id.clone(), name }),
+            None => Next::Do(Effect::RenameContainer {
+                container: container.id.clone(),
+                name,
+            }),
         }
     }
 }
@@ -306,12 +350,19 @@ impl<'a> Ctx<'a> {
 fn remove(container: &Container, grace_s: u32) -> Next {
     let id = container.id.clone();
     Next::Do(if container.is_up() {
-        Effect::StopContainer { container: id, grace_s }
+        Effect::StopContainer {
+            container: id,
+            grace_s,
+        }
     } else {
         Effect::RemoveContainer { container: id }
     })
 }
 
 fn plural(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+    if count == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{count} {noun}s")
+    }
 }

@@ -42,7 +42,11 @@ pub fn choose<'a>(
     releases: &'a [Release],
     present: Option<&Version>,
 ) -> Result<&'a Release, NoTarget> {
-    let others = || releases.iter().filter(|release| Some(&release.version) != present);
+    let others = || {
+        releases
+            .iter()
+            .filter(|release| Some(&release.version) != present)
+    };
     match target {
         Target::Version(version) => releases
             .iter()
@@ -54,7 +58,10 @@ pub fn choose<'a>(
             .ok_or(NoTarget::NoKnownGood),
         Target::Previous => {
             // With a mixture running, nothing says which release came before it.
-            let now = releases.iter().find(|release| Some(&release.version) == present).ok_or(NoTarget::NoPrevious)?;
+            let now = releases
+                .iter()
+                .find(|release| Some(&release.version) == present)
+                .ok_or(NoTarget::NoPrevious)?;
             others()
                 .filter(|release| release.deployed_at < now.deployed_at)
                 .max_by_key(|release| release.deployed_at)
@@ -90,7 +97,11 @@ mod tests {
 
     #[test]
     fn last_known_good_skips_what_was_never_proved() {
-        let ledger = [release("1", 1, true, false), release("2", 2, false, false), release("3", 3, false, false)];
+        let ledger = [
+            release("1", 1, true, false),
+            release("2", 2, false, false),
+            release("3", 3, false, false),
+        ];
         let chosen = choose(&Target::LastKnownGood, &ledger, Some(&version("3"))).unwrap();
         assert_eq!(chosen.version, version("1"));
     }
@@ -104,10 +115,17 @@ mod tests {
 
     #[test]
     fn previous_is_by_order_whatever_is_known_of_it() {
-        let ledger = [release("1", 1, true, false), release("2", 2, false, false), release("3", 3, false, false)];
+        let ledger = [
+            release("1", 1, true, false),
+            release("2", 2, false, false),
+            release("3", 3, false, false),
+        ];
         let chosen = choose(&Target::Previous, &ledger, Some(&version("3"))).unwrap();
         assert_eq!(chosen.version, version("2"));
-        assert_eq!(choose(&Target::Previous, &ledger[..1], Some(&version("1"))), Err(NoTarget::NoPrevious));
+        assert_eq!(
+            choose(&Target::Previous, &ledger[..1], Some(&version("1"))),
+            Err(NoTarget::NoPrevious)
+        );
     }
 
     proptest! {

@@ -30,7 +30,12 @@ impl Moment {
     /// How long after `earlier` this is; zero when it is not.
     #[must_use]
     pub fn since(self, earlier: Self) -> Millis {
-        Millis(self.unix_ms().saturating_sub(earlier.unix_ms()).max(0).cast_unsigned())
+        Millis(
+            self.unix_ms()
+                .saturating_sub(earlier.unix_ms())
+                .max(0)
+                .cast_unsigned(),
+        )
     }
 }
 
@@ -112,7 +117,9 @@ mod tests {
 
     #[test]
     fn a_length_reads_as_a_person_says_it() {
-        let said: Vec<String> = [850, 12_345, 250_000].map(|ms| Millis(ms).to_string()).into();
+        let said: Vec<String> = [850, 12_345, 250_000]
+            .map(|ms| Millis(ms).to_string())
+            .into();
         assert_eq!(said, ["850 ms", "12.3 s", "4 min 10 s"]);
     }
 }

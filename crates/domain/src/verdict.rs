@@ -15,7 +15,10 @@ pub struct Cause {
 impl Cause {
     /// A cause from its code and its sentence.
     pub fn new(code: CauseCode, sentence: impl Into<String>) -> Self {
-        Self { code, sentence: sentence.into() }
+        Self {
+            code,
+            sentence: sentence.into(),
+        }
     }
 }
 

@@ -37,8 +37,13 @@ struct Rules {
     look_and_call_at_once: bool,
 }
 
-const ALL: Rules =
-    Rules { fence: true, intent_first: true, grace: true, deadline: true, look_and_call_at_once: true };
+const ALL: Rules = Rules {
+    fence: true,
+    intent_first: true,
+    grace: true,
+    deadline: true,
+    look_and_call_at_once: true,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum At {
@@ -118,15 +123,26 @@ fn millis(ticks: u8) -> Millis {
 impl State {
     fn row(&self) -> Row {
         let (fence, seq) = (Fence(i64::from(self.fence)), i32::from(self.seq));
-        Row { fence, seq, lease_until: millis(self.lease_until) }
+        Row {
+            fence,
+            seq,
+            lease_until: millis(self.lease_until),
+        }
     }
 
     fn append_allowed(&self, worker: &Worker, rules: Rules) -> bool {
-        let held = Held { fence: Fence(i64::from(worker.fence)), seq: i32::from(worker.seq) };
+        let held = Held {
+            fence: Fence(i64::from(worker.fence)),
+            seq: i32::from(worker.seq),
+        };
         // Without the fence only the lease is left, which a worker that overslept does not know to have ended:
         // the store sees somebody's living lease.
         let row = self.row();
-        if rules.fence { lease::append_allowed(&row, &held, millis(self.now)) } else { row.seq == held.seq }
+        if rules.fence {
+            lease::append_allowed(&row, &held, millis(self.now))
+        } else {
+            row.seq == held.seq
+        }
     }
 
     fn over(&self) -> bool {
@@ -139,7 +155,13 @@ impl Model for Rules {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        let idle = Worker { at: At::Idle, fence: 0, seq: 0, step: 0, deadline: 0 };
+        let idle = Worker {
+            at: At::Idle,
+            fence: 0,
+            seq: 0,
+            step: 0,
+            deadline: 0,
+        };
         vec![State {
             now: 0,
             fence: 0,
@@ -163,7 +185,9 @@ impl Model for Rules {
         actions.extend((0..state.engine.len()).map(Action::Land));
         for (number, worker) in state.workers.iter().enumerate() {
             match worker.at {
-                At::Idle if !state.over() && lease::claim_allowed(&state.row(), millis(state.now)) => {
+                At::Idle
+                    if !state.over() && lease::claim_allowed(&state.row(), millis(state.now)) =>
+                {
                     actions.push(Action::Claim(number));
                 }
                 At::Idle => {}
@@ -201,13 +225,23 @@ impl Model for Rules {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("no event is taken under an old fence", |_, state: &State| !state.stale_append),
-            Property::always("no effect starts without a committed intent of its fence", |_, state: &State| {
-                !state.unintended
-            }),
-            Property::always("effects of two fences are never in the engine together", |_, state: &State| {
-                state.engine.windows(2).all(|pair| pair[0].fence == pair[1].fence)
-            }),
+            Property::always(
+                "no event is taken under an old fence",
+                |_, state: &State| !state.stale_append,
+            ),
+            Property::always(
+                "no effect starts without a committed intent of its fence",
+                |_, state: &State| !state.unintended,
+            ),
+            Property::always(
+                "effects of two fences are never in the engine together",
+                |_, state: &State| {
+                    state
+                        .engine
+                        .windows(2)
+                        .all(|pair| pair[0].fence == pair[1].fence)
+                },
+            ),
             Property::sometimes("a run can finish", |_, state: &State| state.over()),
             Property::sometimes("a run can finish after a take-over", |_, state: &State| {
                 state.over() && state.fence > 1
@@ -227,7 +261,7 @@ fn claim(state: &mut State, number: usize, rules: Rules) {
         fence: state.fence,
         seq: state.seq,
         step: state.done,
-        deadline: u8::try_from(deadline.0).unwrap(),
+        deadline: u8::try_from(deadline.0).expect("the model counts to a few dozen"),
     };
 }
 
@@ -265,7 +299,11 @@ fn commit(state: &mut State, number: usize, rules: Rules) {
 fn look(state: &mut State, number: usize, rules: Rules) {
     let worker = &mut state.workers[number];
     let may = lease::may_start_effect(millis(state.now), millis(worker.deadline));
-    worker.at = if may || !rules.deadline { At::Looked } else { At::Idle };
+    worker.at = if may || !rules.deadline {
+        At::Looked
+    } else {
+        At::Idle
+    };
     if worker.at == At::Looked && rules.look_and_call_at_once {
         call(state, number);
     }
@@ -274,7 +312,11 @@ fn look(state: &mut State, number: usize, rules: Rules) {
 fn call(state: &mut State, number: usize) {
     let worker = state.workers[number];
     state.unintended |= !state.intents.contains(&(worker.fence, worker.step));
-    state.engine.push(Request { fence: worker.fence, step: worker.step, until: state.now + CALL });
+    state.engine.push(Request {
+        fence: worker.fence,
+        step: worker.step,
+        until: state.now + CALL,
+    });
     state.engine.sort_unstable();
     state.workers[number].at = At::Called;
 }
@@ -282,7 +324,11 @@ fn call(state: &mut State, number: usize) {
 /// An answer comes only once the request has landed; the outcome and the next intent are separate here.
 fn finish(state: &mut State, number: usize, rules: Rules) {
     let worker = state.workers[number];
-    if state.engine.iter().any(|request| request.fence == worker.fence) {
+    if state
+        .engine
+        .iter()
+        .any(|request| request.fence == worker.fence)
+    {
         return;
     }
     if !state.append_allowed(&worker, rules) {
@@ -294,8 +340,13 @@ fn finish(state: &mut State, number: usize, rules: Rules) {
     state.done = state.done.max(worker.step + 1);
     state.lease_until = state.now + LEASE;
     let next = if state.over() { At::Idle } else { At::Decided };
-    state.workers[number] =
-        Worker { at: next, seq: state.seq, step: state.done, deadline: state.now + LEASE, ..worker };
+    state.workers[number] = Worker {
+        at: next,
+        seq: state.seq,
+        step: state.done,
+        deadline: state.now + LEASE,
+        ..worker
+    };
 }
 
 /// The names of the properties that fail under these rules.
@@ -319,27 +370,57 @@ fn the_rules_hold_whatever_happens_when() {
 
 #[test]
 fn without_the_grace_two_fences_act_at_once() {
-    assert_eq!(accidents(Rules { grace: false, ..ALL }), [TWO_FENCES]);
+    assert_eq!(
+        accidents(Rules {
+            grace: false,
+            ..ALL
+        }),
+        [TWO_FENCES]
+    );
 }
 
 #[test]
 fn without_the_deadline_two_fences_act_at_once() {
-    assert_eq!(accidents(Rules { deadline: false, ..ALL }), [TWO_FENCES]);
+    assert_eq!(
+        accidents(Rules {
+            deadline: false,
+            ..ALL
+        }),
+        [TWO_FENCES]
+    );
 }
 
 #[test]
 fn without_the_intent_first_effects_have_none() {
-    assert_eq!(accidents(Rules { intent_first: false, ..ALL }), [UNINTENDED]);
+    assert_eq!(
+        accidents(Rules {
+            intent_first: false,
+            ..ALL
+        }),
+        [UNINTENDED]
+    );
 }
 
 #[test]
 fn without_the_fence_an_old_worker_writes() {
-    assert!(accidents(Rules { fence: false, ..ALL }).contains(&STALE));
+    assert!(
+        accidents(Rules {
+            fence: false,
+            ..ALL
+        })
+        .contains(&STALE)
+    );
 }
 
 /// The honest one: a process that is stopped between its look at the clock and its call calls late. Nothing on
 /// plain Docker can refuse that; the window is as long as those two instructions are apart.
 #[test]
 fn a_pause_between_look_and_call_is_the_window_that_is_left() {
-    assert_eq!(accidents(Rules { look_and_call_at_once: false, ..ALL }), [TWO_FENCES]);
+    assert_eq!(
+        accidents(Rules {
+            look_and_call_at_once: false,
+            ..ALL
+        }),
+        [TWO_FENCES]
+    );
 }

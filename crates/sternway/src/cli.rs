@@ -33,7 +33,12 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Help and the version are asked for and go to stdout; everything else is a wrong call.
             let _ = error.print();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Reached }.into();
+            return if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Reached
+            }
+            .into();
         }
     };
     let out = Out::detect(cli.globals.json, cli.globals.no_color);
@@ -54,8 +59,16 @@ fn ended(cli: Cli, out: &Out) -> Result<Exit, Failure> {
     if let Command::Serve(args) = cli.command {
         return serve(args, cli.globals);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::new(Exit::Internal, format!("the process can not start: {error}"), &[]))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| {
+        Failure::new(
+            Exit::Internal,
+            format!("the process can not start: {error}"),
+            &[],
+        )
+    })?;
     runtime.block_on(Box::pin(run(cli, out)))
 }
 
@@ -92,9 +105,16 @@ async fn run(cli: Cli, out: &Out) -> Result<Exit, Failure> {
 
 /// The server; it ends when it is asked to.
 fn serve(args: ServeArgs, globals: Globals) -> Result<Exit, Failure> {
-    let args = ServeArgs { state_dir: globals.state_dir, ..args };
+    let args = ServeArgs {
+        state_dir: globals.state_dir,
+        ..args
+    };
     match crate::serve::run(args) {
         Ok(()) => Ok(Exit::Reached),
-        Err(error) => Err(Failure::new(Exit::Internal, format!("{error:#}"), &["`sternway doctor` looks at what is needed"])),
+        Err(error) => Err(Failure::new(
+            Exit::Internal,
+            format!("{error:#}"),
+            &["`sternway doctor` looks at what is needed"],
+        )),
     }
 }

@@ -64,7 +64,11 @@ impl Reply {
         out::clean_json(&mut value);
         serde_json::from_value(value).map_err(|error| {
             let what = format!("the server's answer is not understood: {error}");
-            Failure::new(Exit::Internal, what, &["compare `sternway version` with the server's: they may be too far apart"])
+            Failure::new(
+                Exit::Internal,
+                what,
+                &["compare `sternway version` with the server's: they may be too far apart"],
+            )
         })
     }
 }
@@ -98,7 +102,12 @@ impl Client {
     /// When no client can be built.
     pub fn at_socket(socket: &Path) -> Result<Self, Failure> {
         let http = built(builder().unix_socket(socket).no_proxy())?;
-        Ok(Self { http, base: "http://localhost".to_owned(), token: None, place: socket.display().to_string() })
+        Ok(Self {
+            http,
+            base: "http://localhost".to_owned(),
+            token: None,
+            place: socket.display().to_string(),
+        })
     }
 
     /// The server at a URL.
@@ -107,20 +116,42 @@ impl Client {
     /// When it is not a URL.
     pub fn at_url(url: &str, token: Option<String>) -> Result<Self, Failure> {
         let wrong = |why: &str| {
-            let what = format!("the server's address `{}` is not usable: {why}", out::one_line(url));
-            Failure::new(Exit::Usage, what, &["write it like https://sternway.example or http://127.0.0.1:7423 (STERNWAY_URL, --url)"])
+            let what = format!(
+                "the server's address `{}` is not usable: {why}",
+                out::one_line(url)
+            );
+            Failure::new(
+                Exit::Usage,
+                what,
+                &[
+                    "write it like https://sternway.example or http://127.0.0.1:7423 (STERNWAY_URL, --url)",
+                ],
+            )
         };
         let parsed = reqwest::Url::parse(url).map_err(|error| wrong(&error.to_string()))?;
         if !matches!(parsed.scheme(), "http" | "https") || !parsed.has_host() {
-            return Err(wrong("it must begin with http:// or https:// and name a host"));
+            return Err(wrong(
+                "it must begin with http:// or https:// and name a host",
+            ));
         }
         if !parsed.username().is_empty() || parsed.password().is_some() {
-            return Err(wrong("it must not hold a password; give a token in STERNWAY_TOKEN_FILE"));
+            return Err(wrong(
+                "it must not hold a password; give a token in STERNWAY_TOKEN_FILE",
+            ));
         }
         let near = matches!(parsed.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"));
-        let http = built(if near { builder().no_proxy() } else { builder() })?;
+        let http = built(if near {
+            builder().no_proxy()
+        } else {
+            builder()
+        })?;
         let base = url.trim_end_matches('/').to_owned();
-        Ok(Self { http, place: base.clone(), base, token })
+        Ok(Self {
+            http,
+            place: base.clone(),
+            base,
+            token,
+        })
     }
 
     /// Where the server is, for people.
@@ -134,14 +165,20 @@ impl Client {
     /// # Errors
     /// When the server can not be reached or says no.
     pub async fn get(&self, path: &str) -> Result<Reply, Failure> {
-        self.send(Method::GET, path, None::<&()>, Conditions::default()).await
+        self.send(Method::GET, path, None::<&()>, Conditions::default())
+            .await
     }
 
     /// Creates or asks for something. Sent once, unless there is an idempotency key.
     ///
     /// # Errors
     /// When the server can not be reached or says no.
-    pub async fn post(&self, path: &str, body: &impl Serialize, conditions: Conditions<'_>) -> Result<Reply, Failure> {
+    pub async fn post(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        conditions: Conditions<'_>,
+    ) -> Result<Reply, Failure> {
         self.send(Method::POST, path, Some(body), conditions).await
     }
 
@@ -160,7 +197,11 @@ impl Client {
         let mut tries = 1;
         loop {
             match self.try_once(&method, path, body, conditions).await {
-                Err(failure) if repeatable && tries < TRIES_MAX && failure.problem.code.as_deref() == Some(LOST) => {
+                Err(failure)
+                    if repeatable
+                        && tries < TRIES_MAX
+                        && failure.problem.code.as_deref() == Some(LOST) =>
+                {
                     tokio::time::sleep(Duration::from_millis(150) * tries).await;
                     tries += 1;
                 }
@@ -190,12 +231,18 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let response = request
+            .send()
+            .await
+            .map_err(|error| self.unreachable(&error))?;
         self.reply(response).await
     }
 
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        let request = self.http.request(method, format!("{}{path}", self.base)).header(header::ACCEPT, "application/json");
+        let request = self
+            .http
+            .request(method, format!("{}{path}", self.base))
+            .header(header::ACCEPT, "application/json");
         match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
@@ -204,14 +251,29 @@ impl Client {
 
     async fn reply(&self, response: Response) -> Result<Reply, Failure> {
         let status = response.status();
-        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(out::one_line);
+        let header = |name: &str| {
+            response
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .map(out::one_line)
+        };
         let (etag, date, request_id) = (header("etag"), header("date"), header("x-request-id"));
         let bytes = self.body(response).await?;
         let raw = serde_json::from_slice(&bytes);
         if status.is_success() {
-            let raw = if bytes.is_empty() { Ok(Value::Null) } else { raw };
+            let raw = if bytes.is_empty() {
+                Ok(Value::Null)
+            } else {
+                raw
+            };
             let raw = raw.map_err(|error| self.strange(status, &format!("no JSON: {error}")))?;
-            return Ok(Reply { status: status.as_u16(), etag, date, raw });
+            return Ok(Reply {
+                status: status.as_u16(),
+                etag,
+                date,
+                raw,
+            });
         }
         Err(self.refusal(status, raw.unwrap_or_default(), request_id))
     }
@@ -220,7 +282,10 @@ impl Client {
         out::clean_json(&mut body);
         let mut problem: Problem = serde_json::from_value(body).unwrap_or_default();
         if problem.title.is_empty() && problem.detail.is_none() {
-            problem.detail = Some(format!("the server at {} answered {status} without saying why", self.place));
+            problem.detail = Some(format!(
+                "the server at {} answered {status} without saying why",
+                self.place
+            ));
         }
         problem.status = status.as_u16();
         problem.request_id = problem.request_id.or(request_id);
@@ -233,7 +298,11 @@ impl Client {
 
     async fn body(&self, mut response: Response) -> Result<Vec<u8>, Failure> {
         let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(&error))? {
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| self.unreachable(&error))?
+        {
             if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
                 return Err(self.strange(response.status(), "too long an answer"));
             }
@@ -243,8 +312,15 @@ impl Client {
     }
 
     fn strange(&self, status: StatusCode, why: &str) -> Failure {
-        let what = format!("what answers at {} is not a Sternway server: {status}, {why}", self.place);
-        Failure::new(Exit::Unreachable, what, &["correct STERNWAY_URL (or --url)"])
+        let what = format!(
+            "what answers at {} is not a Sternway server: {status}, {why}",
+            self.place
+        );
+        Failure::new(
+            Exit::Unreachable,
+            what,
+            &["correct STERNWAY_URL (or --url)"],
+        )
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
@@ -270,7 +346,9 @@ pub fn state_folder(globals: &Globals) -> Result<std::path::PathBuf, Failure> {
     if let Some(chosen) = &globals.state_dir {
         surroundings.state_dir = Some(chosen.clone().into_os_string());
     }
-    surroundings.locate().map_err(|error| Failure::new(Exit::Usage, error.to_string(), &[]))
+    surroundings
+        .locate()
+        .map_err(|error| Failure::new(Exit::Usage, error.to_string(), &[]))
 }
 
 fn builder() -> reqwest::ClientBuilder {
@@ -283,7 +361,13 @@ fn builder() -> reqwest::ClientBuilder {
 }
 
 fn built(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, Failure> {
-    builder.build().map_err(|error| Failure::new(Exit::Internal, format!("no HTTP client could be made: {error}"), &[]))
+    builder.build().map_err(|error| {
+        Failure::new(
+            Exit::Internal,
+            format!("no HTTP client could be made: {error}"),
+            &[],
+        )
+    })
 }
 
 /// The token, from the environment or from a file that only its owner can read.
@@ -292,19 +376,27 @@ fn token() -> Result<Option<String>, Failure> {
     if let Some(token) = variable("STERNWAY_TOKEN") {
         return well_formed(&token).map(Some);
     }
-    let Some(path) = variable("STERNWAY_TOKEN_FILE") else { return Ok(None) };
+    let Some(path) = variable("STERNWAY_TOKEN_FILE") else {
+        return Ok(None);
+    };
     token_in(Path::new(&path)).map(Some)
 }
 
 fn token_in(path: &Path) -> Result<String, Failure> {
     let unreadable = |error: std::io::Error| {
-        let what = format!("the token file `{}` can not be read: {error}", path.display());
+        let what = format!(
+            "the token file `{}` can not be read: {error}",
+            path.display()
+        );
         Failure::new(Exit::Usage, what, &["correct STERNWAY_TOKEN_FILE"])
     };
     let facts = fs::metadata(path).map_err(unreadable)?;
     if facts.mode() & 0o077 != 0 {
         let what = format!("the token file `{}` can be read by others", path.display());
-        let next = format!("chmod 600 {}; if others may have read it, revoke the token", path.display());
+        let next = format!(
+            "chmod 600 {}; if others may have read it, revoke the token",
+            path.display()
+        );
         return Err(Failure::new(Exit::Usage, what, &[&next]));
     }
     well_formed(&fs::read_to_string(path).map_err(unreadable)?)
@@ -314,7 +406,11 @@ fn well_formed(token: &str) -> Result<String, Failure> {
     let token = token.trim();
     if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         let what = "the token is empty or holds characters that no token has";
-        return Err(Failure::new(Exit::Usage, what, &["put it into STERNWAY_TOKEN or STERNWAY_TOKEN_FILE exactly as it was shown"]));
+        return Err(Failure::new(
+            Exit::Usage,
+            what,
+            &["put it into STERNWAY_TOKEN or STERNWAY_TOKEN_FILE exactly as it was shown"],
+        ));
     }
     Ok(token.to_owned())
 }
@@ -322,14 +418,15 @@ fn well_formed(token: &str) -> Result<String, Failure> {
 /// One segment of a path, with everything encoded that could mean something else there.
 #[must_use]
 pub fn segment(text: &str) -> String {
-    text.bytes().fold(String::with_capacity(text.len()), |mut path, byte| {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-            path.push(char::from(byte));
-        } else {
-            path.push_str(&format!("%{byte:02X}"));
-        }
-        path
-    })
+    text.bytes()
+        .fold(String::with_capacity(text.len()), |mut path, byte| {
+            if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+                path.push(char::from(byte));
+            } else {
+                path.push_str(&format!("%{byte:02X}"));
+            }
+            path
+        })
 }
 
 #[cfg(test)]

@@ -50,7 +50,11 @@ pub async fn run(args: &DemoArgs, out: &Out) -> Result<Exit, Failure> {
     let folder = match note {
         Some(note) if clear::is_kept(&note, &folder.state()) => {
             let what = "a demo was left running with --keep";
-            return Err(Failure::new(Exit::Conflict, what, &["stop it first: sternway demo --stop"]));
+            return Err(Failure::new(
+                Exit::Conflict,
+                what,
+                &["stop it first: sternway demo --stop"],
+            ));
         }
         Some(note) => {
             out.say("An earlier demo was cut off; what it left is removed first.");
@@ -74,13 +78,32 @@ async fn props(args: &DemoArgs) -> Result<(Compose, String), Failure> {
     let docker_host = docker::default_endpoint(std::env::var("DOCKER_HOST").ok().as_deref());
     let compose = Compose::find(&args.compose_file, &docker_host).await?;
     clear::before(&docker_host).await?;
+    let port = story::port();
+    std::net::TcpListener::bind(("127.0.0.1", port)).map_err(|error| {
+        let what = format!("the application's port {port} on this machine can not be had: {error}");
+        Failure::new(Exit::Conflict, what, &["set DEMO_PORT to a free port"])
+    })?;
     Ok((compose, docker_host))
 }
 
-async fn play(props: (Compose, String), folder: Folder, args: &DemoArgs, out: &Out) -> Result<Exit, Failure> {
+async fn play(
+    props: (Compose, String),
+    folder: Folder,
+    args: &DemoArgs,
+    out: &Out,
+) -> Result<Exit, Failure> {
     let (compose, docker_host) = props;
-    let compose_file = std::fs::canonicalize(&args.compose_file).unwrap_or_else(|_| args.compose_file.clone());
-    let mut stage = Stage { compose, docker_host, folder, server: None, application: None, keep: args.keep, compose_file };
+    let compose_file =
+        std::fs::canonicalize(&args.compose_file).unwrap_or_else(|_| args.compose_file.clone());
+    let mut stage = Stage {
+        compose,
+        docker_host,
+        folder,
+        server: None,
+        application: None,
+        keep: args.keep,
+        compose_file,
+    };
     stage.remember()?;
     let told = tokio::select! {
         told = Box::pin(story::tell(&mut stage, out)) => told,
@@ -136,8 +159,20 @@ async fn strike(mut stage: Stage, out: &Out) -> Result<(), Failure> {
 
 fn keep(stage: Stage, story: &summary::Story, out: &Out) -> Result<Exit, Failure> {
     stage.folder.write(&stage.note(true))?;
-    let url = stage.server.as_ref().map_or(String::new(), |server| server.url.clone());
-    summary::print(story, Some(&summary::Kept { url, state: stage.folder.state(), token: stage.folder.token(), log: stage.folder.log() }), out);
+    let url = stage
+        .server
+        .as_ref()
+        .map_or(String::new(), |server| server.url.clone());
+    summary::print(
+        story,
+        Some(&summary::Kept {
+            url,
+            state: stage.folder.state(),
+            token: stage.folder.token(),
+            log: stage.folder.log(),
+        }),
+        out,
+    );
     Ok(Exit::Reached)
 }
 

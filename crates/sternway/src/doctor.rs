@@ -44,19 +44,34 @@ impl Finding {
     /// It is as it should be.
     #[must_use]
     pub fn ok(check: &'static str, found: impl Into<String>) -> Self {
-        Self { check, state: State::Ok, found: one_line(&found.into()), fix: None }
+        Self {
+            check,
+            state: State::Ok,
+            found: one_line(&found.into()),
+            fix: None,
+        }
     }
 
     /// There is something to know.
     #[must_use]
     pub fn warn(check: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { check, state: State::Warn, found: one_line(&found.into()), fix: Some(fix.into()) }
+        Self {
+            check,
+            state: State::Warn,
+            found: one_line(&found.into()),
+            fix: Some(fix.into()),
+        }
     }
 
     /// It does not work.
     #[must_use]
     pub fn fail(check: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { check, state: State::Fail, found: one_line(&found.into()), fix: Some(fix.into()) }
+        Self {
+            check,
+            state: State::Fail,
+            found: one_line(&found.into()),
+            fix: Some(fix.into()),
+        }
     }
 
     fn line(&self, paint: Paint) -> String {
@@ -84,13 +99,20 @@ pub struct Report {
 
 impl Report {
     fn of(findings: Vec<Finding>) -> Self {
-        Self { ok: findings.iter().all(|finding| finding.state != State::Fail), findings }
+        Self {
+            ok: findings.iter().all(|finding| finding.state != State::Fail),
+            findings,
+        }
     }
 
     /// The report for a person.
     #[must_use]
     pub fn render(&self, paint: Paint) -> String {
-        self.findings.iter().map(|finding| finding.line(paint)).collect::<Vec<_>>().join("\n")
+        self.findings
+            .iter()
+            .map(|finding| finding.line(paint))
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 }
 
@@ -114,7 +136,11 @@ pub async fn run(args: &DoctorArgs, globals: &Globals, out: &Out) -> Result<Exit
     } else {
         out.data(&report.render(out.data));
     }
-    Ok(if report.ok { Exit::Reached } else { Exit::Internal })
+    Ok(if report.ok {
+        Exit::Reached
+    } else {
+        Exit::Internal
+    })
 }
 
 #[cfg(test)]
@@ -135,7 +161,10 @@ mod tests {
              FAIL  disk          full\n                    fix: make room"
         );
         let json = serde_json::to_value(&report).unwrap();
-        assert_eq!((json["ok"].clone(), json["findings"][1]["state"].clone()), (false.into(), "warn".into()));
+        assert_eq!(
+            (json["ok"].clone(), json["findings"][1]["state"].clone()),
+            (false.into(), "warn".into())
+        );
     }
 
     #[test]

@@ -38,18 +38,42 @@ pub enum Exit {
 
 /// Every exit code with its meaning.
 pub const TABLE: [(Exit, &str); 14] = [
-    (Exit::Reached, "done; a rollback: reached and verified (with --detach: accepted)"),
+    (
+        Exit::Reached,
+        "done; a rollback: reached and verified (with --detach: accepted)",
+    ),
     (Exit::Internal, "internal error"),
     (Exit::Usage, "wrong call: an argument is missing or wrong"),
-    (Exit::NotFound, "not found: no such application, version, rollback, ..."),
-    (Exit::NotAllowed, "not allowed: no token, or one that may not do this"),
-    (Exit::Conflict, "conflict: another rollback runs, the world moved, a release is held, or a blocker stands in the way"),
-    (Exit::NotVerified, "it ran, but the application is not verified healthy: a person has to look"),
-    (Exit::Restored, "it did not go through, and the former version is serving"),
+    (
+        Exit::NotFound,
+        "not found: no such application, version, rollback, ...",
+    ),
+    (
+        Exit::NotAllowed,
+        "not allowed: no token, or one that may not do this",
+    ),
+    (
+        Exit::Conflict,
+        "conflict: another rollback runs, the world moved, a release is held, or a blocker stands in the way",
+    ),
+    (
+        Exit::NotVerified,
+        "it ran, but the application is not verified healthy: a person has to look",
+    ),
+    (
+        Exit::Restored,
+        "it did not go through, and the former version is serving",
+    ),
     (Exit::WaitsForApproval, "it waits for approval"),
     (Exit::Cancelled, "cancelled or rejected"),
-    (Exit::DataLossNotConfirmed, "the confirmation of a data loss is missing"),
-    (Exit::Unreachable, "the server (or the engine behind it) can not be reached"),
+    (
+        Exit::DataLossNotConfirmed,
+        "the confirmation of a data loss is missing",
+    ),
+    (
+        Exit::Unreachable,
+        "the server (or the engine behind it) can not be reached",
+    ),
     (Exit::TimedOut, "--timeout passed; what was started goes on"),
     (Exit::Detached, "Ctrl-C; what was started goes on"),
 ];
@@ -76,7 +100,10 @@ impl Exit {
     /// A refused rollback changed nothing: either the world was not as planned, or a way was missing.
     fn of_refusal(code: CauseCode) -> Self {
         match code {
-            CauseCode::Drifted | CauseCode::LockedElsewhere | CauseCode::NameTaken | CauseCode::Superseded => Self::Conflict,
+            CauseCode::Drifted
+            | CauseCode::LockedElsewhere
+            | CauseCode::NameTaken
+            | CauseCode::Superseded => Self::Conflict,
             CauseCode::Cancelled | CauseCode::NotApproved => Self::Cancelled,
             CauseCode::EngineUnreachable
             | CauseCode::ImageMissing
@@ -136,12 +163,44 @@ mod tests {
     fn only_a_proved_rollback_ends_with_zero() {
         let cause = |code| Cause::new(code, "because");
         let ends = [
-            (Verdict::RolledBack { good: false, notes: vec![] }, 0),
-            (Verdict::Restored { cause: cause(CauseCode::ProofFailed) }, 7),
-            (Verdict::Refused { cause: cause(CauseCode::Drifted) }, 5),
-            (Verdict::Refused { cause: cause(CauseCode::DiskFull) }, 7),
-            (Verdict::Cancelled { cause: cause(CauseCode::NotApproved) }, 9),
-            (Verdict::NeedsHuman { cause: cause(CauseCode::StepCrashes), production: "?".to_owned() }, 6),
+            (
+                Verdict::RolledBack {
+                    good: false,
+                    notes: vec![],
+                },
+                0,
+            ),
+            (
+                Verdict::Restored {
+                    cause: cause(CauseCode::ProofFailed),
+                },
+                7,
+            ),
+            (
+                Verdict::Refused {
+                    cause: cause(CauseCode::Drifted),
+                },
+                5,
+            ),
+            (
+                Verdict::Refused {
+                    cause: cause(CauseCode::DiskFull),
+                },
+                7,
+            ),
+            (
+                Verdict::Cancelled {
+                    cause: cause(CauseCode::NotApproved),
+                },
+                9,
+            ),
+            (
+                Verdict::NeedsHuman {
+                    cause: cause(CauseCode::StepCrashes),
+                    production: "?".to_owned(),
+                },
+                6,
+            ),
         ];
         for (verdict, code) in ends {
             assert_eq!(Exit::of_verdict(&verdict).code(), code, "{verdict:?}");
@@ -150,7 +209,8 @@ mod tests {
 
     #[test]
     fn every_status_of_the_server_has_its_code() {
-        let codes = [400, 401, 403, 404, 409, 412, 422, 428, 429, 500, 503].map(|s| Exit::of_status(s).code());
+        let codes = [400, 401, 403, 404, 409, 412, 422, 428, 429, 500, 503]
+            .map(|s| Exit::of_status(s).code());
         assert_eq!(codes, [2, 4, 4, 3, 5, 5, 2, 2, 69, 1, 69]);
     }
 }

@@ -30,8 +30,12 @@ impl Out {
         let (stdout, stderr) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         Self {
             json,
-            data: Paint { on: colors && stdout },
-            talk: Paint { on: colors && stderr },
+            data: Paint {
+                on: colors && stdout,
+            },
+            talk: Paint {
+                on: colors && stderr,
+            },
             live: stderr && !dumb,
             asks: io::stdin().is_terminal() && stderr,
         }
@@ -44,7 +48,8 @@ impl Out {
 
     /// Data for programs: one JSON object on stdout.
     pub fn object(&self, value: &impl Serialize) {
-        let text = serde_json::to_string_pretty(value).unwrap_or_else(|failure| format!("\"{failure}\""));
+        let text =
+            serde_json::to_string_pretty(value).unwrap_or_else(|failure| format!("\"{failure}\""));
         write(&mut io::stdout().lock(), &escape_controls(&text));
     }
 
@@ -74,14 +79,15 @@ fn write(stream: &mut impl Write, text: &str) {
 
 /// Control characters that JSON leaves as they are, and that a terminal may obey, as escapes.
 fn escape_controls(json: &str) -> String {
-    json.chars().fold(String::with_capacity(json.len()), |mut text, char| {
-        if is_harmful(char) && char != '\n' {
-            text.push_str(&format!("\\u{:04x}", u32::from(char)));
-        } else {
-            text.push(char);
-        }
-        text
-    })
+    json.chars()
+        .fold(String::with_capacity(json.len()), |mut text, char| {
+            if is_harmful(char) && char != '\n' {
+                text.push_str(&format!("\\u{:04x}", u32::from(char)));
+            } else {
+                text.push(char);
+            }
+            text
+        })
 }
 
 /// Colours, or none. Colour never carries a meaning that is not in the words as well.
@@ -129,7 +135,11 @@ impl Paint {
     }
 
     fn code(self, code: &str, text: &str) -> String {
-        if self.on { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.on {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 }
 
@@ -154,11 +164,17 @@ pub fn clean(text: &str) -> String {
 /// The same on one line.
 #[must_use]
 pub fn one_line(text: &str) -> String {
-    clean(text).split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+    clean(text)
+        .split('\n')
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn is_harmful(char: char) -> bool {
-    char.is_control() || matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    char.is_control()
+        || matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Drops the rest of an escape sequence: `ESC [ ... letter`, or `ESC` and the one character after it.
@@ -196,7 +212,10 @@ mod tests {
 
     #[test]
     fn a_text_from_outside_can_not_command_the_terminal() {
-        assert_eq!(clean("\x1b[2J\x1b[31mred\x1b[0m \x1b]0;title\x07 \u{9b}1mbold\u{202e}x\r\n\tend"), "red 0;title bold x\n end".replace(" x", "x"));
+        assert_eq!(
+            clean("\x1b[2J\x1b[31mred\x1b[0m \x1b]0;title\x07 \u{9b}1mbold\u{202e}x\r\n\tend"),
+            "red 0;title bold x\n end".replace(" x", "x")
+        );
         assert_eq!(one_line(" a\n\n b "), "a b");
     }
 
@@ -209,7 +228,9 @@ mod tests {
 
     #[test]
     fn json_output_loses_nothing_and_commands_nothing() {
-        let text = escape_controls(&serde_json::to_string(&serde_json::json!({"t": "\u{9b}2J\u{7f}"})).unwrap());
+        let text = escape_controls(
+            &serde_json::to_string(&serde_json::json!({"t": "\u{9b}2J\u{7f}"})).unwrap(),
+        );
         assert!(!text.chars().any(char::is_control), "{text:?}");
         let back: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(back["t"], "\u{9b}2J\u{7f}");

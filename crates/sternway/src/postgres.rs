@@ -59,7 +59,12 @@ impl Address {
     #[must_use]
     pub fn url(&self) -> String {
         let host = percent_encoded(&self.socket_folder);
-        let Self { user, port, database, .. } = self;
+        let Self {
+            user,
+            port,
+            database,
+            ..
+        } = self;
         format!("postgres://{user}@localhost:{port}/{database}?host={host}&sslmode=disable")
     }
 }
@@ -83,7 +88,11 @@ impl EmbeddedPostgres {
         Self::start_with(folder, &binaries::find(&binaries::search_folders()), false)
     }
 
-    fn start_with(folder: &PostgresFolder, found: &[Binaries], bare: bool) -> Result<Self, PostgresError> {
+    fn start_with(
+        folder: &PostgresFolder,
+        found: &[Binaries],
+        bare: bool,
+    ) -> Result<Self, PostgresError> {
         let since = Instant::now();
         let address = Address {
             socket_folder: folder.sockets(),
@@ -94,8 +103,18 @@ impl EmbeddedPostgres {
         let (keeper, started) = Keeper::start(Cluster::new(folder.clone(), found, bare)?)?;
         let ready_after = since.elapsed();
         let (pid, adopted) = (keeper.pid(), started.adopted);
-        tracing::info!(?pid, adopted, duration_ms = ready_after.as_millis(), "the embedded Postgres answers");
-        Ok(Self { keeper: Some(keeper), address, ready_after, adopted })
+        tracing::info!(
+            ?pid,
+            adopted,
+            duration_ms = ready_after.as_millis(),
+            "the embedded Postgres answers"
+        );
+        Ok(Self {
+            keeper: Some(keeper),
+            address,
+            ready_after,
+            adopted,
+        })
     }
 
     /// How to connect.
@@ -167,8 +186,15 @@ pub fn check(state: &Path) -> Check {
     let found = binaries::find(&binaries::search_folders());
     let chosen = binaries::choose(&found, &data);
     let account = account::choose(&data);
-    let runs_as = account.and_then(|account| account.map_or_else(account::Account::own, Ok)).map(|account| account.name);
-    Check { found, chosen, runs_as, dies_with_us: Launcher::new(None).setpriv.is_some() }
+    let runs_as = account
+        .and_then(|account| account.map_or_else(account::Account::own, Ok))
+        .map(|account| account.name);
+    Check {
+        found,
+        chosen,
+        runs_as,
+        dies_with_us: Launcher::new(None).setpriv.is_some(),
+    }
 }
 
 fn percent_encoded(path: &Path) -> String {
@@ -176,7 +202,9 @@ fn percent_encoded(path: &Path) -> String {
     let mut encoded = String::new();
     for byte in path.as_os_str().as_bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(*byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(*byte))
+            }
             other => encoded.push_str(&format!("%{other:02X}")),
         }
     }

@@ -38,7 +38,10 @@ impl View {
     pub fn new(out: Out, tree: Tree) -> Self {
         let bar = out.live.then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            bar.with_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()))
+            bar.with_style(
+                ProgressStyle::with_template("{msg}")
+                    .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+            )
         });
         if bar.is_none() {
             out.say(&tree.header);
@@ -48,7 +51,8 @@ impl View {
 
     /// One more event of the log, and what the server says it means. One that was shown before is only counted.
     pub fn event(&mut self, event: &Event, sentence: &str, at: Moment, new: bool) {
-        let line = words::line(&self.tree, event, sentence, at).filter(|_| new && self.bar.is_none());
+        let line =
+            words::line(&self.tree, event, sentence, at).filter(|_| new && self.bar.is_none());
         self.tree.heard(at, now());
         self.tree.apply(event, sentence, at);
         if let Some(line) = line {
@@ -62,7 +66,11 @@ impl View {
         self.tree.polled(rollback, steps);
         let after = self.tree.at().map(|row| row.title.clone());
         if self.bar.is_none() && before != after {
-            self.out.say(&format!("{}  {}", words::clock(now()), after.as_deref().unwrap_or(rollback.phase.word())));
+            self.out.say(&format!(
+                "{}  {}",
+                words::clock(now()),
+                after.as_deref().unwrap_or(rollback.phase.word())
+            ));
         }
     }
 
@@ -86,7 +94,8 @@ impl View {
     pub fn close(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
-            self.out.say(&self.tree.lines(now(), usize::MAX, self.out.talk).join("\n"));
+            self.out
+                .say(&self.tree.lines(now(), usize::MAX, self.out.talk).join("\n"));
         }
     }
 
@@ -110,7 +119,8 @@ pub fn now() -> Moment {
 }
 
 fn rows_max() -> usize {
-    let rows = rustix::termios::tcgetwinsize(std::io::stderr()).map_or(0, |size| usize::from(size.ws_row));
+    let rows =
+        rustix::termios::tcgetwinsize(std::io::stderr()).map_or(0, |size| usize::from(size.ws_row));
     let rows = if rows == 0 { ROWS_UNKNOWN } else { rows };
     rows.saturating_sub(ROWS_SPARED).max(1)
 }

@@ -38,7 +38,10 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
     let _telemetry = telemetry::start(&logs)?;
     // Somebody else's choice stands.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no async runtime")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("no async runtime")?;
     let served = runtime.block_on(serve(args));
     // Blocking calls that hang, such as a look at a dead network disk, may not hold up the end.
     runtime.shutdown_timeout(Duration::from_secs(2));
@@ -61,7 +64,11 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
 }
 
 /// Starts what the role asks for and returns when all of it has ended.
-async fn halves(args: &ServeArgs, foundation: &Foundation, shutdown: CancellationToken) -> anyhow::Result<()> {
+async fn halves(
+    args: &ServeArgs,
+    foundation: &Foundation,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let wake = Wake::default();
     let metrics = background::metrics()?;
     let listening = tokio::spawn(store::listen(foundation.database.clone(), wake.clone()));
@@ -73,7 +80,11 @@ async fn halves(args: &ServeArgs, foundation: &Foundation, shutdown: Cancellatio
         Role::All | Role::Worker => Some(worker_half(args, foundation, &wake, &shutdown).await?),
         Role::Api => None,
     };
-    tracing::info!(role = args.role.word(), version = crate::VERSION, "sternway serves");
+    tracing::info!(
+        role = args.role.word(),
+        version = crate::VERSION,
+        "sternway serves"
+    );
     if let Some(worker) = worker {
         // The worker gives its claims back first, so that another one can go on while our clients are let go.
         worker.await.context("the worker ended unexpectedly")??;
@@ -105,8 +116,15 @@ async fn api_half(
     }
     background::announce_setup(&store, &server.addresses()).await?;
     let readiness = background::readiness(store.clone(), shutdown.clone());
-    let surroundings = Surroundings { readiness, metrics: Some(metrics) };
-    Ok(tokio::spawn(server.run(store, surroundings, shutdown.clone())))
+    let surroundings = Surroundings {
+        readiness,
+        metrics: Some(metrics),
+    };
+    Ok(tokio::spawn(server.run(
+        store,
+        surroundings,
+        shutdown.clone(),
+    )))
 }
 
 async fn worker_half(
@@ -120,11 +138,20 @@ async fn worker_half(
     let settings = worker_settings(args, &foundation.lock);
     worker::metric::describe();
     tokio::spawn(background::prune(store.clone(), shutdown.clone()));
-    Ok(tokio::spawn(worker::run(settings, store, engines, wake.clone(), shutdown.clone())))
+    Ok(tokio::spawn(worker::run(
+        settings,
+        store,
+        engines,
+        wake.clone(),
+        shutdown.clone(),
+    )))
 }
 
 fn worker_settings(args: &ServeArgs, lock: &HostLock) -> worker::Settings {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
     let folder = lock.folder().path();
     worker::Settings {
         worker: Uuid::now_v7(),
@@ -140,8 +167,10 @@ fn worker_settings(args: &ServeArgs, lock: &HostLock) -> worker::Settings {
 /// a power cut does.
 fn stop_on_signals() -> anyhow::Result<CancellationToken> {
     let shutdown = CancellationToken::new();
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can not be listened for")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT can not be listened for")?;
+    let mut terminate =
+        signal(SignalKind::terminate()).context("SIGTERM can not be listened for")?;
+    let mut interrupt =
+        signal(SignalKind::interrupt()).context("SIGINT can not be listened for")?;
     let token = shutdown.clone();
     tokio::spawn(async move {
         loop {

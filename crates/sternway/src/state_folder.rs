@@ -9,7 +9,9 @@ use std::{
     fmt, fs,
     fs::{DirBuilder, File, OpenOptions, Permissions},
     io::{self, Read as _, Seek as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{
+        DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+    },
     path::{Path, PathBuf},
 };
 
@@ -37,10 +39,14 @@ const SMALL_FILE_MAX: u64 = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum StateFolderError {
     /// Neither a setting nor a home says where it could be.
-    #[error("no place for the state folder: set STERNWAY_STATE_DIR to a folder that this user may write")]
+    #[error(
+        "no place for the state folder: set STERNWAY_STATE_DIR to a folder that this user may write"
+    )]
     Homeless,
     /// The operating system refused; the path and the act are in the sentence.
-    #[error("`{path}` cannot be {act}; check its owner, its mode and the disk, or set STERNWAY_STATE_DIR to another folder")]
+    #[error(
+        "`{path}` cannot be {act}; check its owner, its mode and the disk, or set STERNWAY_STATE_DIR to another folder"
+    )]
     Io {
         /// What was touched.
         path: PathBuf,
@@ -51,7 +57,9 @@ pub enum StateFolderError {
         source: io::Error,
     },
     /// The folder belongs to another user.
-    #[error("`{path}` belongs to uid {owner}, but this process runs as uid {user}; run as that user, or set STERNWAY_STATE_DIR to a folder of your own")]
+    #[error(
+        "`{path}` belongs to uid {owner}, but this process runs as uid {user}; run as that user, or set STERNWAY_STATE_DIR to a folder of your own"
+    )]
     Foreign {
         /// The folder.
         path: PathBuf,
@@ -61,7 +69,9 @@ pub enum StateFolderError {
         user: u32,
     },
     /// The folder holds somebody's other things: its mode would be changed under them.
-    #[error("`{path}` already holds other things (for example `{example}`) and is not a state folder; set STERNWAY_STATE_DIR to a new or empty folder")]
+    #[error(
+        "`{path}` already holds other things (for example `{example}`) and is not a state folder; set STERNWAY_STATE_DIR to a new or empty folder"
+    )]
     Occupied {
         /// The folder.
         path: PathBuf,
@@ -77,7 +87,9 @@ pub enum StateFolderError {
         pid: Option<u32>,
     },
     /// A file of ours has a content that we never write.
-    #[error("`{path}` is damaged: {what}; put it back from a backup, or move it away to have a new one made")]
+    #[error(
+        "`{path}` is damaged: {what}; put it back from a backup, or move it away to have a new one made"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -160,8 +172,15 @@ impl Surroundings {
             return Ok(PathBuf::from("/var/lib/sternway"));
         }
         // The XDG rules say that a relative value is to be ignored.
-        let xdg = self.xdg_state_home.as_ref().map(PathBuf::from).filter(|path| path.is_absolute());
-        let home = self.home.as_ref().map(|home| Path::new(home).join(".local/state"));
+        let xdg = self
+            .xdg_state_home
+            .as_ref()
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute());
+        let home = self
+            .home
+            .as_ref()
+            .map(|home| Path::new(home).join(".local/state"));
         let base = xdg.or(home).ok_or(StateFolderError::Homeless)?;
         Ok(base.join("sternway"))
     }
@@ -179,17 +198,26 @@ impl StateFolder {
     /// # Errors
     /// Where it cannot be made, is another user's, or holds somebody's other things.
     pub fn open(path: &Path) -> Result<Self, StateFolderError> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed(path, "made"))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(failed(path, "made"))?;
         // One name for one folder, whatever links lead to it: Postgres compares paths.
         let path = fs::canonicalize(path).map_err(failed(path, "found"))?;
         let found = fs::metadata(&path).map_err(failed(&path, "looked at"))?;
         let user = geteuid().as_raw();
         if found.uid() != user {
-            return Err(StateFolderError::Foreign { path, owner: found.uid(), user });
+            return Err(StateFolderError::Foreign {
+                path,
+                owner: found.uid(),
+                user,
+            });
         }
         refuse_occupied(&path)?;
         if found.mode() & FORBIDDEN_BITS != 0 || found.mode() & 0o700 != 0o700 {
-            fs::set_permissions(&path, Permissions::from_mode(0o700)).map_err(failed(&path, "made private"))?;
+            fs::set_permissions(&path, Permissions::from_mode(0o700))
+                .map_err(failed(&path, "made private"))?;
         }
         Ok(Self { path })
     }
@@ -214,20 +242,35 @@ impl StateFolder {
     pub fn lock(&self) -> Result<HostLock, StateFolderError> {
         let path = self.path.join("lock");
         // std opens close-on-exec, so Postgres does not inherit the lock and keep it beyond our death.
-        let mut file = private(OpenOptions::new().read(true).write(true).create(true).truncate(false))
-            .open(&path)
-            .map_err(failed(&path, "opened"))?;
+        let mut file = private(
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false),
+        )
+        .open(&path)
+        .map_err(failed(&path, "opened"))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
-                let pid = read_small(&mut file).ok().and_then(|text| text.trim().parse().ok());
-                return Err(StateFolderError::Locked { path: self.path.clone(), pid });
+                let pid = read_small(&mut file)
+                    .ok()
+                    .and_then(|text| text.trim().parse().ok());
+                return Err(StateFolderError::Locked {
+                    path: self.path.clone(),
+                    pid,
+                });
             }
             Err(errno) => return Err(failed(&path, "locked")(errno.into())),
         }
         write_pid(&mut file).map_err(failed(&path, "written"))?;
         let host = host_id(&self.path)?;
-        Ok(HostLock { _file: file, folder: self.clone(), host })
+        Ok(HostLock {
+            _file: file,
+            folder: self.clone(),
+            host,
+        })
     }
 }
 
@@ -263,7 +306,9 @@ impl HostLock {
             Ok(found) => known_key(path, &found),
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
                 let mut bytes = [0; KEY_BYTES];
-                getrandom::fill(&mut bytes).map_err(|error| failed(path, "filled from the system's randomness")(error.into()))?;
+                getrandom::fill(&mut bytes).map_err(|error| {
+                    failed(path, "filled from the system's randomness")(error.into())
+                })?;
                 if publish_first(path, &bytes).map_err(failed(path, "written"))? {
                     return Ok(SecretKey { bytes, fresh: true });
                 }
@@ -279,12 +324,18 @@ fn known_key(path: &Path, found: &[u8]) -> Result<SecretKey, StateFolderError> {
         path: path.to_owned(),
         what: format!("it has {} bytes, not {KEY_BYTES}", found.len()),
     })?;
-    let mode = fs::metadata(path).map_err(failed(path, "looked at"))?.mode();
+    let mode = fs::metadata(path)
+        .map_err(failed(path, "looked at"))?
+        .mode();
     if mode & 0o077 != 0 {
         tracing::warn!(path = %path.display(), "the key file was readable by others; it is private again, but consider it seen");
-        fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed(path, "made private"))?;
+        fs::set_permissions(path, Permissions::from_mode(0o600))
+            .map_err(failed(path, "made private"))?;
     }
-    Ok(SecretKey { bytes, fresh: false })
+    Ok(SecretKey {
+        bytes,
+        fresh: false,
+    })
 }
 
 /// A folder with somebody's other things in it is refused before its mode is touched: a mistyped
@@ -301,7 +352,10 @@ fn refuse_occupied(path: &Path) -> Result<(), StateFolderError> {
         }
     }
     match example {
-        Some(example) => Err(StateFolderError::Occupied { path: path.to_owned(), example }),
+        Some(example) => Err(StateFolderError::Occupied {
+            path: path.to_owned(),
+            example,
+        }),
         None => Ok(()),
     }
 }
@@ -317,7 +371,11 @@ fn host_id(folder: &Path) -> Result<Uuid, StateFolderError> {
                 path: path.clone(),
                 what: "it does not hold an id and a number".into(),
             })?;
-            if home == inode { Ok(id) } else { new_host_id(&path) }
+            if home == inode {
+                Ok(id)
+            } else {
+                new_host_id(&path)
+            }
         }
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => new_host_id(&path),
         Err(other) => Err(failed(&path, "read")(other)),
@@ -331,15 +389,21 @@ fn parse_host_id(text: &str) -> Option<(Uuid, u64)> {
 
 fn new_host_id(path: &Path) -> Result<Uuid, StateFolderError> {
     let id = Uuid::now_v7();
-    publish(path, |file| Ok(format!("{id} {}\n", file.metadata()?.ino()).into_bytes()))?;
+    publish(path, |file| {
+        Ok(format!("{id} {}\n", file.metadata()?.ino()).into_bytes())
+    })?;
     Ok(id)
 }
 
 /// Written aside, made durable, then renamed: after a crash the file is whole or absent, never half.
-fn publish(path: &Path, content: impl FnOnce(&File) -> io::Result<Vec<u8>>) -> Result<(), StateFolderError> {
+fn publish(
+    path: &Path,
+    content: impl FnOnce(&File) -> io::Result<Vec<u8>>,
+) -> Result<(), StateFolderError> {
     let aside = path.with_extension("new");
     let write = || {
-        let mut file = private(OpenOptions::new().write(true).create(true).truncate(true)).open(&aside)?;
+        let mut file =
+            private(OpenOptions::new().write(true).create(true).truncate(true)).open(&aside)?;
         let content = content(&file)?;
         file.write_all(&content)?;
         file.sync_all()?;
@@ -354,7 +418,10 @@ fn publish(path: &Path, content: impl FnOnce(&File) -> io::Result<Vec<u8>>) -> R
 fn publish_first(path: &Path, content: &[u8]) -> io::Result<bool> {
     let aside = path.with_extension(format!("{}.new", Uuid::now_v7().simple()));
     let mut file = private(OpenOptions::new().write(true).create_new(true)).open(&aside)?;
-    let linked = file.write_all(content).and_then(|()| file.sync_all()).and_then(|()| fs::hard_link(&aside, path));
+    let linked = file
+        .write_all(content)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::hard_link(&aside, path));
     fs::remove_file(&aside)?;
     match linked {
         Ok(()) => sync_folder_of(path).map(|()| true),
@@ -365,7 +432,9 @@ fn publish_first(path: &Path, content: &[u8]) -> io::Result<bool> {
 
 /// A name is durable when its folder is.
 fn sync_folder_of(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 

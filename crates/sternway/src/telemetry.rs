@@ -30,7 +30,9 @@ const EXPORTER_TARGETS: [&str; 5] = ["opentelemetry", "reqwest", "hyper", "h2", 
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// `STERNWAY_LOG` is not a filter.
-    #[error("STERNWAY_LOG=`{filter}` is not a log filter: {why}; write for example `info` or `info,sternway=debug`")]
+    #[error(
+        "STERNWAY_LOG=`{filter}` is not a log filter: {why}; write for example `info` or `info,sternway=debug`"
+    )]
     Filter {
         /// What was set.
         filter: String,
@@ -38,7 +40,9 @@ pub enum TelemetryError {
         why: String,
     },
     /// The exporter cannot be made.
-    #[error("traces cannot be sent to `{endpoint}`: {why}; correct OTEL_EXPORTER_OTLP_ENDPOINT (for example `http://collector:4318`) or unset it")]
+    #[error(
+        "traces cannot be sent to `{endpoint}`: {why}; correct OTEL_EXPORTER_OTLP_ENDPOINT (for example `http://collector:4318`) or unset it"
+    )]
     Exporter {
         /// Where to.
         endpoint: String,
@@ -77,10 +81,15 @@ impl Settings {
     #[must_use]
     pub fn of_process(filter: &str) -> Self {
         let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let base = set("OTEL_EXPORTER_OTLP_ENDPOINT").map(|base| format!("{}/v1/traces", base.trim_end_matches('/')));
+        let base = set("OTEL_EXPORTER_OTLP_ENDPOINT")
+            .map(|base| format!("{}/v1/traces", base.trim_end_matches('/')));
         Self {
             filter: set("STERNWAY_LOG").unwrap_or_else(|| filter.to_owned()),
-            format: if std::io::stderr().is_terminal() { Format::Human } else { Format::Json },
+            format: if std::io::stderr().is_terminal() {
+                Format::Human
+            } else {
+                Format::Json
+            },
             // OpenTelemetry's own rules: the variable for traces alone is used as it stands.
             traces: set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or(base),
             service: set("OTEL_SERVICE_NAME").unwrap_or_else(|| "sternway".into()),
@@ -98,7 +107,9 @@ pub struct Telemetry {
 impl Drop for Telemetry {
     /// Sends what waits, for at most [`FLUSH_MAX`].
     fn drop(&mut self) {
-        let Some(provider) = self.provider.take() else { return };
+        let Some(provider) = self.provider.take() else {
+            return;
+        };
         let flushed = std::thread::spawn(move || provider.shutdown_with_timeout(FLUSH_MAX)).join();
         if let Ok(Err(error)) = flushed {
             tracing::warn!(%error, "the last spans were not sent");
@@ -116,41 +127,78 @@ pub fn start(settings: &Settings) -> Result<Telemetry, TelemetryError> {
     Ok(telemetry)
 }
 
-fn build<W>(settings: &Settings, writer: W) -> Result<(impl Subscriber + Send + Sync + use<W>, Telemetry), TelemetryError>
+fn build<W>(
+    settings: &Settings,
+    writer: W,
+) -> Result<(impl Subscriber + Send + Sync + use<W>, Telemetry), TelemetryError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::builder().parse(&settings.filter).map_err(|error| TelemetryError::Filter {
-        filter: settings.filter.clone(),
-        why: error.to_string(),
-    })?;
+    let filter = EnvFilter::builder()
+        .parse(&settings.filter)
+        .map_err(|error| TelemetryError::Filter {
+            filter: settings.filter.clone(),
+            why: error.to_string(),
+        })?;
     let lines = match settings.format {
         // Flat, with the span's fields beside: a rollback's id is on every line of its run.
-        Format::Json => fmt::layer().json().flatten_event(true).with_span_list(false).with_writer(writer).boxed(),
-        Format::Human => fmt::layer().with_target(false).with_ansi(true).with_writer(writer).boxed(),
+        Format::Json => fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .with_writer(writer)
+            .boxed(),
+        Format::Human => fmt::layer()
+            .with_target(false)
+            .with_ansi(true)
+            .with_writer(writer)
+            .boxed(),
     };
-    let provider = settings.traces.as_deref().map(|endpoint| tracer_provider(endpoint, &settings.service)).transpose()?;
+    let provider = settings
+        .traces
+        .as_deref()
+        .map(|endpoint| tracer_provider(endpoint, &settings.service))
+        .transpose()?;
     let spans = provider.as_ref().map(|provider| {
         let quiet = EXPORTER_TARGETS.map(|target| (target, LevelFilter::OFF));
-        let wanted = Targets::new().with_default(LevelFilter::INFO).with_targets(quiet);
-        tracing_opentelemetry::layer().with_tracer(provider.tracer("sternway")).with_filter(wanted)
+        let wanted = Targets::new()
+            .with_default(LevelFilter::INFO)
+            .with_targets(quiet);
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer("sternway"))
+            .with_filter(wanted)
     });
-    let subscriber = Registry::default().with(lines.with_filter(filter)).with(spans);
+    let subscriber = Registry::default()
+        .with(lines.with_filter(filter))
+        .with(spans);
     Ok((subscriber, Telemetry { provider }))
 }
 
 fn tracer_provider(endpoint: &str, service: &str) -> Result<SdkTracerProvider, TelemetryError> {
     // The client wants a crypto provider even for plain HTTP. Somebody else's choice stands.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let failed = |why: String| TelemetryError::Exporter { endpoint: endpoint.to_owned(), why };
+    let failed = |why: String| TelemetryError::Exporter {
+        endpoint: endpoint.to_owned(),
+        why,
+    };
     let goal = endpoint.to_owned();
     let built = std::thread::spawn(move || {
-        SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary).with_endpoint(goal).build()
+        SpanExporter::builder()
+            .with_http()
+            .with_protocol(Protocol::HttpBinary)
+            .with_endpoint(goal)
+            .build()
     });
-    let exporter = built.join().map_err(|_| failed("its client panicked".into()))?.map_err(|error| failed(error.to_string()))?;
+    let exporter = built
+        .join()
+        .map_err(|_| failed("its client panicked".into()))?
+        .map_err(|error| failed(error.to_string()))?;
     let resource = Resource::builder()
         .with_service_name(service.to_owned())
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
         .build();
-    Ok(SdkTracerProvider::builder().with_resource(resource).with_batch_exporter(exporter).build())
+    Ok(SdkTracerProvider::builder()
+        .with_resource(resource)
+        .with_batch_exporter(exporter)
+        .build())
 }

@@ -110,7 +110,10 @@ impl Store {
     }
 
     async fn send(&self, topic: Topic) -> Result<()> {
-        sqlx::query("select pg_notify('sternway', $1)").bind(topic.word()).execute(&self.pool).await?;
+        sqlx::query("select pg_notify('sternway', $1)")
+            .bind(topic.word())
+            .execute(&self.pool)
+            .await?;
         Ok(())
     }
 

@@ -34,7 +34,11 @@ pub(crate) struct Lease {
 
 impl Lease {
     fn until(deadline: BootInstant) -> Self {
-        Self { deadline: Arc::new(Mutex::new(deadline)), lost: CancellationToken::new(), orders: Arc::default() }
+        Self {
+            deadline: Arc::new(Mutex::new(deadline)),
+            lost: CancellationToken::new(),
+            orders: Arc::default(),
+        }
     }
 
     /// Whether an effect may be started now.
@@ -66,7 +70,10 @@ impl Lease {
     }
 
     fn left(&self) -> Duration {
-        self.deadline.lock().unwrap_or_else(PoisonError::into_inner).left()
+        self.deadline
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .left()
     }
 }
 
@@ -89,7 +96,14 @@ pub(crate) async fn run<W: World>(
     let leases: Leases = Arc::default();
     let renewing = tokio::spawn(renew(settings.clone(), store.clone(), leases.clone()));
     let beating = tokio::spawn(beat(settings.clone(), store.clone()));
-    let mut claimer = Claimer { settings, store, world, leases, driven: JoinSet::new(), claims: HashMap::new() };
+    let mut claimer = Claimer {
+        settings,
+        store,
+        world,
+        leases,
+        driven: JoinSet::new(),
+        claims: HashMap::new(),
+    };
     let mut wakes = wake.subscribe(Topic::Work);
     claimer.reclaim().await;
     while !shutdown.is_cancelled() {
@@ -120,19 +134,30 @@ impl<W: World> Claimer<W> {
     async fn reclaim(&self) {
         match self.store.reclaim_host(&worker(&self.settings)).await {
             Ok(0) => {}
-            Ok(count) => tracing::info!(count, "took back the claims of this host's former process"),
-            Err(error) => tracing::warn!(%error, "could not take back the claims of this host's former process"),
+            Ok(count) => {
+                tracing::info!(count, "took back the claims of this host's former process")
+            }
+            Err(error) => {
+                tracing::warn!(%error, "could not take back the claims of this host's former process")
+            }
         }
     }
 
     async fn claim(&mut self, shutdown: &CancellationToken) {
-        let room = self.settings.rollbacks_max.saturating_sub(self.driven.len());
+        let room = self
+            .settings
+            .rollbacks_max
+            .saturating_sub(self.driven.len());
         let limit = CLAIMS_AT_ONCE.min(u32::try_from(room).unwrap_or(u32::MAX));
         if limit == 0 {
             return;
         }
         let asked = BootInstant::now();
-        match self.store.claim(&worker(&self.settings), limit, self.settings.lease).await {
+        match self
+            .store
+            .claim(&worker(&self.settings), limit, self.settings.lease)
+            .await
+        {
             Ok(claimed) => {
                 for claimed in claimed {
                     self.drive(claimed, asked, shutdown);
@@ -148,7 +173,10 @@ impl<W: World> Claimer<W> {
         counter!(metric::CLAIMS, "taken_over" => taken_over).increment(1);
         let lease = Lease::until(deadline_of(asked, self.settings.lease));
         let (rollback, fence) = (claimed.rollback, claimed.fence);
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner).insert(rollback, (fence, lease.clone()));
+        self.leases
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(rollback, (fence, lease.clone()));
         let driver = drive::Driver {
             store: self.store.clone(),
             world: self.world.clone(),
@@ -180,9 +208,14 @@ impl<W: World> Claimer<W> {
             Ok((id, ())) => (*id, false),
             Err(error) => (error.id(), error.is_panic()),
         };
-        let Some(held) = self.claims.remove(&id) else { return };
+        let Some(held) = self.claims.remove(&id) else {
+            return;
+        };
         let rollback = held.rollback;
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner).remove(&rollback);
+        self.leases
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&rollback);
         if panicked {
             tracing::error!(%rollback, "driving a rollback panicked; it will be taken up again");
             if let Err(error) = self.store.crashed(&held).await {
@@ -198,7 +231,10 @@ async fn renew(settings: Settings, store: Store, leases: Leases) {
         tokio::time::sleep(settings.lease / 3).await;
         let held: Vec<(RollbackId, Fence)> = {
             let leases = leases.lock().unwrap_or_else(PoisonError::into_inner);
-            leases.iter().map(|(rollback, (fence, _))| (*rollback, *fence)).collect()
+            leases
+                .iter()
+                .map(|(rollback, (fence, _))| (*rollback, *fence))
+                .collect()
         };
         if held.is_empty() {
             continue;
@@ -213,11 +249,15 @@ async fn renew(settings: Settings, store: Store, leases: Leases) {
         };
         let leases = leases.lock().unwrap_or_else(PoisonError::into_inner);
         for (rollback, fence) in held {
-            let Some((_, lease)) = leases.get(&rollback).filter(|(now, _)| *now == fence) else { continue };
+            let Some((_, lease)) = leases.get(&rollback).filter(|(now, _)| *now == fence) else {
+                continue;
+            };
             match renewed.iter().find(|renewed| renewed.rollback == rollback) {
                 Some(renewed) => {
                     lease.renewed(asked, settings.lease);
-                    lease.orders.fetch_or(renewed.orders_pending, Ordering::Relaxed);
+                    lease
+                        .orders
+                        .fetch_or(renewed.orders_pending, Ordering::Relaxed);
                 }
                 None => lease.lost.cancel(),
             }

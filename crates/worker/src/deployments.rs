@@ -37,9 +37,14 @@ pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: Can
         match store.deployments_due(AT_ONCE, LOOK_LIMIT).await {
             Ok(due) => {
                 let looks: Vec<_> = due.into_iter().map(|work| one(&real, work)).collect();
-                stream::iter(looks).buffer_unordered(AT_ONCE as usize).collect::<Vec<()>>().await;
+                stream::iter(looks)
+                    .buffer_unordered(AT_ONCE as usize)
+                    .collect::<Vec<()>>()
+                    .await;
             }
-            Err(error) => tracing::warn!(%error, "can not list the deployments to watch; trying again"),
+            Err(error) => {
+                tracing::warn!(%error, "can not list the deployments to watch; trying again")
+            }
         }
         tokio::select! {
             () = wakes.woken() => {}
@@ -54,7 +59,10 @@ async fn one(real: &Real, work: DeploymentWork) {
     let done = match work.state {
         DeploymentState::Resolving => resolve(real, &work).await,
         DeploymentState::Watching => watch(real, &work).await,
-        DeploymentState::Good | DeploymentState::Bad | DeploymentState::Unproved | DeploymentState::Refused => Ok(()),
+        DeploymentState::Good
+        | DeploymentState::Bad
+        | DeploymentState::Unproved
+        | DeploymentState::Refused => Ok(()),
     };
     if let Err(away) = done {
         tracing::warn!(deployment = %id, error = &away as &dyn std::error::Error, "can not go on with a deployment");
@@ -71,7 +79,11 @@ async fn resolve(real: &Real, work: &DeploymentWork) -> Result<(), StoreAway> {
     for (component, reference) in &work.images {
         match engine.image_id(reference).await {
             Ok(Some(image)) => {
-                let deployed = DeployedComponent { image, reference: reference.clone(), specification: None };
+                let deployed = DeployedComponent {
+                    image,
+                    reference: reference.clone(),
+                    specification: None,
+                };
                 components.insert(component.clone(), deployed);
             }
             Ok(None) => {
@@ -81,17 +93,26 @@ async fn resolve(real: &Real, work: &DeploymentWork) -> Result<(), StoreAway> {
             Err(error) => return later(real, work, &error.to_string()).await,
         }
     }
-    real.store.deployment_resolved(work.id, &components).await.map_err(StoreAway)
+    real.store
+        .deployment_resolved(work.id, &components)
+        .await
+        .map_err(StoreAway)
 }
 
 async fn refuse(real: &Real, work: &DeploymentWork, said: &str) -> Result<(), StoreAway> {
     counter!(metric::DEPLOYMENTS, "state" => "refused").increment(1);
-    real.store.deployment_refused(work.id, said).await.map_err(StoreAway)
+    real.store
+        .deployment_refused(work.id, said)
+        .await
+        .map_err(StoreAway)
 }
 
 /// What could not be looked at says nothing about the deployment.
 async fn later(real: &Real, work: &DeploymentWork, said: &str) -> Result<(), StoreAway> {
-    real.store.deployment_later(work.id, said, clock::now().after(LOOK_AGAIN)).await.map_err(StoreAway)
+    real.store
+        .deployment_later(work.id, said, clock::now().after(LOOK_AGAIN))
+        .await
+        .map_err(StoreAway)
 }
 
 async fn watch(real: &Real, work: &DeploymentWork) -> Result<(), StoreAway> {
@@ -104,7 +125,10 @@ async fn watch(real: &Real, work: &DeploymentWork) -> Result<(), StoreAway> {
     };
     let specifications = specifications(work, &look);
     if !specifications.is_empty() {
-        real.store.deployment_specifications(work.id, &specifications).await.map_err(StoreAway)?;
+        real.store
+            .deployment_specifications(work.id, &specifications)
+            .await
+            .map_err(StoreAway)?;
     }
     let questions = deployment_watch::questions(&work.application, &work.version, &look);
     let answers = real.prober.ask(&questions, PROBE_LIMIT).await;
@@ -114,20 +138,31 @@ async fn watch(real: &Real, work: &DeploymentWork) -> Result<(), StoreAway> {
         red_since: work.red_since,
         superseded: work.replaced,
     };
-    let images: BTreeMap<ComponentName, ImageId> =
-        work.components.iter().map(|(name, part)| (name.clone(), part.image.clone())).collect();
+    let images: BTreeMap<ComponentName, ImageId> = work
+        .components
+        .iter()
+        .map(|(name, part)| (name.clone(), part.image.clone()))
+        .collect();
     let now = clock::now();
-    let judgement = deployment_watch::judge(&work.application, &images, &watched, &look, &answers, now);
+    let judgement =
+        deployment_watch::judge(&work.application, &images, &watched, &look, &answers, now);
     tell(work, &judgement);
     let update = update(work, judgement, now);
-    real.store.deployment_health(work.id, &update).await.map_err(StoreAway)?;
+    real.store
+        .deployment_health(work.id, &update)
+        .await
+        .map_err(StoreAway)?;
     Ok(())
 }
 
 fn update(work: &DeploymentWork, judgement: Judgement, now: Moment) -> HealthUpdate {
     let window = Millis::from_secs(work.application.watch_window_s);
     match judgement {
-        Judgement::Watching { green_since, red_since, said } => HealthUpdate {
+        Judgement::Watching {
+            green_since,
+            red_since,
+            said,
+        } => HealthUpdate {
             health: Health::Watching,
             green_since,
             red_since,
@@ -147,14 +182,19 @@ fn update(work: &DeploymentWork, judgement: Judgement, now: Moment) -> HealthUpd
 }
 
 fn tell(work: &DeploymentWork, judgement: &Judgement) {
-    let Judgement::Decided { health, said } = judgement else { return };
+    let Judgement::Decided { health, said } = judgement else {
+        return;
+    };
     let state = health_word(*health);
     counter!(metric::DEPLOYMENTS, "state" => state).increment(1);
     tracing::info!(deployment = %work.id, version = %work.version, state, said, "judged");
 }
 
 /// The specification that each component runs with, once it runs the deployment's image.
-fn specifications(work: &DeploymentWork, look: &EngineLook) -> BTreeMap<ComponentName, SpecificationDigest> {
+fn specifications(
+    work: &DeploymentWork,
+    look: &EngineLook,
+) -> BTreeMap<ComponentName, SpecificationDigest> {
     let wanted = |container: &&Container| {
         work.components
             .get(&container.component)
@@ -162,7 +202,12 @@ fn specifications(work: &DeploymentWork, look: &EngineLook) -> BTreeMap<Componen
     };
     deployment_watch::replicas(&work.application, look)
         .filter(wanted)
-        .filter_map(|container| Some((container.component.clone(), container.specification.clone()?)))
+        .filter_map(|container| {
+            Some((
+                container.component.clone(),
+                container.specification.clone()?,
+            ))
+        })
         .collect()
 }
 

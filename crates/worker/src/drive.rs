@@ -96,7 +96,9 @@ impl<W: World> Driver<W> {
             if self.lease.orders_pending() {
                 self.orders_again(&mut log).await;
             }
-            let Some(turn) = self.decide(&mut log).await else { continue };
+            let Some(turn) = self.decide(&mut log).await else {
+                continue;
+            };
             match self.follow(&mut log, turn, &mut wakes).await {
                 Ok(()) => {}
                 Err(stop) => return stop,
@@ -107,12 +109,19 @@ impl<W: World> Driver<W> {
     /// Looks and decides; none while our own store is away.
     async fn decide(&self, log: &mut Log) -> Option<Turn> {
         let rollback = log.held.rollback;
-        let claim = Claim { rollback, fence: log.held.fence, crashes: log.crashes };
+        let claim = Claim {
+            rollback,
+            fence: log.held.fence,
+            crashes: log.crashes,
+        };
         let scope = next::scope(&log.plan, &log.run, claim);
         let world = match self.world.look(&log.plan, rollback, scope).await {
             Ok(world) => world,
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "can not look at the store; trying again");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "can not look at the store; trying again"
+                );
                 tokio::time::sleep(STORE_AGAIN).await;
                 return None;
             }
@@ -185,8 +194,11 @@ impl<W: World> Driver<W> {
             step_changed: log.step_changed,
             lease: self.lease_length,
         };
-        let events: Vec<(Moment, Actor, Event)> =
-            log.pending.iter().map(|(at, event)| (*at, worker_actor(), event.clone())).collect();
+        let events: Vec<(Moment, Actor, Event)> = log
+            .pending
+            .iter()
+            .map(|(at, event)| (*at, worker_actor(), event.clone()))
+            .collect();
         loop {
             let asked = BootInstant::now();
             match self.store.append(&log.held, &events, &log.run, &meta).await {
@@ -200,7 +212,10 @@ impl<W: World> Driver<W> {
                 }
                 Err(store::Error::Fenced) => return Err(Stop::Fenced),
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "could not commit; trying again");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "could not commit; trying again"
+                    );
                     if !self.lease.holds() {
                         return Err(Stop::Fenced);
                     }
@@ -213,9 +228,17 @@ impl<W: World> Driver<W> {
     /// What people asked of this rollback since it was claimed.
     async fn orders_again(&self, log: &mut Log) {
         match self.store.orders_unseen(log.held.rollback).await {
-            Ok(orders) => log.orders = orders.into_iter().filter(|(id, _)| !log.orders_seen.contains(id)).collect(),
+            Ok(orders) => {
+                log.orders = orders
+                    .into_iter()
+                    .filter(|(id, _)| !log.orders_seen.contains(id))
+                    .collect()
+            }
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "can not read orders; trying again later");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "can not read orders; trying again later"
+                );
             }
         }
     }
@@ -242,7 +265,9 @@ impl Log {
             step_changed: false,
         };
         if log.crashes > 0 {
-            log.evolve(Event::TakenOver { crashes: log.crashes });
+            log.evolve(Event::TakenOver {
+                crashes: log.crashes,
+            });
         }
         log
     }
@@ -261,7 +286,8 @@ impl Log {
     }
 
     fn orders_done(&mut self) {
-        self.orders_seen.extend(self.orders.drain(..).map(|(id, _)| id));
+        self.orders_seen
+            .extend(self.orders.drain(..).map(|(id, _)| id));
     }
 
     fn committed(&mut self, appended: &store::Appended) {
@@ -277,7 +303,8 @@ impl Log {
 
     fn step_number(&self) -> u16 {
         match &self.run.phase {
-            domain::lifecycle::Phase::Forward { at } | domain::lifecycle::Phase::Backward { at, .. } => *at,
+            domain::lifecycle::Phase::Forward { at }
+            | domain::lifecycle::Phase::Backward { at, .. } => *at,
             domain::lifecycle::Phase::AwaitingApproval { .. }
             | domain::lifecycle::Phase::Watching { .. }
             | domain::lifecycle::Phase::Ended { .. } => u16::MAX,
@@ -288,7 +315,9 @@ impl Log {
     fn tell(&self, event: &Event) {
         match event {
             Event::TurnedBack { cause } => tracing::warn!(cause = cause.sentence, "turns back"),
-            Event::EngineLost { said } => tracing::warn!(said, "the engine does not answer; waiting"),
+            Event::EngineLost { said } => {
+                tracing::warn!(said, "the engine does not answer; waiting")
+            }
             Event::Ended { verdict } => {
                 counter!(metric::VERDICTS, "verdict" => verdict.word()).increment(1);
                 match verdict {
@@ -298,7 +327,9 @@ impl Log {
                     Verdict::RolledBack { .. }
                     | Verdict::Restored { .. }
                     | Verdict::Refused { .. }
-                    | Verdict::Cancelled { .. } => tracing::info!(verdict = verdict.word(), "ended"),
+                    | Verdict::Cancelled { .. } => {
+                        tracing::info!(verdict = verdict.word(), "ended")
+                    }
                 }
             }
             Event::Requested { .. }

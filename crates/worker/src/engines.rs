@@ -18,7 +18,10 @@ impl Engines {
     /// `local` is the endpoint that applications mean by `local`, such as `unix:///var/run/docker.sock`.
     #[must_use]
     pub fn new(local: String) -> Self {
-        Self { local, connected: Mutex::new(HashMap::new()) }
+        Self {
+            local,
+            connected: Mutex::new(HashMap::new()),
+        }
     }
 
     /// The engine of that name. Connecting is lazy: an engine that is away is an error of its first call.
@@ -27,7 +30,10 @@ impl Engines {
     /// When the name is not an endpoint.
     pub fn get(&self, name: &str) -> Result<Engine, docker::Error> {
         let endpoint = if name == "local" { &self.local } else { name };
-        let mut connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connected = self
+            .connected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(engine) = connected.get(endpoint) {
             return Ok(engine.clone());
         }

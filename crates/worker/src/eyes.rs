@@ -19,7 +19,12 @@ pub(crate) const PROBE_LIMIT: Duration = Duration::from_secs(1);
 
 impl Real {
     /// What `scope` names, for one decision.
-    pub(crate) async fn see(&self, plan: &Plan, rollback: RollbackId, scope: Scope) -> Result<Seen, StoreAway> {
+    pub(crate) async fn see(
+        &self,
+        plan: &Plan,
+        rollback: RollbackId,
+        scope: Scope,
+    ) -> Result<Seen, StoreAway> {
         let mut seen = Seen {
             engine: Err("it was not looked at".to_owned()),
             specifications: BTreeMap::new(),
@@ -28,8 +33,16 @@ impl Real {
             answers: Vec::new(),
         };
         if scope.supplies {
-            let digests: Vec<_> = plan.swaps.iter().map(|swap| swap.specification.clone()).collect();
-            seen.specifications = self.store.specifications_readable(&digests).await.map_err(StoreAway)?;
+            let digests: Vec<_> = plan
+                .swaps
+                .iter()
+                .map(|swap| swap.specification.clone())
+                .collect();
+            seen.specifications = self
+                .store
+                .specifications_readable(&digests)
+                .await
+                .map_err(StoreAway)?;
         }
         if scope.records {
             seen.captured = self.store.captured(rollback).await.map_err(StoreAway)?;
@@ -37,8 +50,14 @@ impl Real {
         }
         if scope.engine {
             let images: Vec<ImageId> = plan.swaps.iter().map(|swap| swap.image.clone()).collect();
-            let images = if scope.supplies { images.as_slice() } else { &[] };
-            seen.engine = self.engine_look(&plan.application, images, scope.supplies).await?;
+            let images = if scope.supplies {
+                images.as_slice()
+            } else {
+                &[]
+            };
+            seen.engine = self
+                .engine_look(&plan.application, images, scope.supplies)
+                .await?;
         }
         if let (Some(side), Ok(look)) = (scope.probes, &seen.engine) {
             let questions: Vec<Question> = steps::expected_questions(plan, rollback, side, look);
@@ -54,7 +73,12 @@ impl Real {
         images: &[ImageId],
         disk: bool,
     ) -> Result<Result<EngineLook, String>, StoreAway> {
-        let request = LookRequest { application, images, disk, specifications: false };
+        let request = LookRequest {
+            application,
+            images,
+            disk,
+            specifications: false,
+        };
         match self.looked(application, &request).await {
             Ok(looked) => self.with_lock_judged(looked.look).await.map(Ok),
             Err(said) => Ok(Err(said)),
@@ -67,30 +91,58 @@ impl Real {
         application: &Application,
         images: &[ImageId],
     ) -> Result<Result<EngineLook, String>, StoreAway> {
-        let request = LookRequest { application, images, disk: true, specifications: true };
-        let Looked { mut look, specifications, .. } = match self.looked(application, &request).await {
+        let request = LookRequest {
+            application,
+            images,
+            disk: true,
+            specifications: true,
+        };
+        let Looked {
+            mut look,
+            specifications,
+            ..
+        } = match self.looked(application, &request).await {
             Ok(looked) => looked,
             Err(said) => return Ok(Err(said)),
         };
         for container in &mut look.containers {
             if let Some(specification) = specifications.get(&container.id) {
-                container.specification =
-                    Some(self.store.specification_put(specification).await.map_err(StoreAway)?);
+                container.specification = Some(
+                    self.store
+                        .specification_put(specification)
+                        .await
+                        .map_err(StoreAway)?,
+                );
                 container.env = self.store.key().fingerprints(specification);
             }
         }
         self.with_lock_judged(look).await.map(Ok)
     }
 
-    async fn looked(&self, application: &Application, request: &LookRequest<'_>) -> Result<Looked, String> {
-        let engine = self.engines.get(&application.engine).map_err(|error| error.to_string())?;
-        engine.look(request).await.map_err(|error| error.to_string())
+    async fn looked(
+        &self,
+        application: &Application,
+        request: &LookRequest<'_>,
+    ) -> Result<Looked, String> {
+        let engine = self
+            .engines
+            .get(&application.engine)
+            .map_err(|error| error.to_string())?;
+        engine
+            .look(request)
+            .await
+            .map_err(|error| error.to_string())
     }
 
     /// A lock whose rollback is one of ours and has ended was left by a run that needed a person.
     async fn with_lock_judged(&self, mut look: EngineLook) -> Result<EngineLook, StoreAway> {
         if let Some(lock) = &mut look.lock {
-            lock.stale = self.store.lock_stale(lock.rollback).await.map_err(StoreAway)? == Some(true);
+            lock.stale = self
+                .store
+                .lock_stale(lock.rollback)
+                .await
+                .map_err(StoreAway)?
+                == Some(true);
         }
         Ok(look)
     }

@@ -18,7 +18,12 @@ use crate::{
 };
 
 impl World for Real {
-    async fn look(&self, plan: &Plan, rollback: RollbackId, scope: Scope) -> Result<Seen, StoreAway> {
+    async fn look(
+        &self,
+        plan: &Plan,
+        rollback: RollbackId,
+        scope: Scope,
+    ) -> Result<Seen, StoreAway> {
         self.see(plan, rollback, scope).await
     }
 
@@ -36,7 +41,8 @@ impl World for Real {
             | Effect::RemoveContainer { .. } => self.on_engine(plan, grant, effect).await,
         };
         let word = effect_word(effect);
-        counter!(metric::EFFECTS, "effect" => word, "outcome" => outcome_word(&outcome)).increment(1);
+        counter!(metric::EFFECTS, "effect" => word, "outcome" => outcome_word(&outcome))
+            .increment(1);
         histogram!(metric::EFFECT_SECONDS, "effect" => word).record(begun.elapsed().as_secs_f64());
         outcome
     }
@@ -65,8 +71,15 @@ impl Real {
         };
         let performed = engine.perform(effect, &context).await;
         match (effect, performed.capture) {
-            (Effect::Capture { component, container }, Some(capture)) => {
-                self.keep_capture(grant, component, container, &capture).await
+            (
+                Effect::Capture {
+                    component,
+                    container,
+                },
+                Some(capture),
+            ) => {
+                self.keep_capture(grant, component, container, &capture)
+                    .await
             }
             _ => performed.outcome,
         }
@@ -86,9 +99,17 @@ impl Real {
         container: &ContainerId,
         capture: &Capture,
     ) -> Outcome {
-        let kinds = [(ArtifactKind::Logs, &capture.logs), (ArtifactKind::Inspect, &capture.inspection)];
+        let kinds = [
+            (ArtifactKind::Logs, &capture.logs),
+            (ArtifactKind::Inspect, &capture.inspection),
+        ];
         for (kind, content) in kinds {
-            let artifact = NewArtifact { component, container, kind, content: content.as_bytes() };
+            let artifact = NewArtifact {
+                component,
+                container,
+                kind,
+                content: content.as_bytes(),
+            };
             if let Err(error) = self.store.artifact_put(&grant.held, &artifact).await {
                 return of_store(&error);
             }
@@ -114,9 +135,18 @@ fn specification_of(effect: &Effect) -> Option<&SpecificationDigest> {
 fn of_store(error: &store::Error) -> Outcome {
     let said = error.to_string();
     match error {
-        store::Error::Fenced => Outcome::Failed { failure: Failure::Fenced, said },
-        store::Error::KeyLost(_) => Outcome::Failed { failure: Failure::Unreadable, said },
-        store::Error::NotFound(_) => Outcome::Failed { failure: Failure::Missing, said },
+        store::Error::Fenced => Outcome::Failed {
+            failure: Failure::Fenced,
+            said,
+        },
+        store::Error::KeyLost(_) => Outcome::Failed {
+            failure: Failure::Unreadable,
+            said,
+        },
+        store::Error::NotFound(_) => Outcome::Failed {
+            failure: Failure::Missing,
+            said,
+        },
         store::Error::Conflict(_)
         | store::Error::Revision { .. }
         | store::Error::IdempotencyMismatch

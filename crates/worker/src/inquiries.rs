@@ -15,8 +15,8 @@ use futures_util::{StreamExt, stream};
 use integrations::Candidate;
 use serde_json::Value;
 use store::{Question, Store, Topic, Wake};
-use uuid::Uuid;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::world::{Real, StoreAway};
 
@@ -32,9 +32,14 @@ pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: Can
     while !shutdown.is_cancelled() {
         match store.inquiries_open(AT_ONCE).await {
             Ok(open) => {
-                let answers: Vec<_> =
-                    open.into_iter().map(|(id, question)| answer(store.clone(), real.clone(), id, question)).collect();
-                stream::iter(answers).buffer_unordered(AT_ONCE as usize).collect::<Vec<()>>().await;
+                let answers: Vec<_> = open
+                    .into_iter()
+                    .map(|(id, question)| answer(store.clone(), real.clone(), id, question))
+                    .collect();
+                stream::iter(answers)
+                    .buffer_unordered(AT_ONCE as usize)
+                    .collect::<Vec<()>>()
+                    .await;
             }
             Err(error) => tracing::warn!(%error, "can not read what is asked; trying again"),
         }
@@ -48,7 +53,8 @@ pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: Can
 
 async fn answer(store: Store, real: Arc<Real>, id: Uuid, question: Question) {
     let found = tokio::time::timeout(LIMIT, find(&real, &question)).await;
-    let found = found.unwrap_or_else(|_| Err(format!("the engine did not answer within {LIMIT:?}")));
+    let found =
+        found.unwrap_or_else(|_| Err(format!("the engine did not answer within {LIMIT:?}")));
     if let Err(error) = store.inquiry_answer(id, &found).await {
         tracing::warn!(%error, "could not answer an inquiry; whoever asked will ask again");
     }
@@ -57,7 +63,9 @@ async fn answer(store: Store, real: Arc<Real>, id: Uuid, question: Question) {
 async fn find(real: &Real, question: &Question) -> Result<Value, String> {
     match question {
         Question::Application { name } => {
-            let look = application(real, name).await.map_err(|away| away.to_string())??;
+            let look = application(real, name)
+                .await
+                .map_err(|away| away.to_string())??;
             serde_json::to_value(look).map_err(|error| error.to_string())
         }
         Question::Project { engine, project } => {
@@ -72,34 +80,58 @@ async fn find(real: &Real, question: &Question) -> Result<Value, String> {
 }
 
 /// The application on its engine, with every image that one of its releases runs.
-async fn application(real: &Real, name: &ApplicationName) -> Result<Result<EngineLook, String>, StoreAway> {
+async fn application(
+    real: &Real,
+    name: &ApplicationName,
+) -> Result<Result<EngineLook, String>, StoreAway> {
     let (application, _) = real.store.application_get(name).await.map_err(StoreAway)?;
     let releases = real.store.releases(name).await.map_err(StoreAway)?;
-    let images: BTreeSet<ImageId> =
-        releases.into_iter().flat_map(|release| release.components.into_values().map(|part| part.image)).collect();
+    let images: BTreeSet<ImageId> = releases
+        .into_iter()
+        .flat_map(|release| release.components.into_values().map(|part| part.image))
+        .collect();
     let images: Vec<ImageId> = images.into_iter().collect();
     real.full_look(&application, &images).await
 }
 
 /// The definition of a running Compose project, with the probes that answer now, and what a person should know.
 async fn adopt(real: &Real, engine: &str, project: &ComponentName) -> Result<Adopted, String> {
-    let connected = real.engines.get(engine).map_err(|error| error.to_string())?;
-    let adoption = connected.adopt(project).await.map_err(|error| error.to_string())?;
+    let connected = real
+        .engines
+        .get(engine)
+        .map_err(|error| error.to_string())?;
+    let adoption = connected
+        .adopt(project)
+        .await
+        .map_err(|error| error.to_string())?;
     let mut application = adoption.application;
     engine.clone_into(&mut application.engine);
     let candidates: Vec<Candidate> = adoption
         .candidates
         .into_iter()
-        .map(|found| Candidate { component: found.component, address: found.address, port: found.port })
+        .map(|found| Candidate {
+            component: found.component,
+            address: found.address,
+            port: found.port,
+        })
         .collect();
     for suggestion in real.prober.suggest(&candidates).await {
-        let part = application.components.iter_mut().find(|component| component.name == suggestion.component);
+        let part = application
+            .components
+            .iter_mut()
+            .find(|component| component.name == suggestion.component);
         if let Some(component) = part {
             component.probes.extend(suggestion.probes);
-            component.version_endpoint = component.version_endpoint.take().or(suggestion.version_endpoint);
+            component.version_endpoint = component
+                .version_endpoint
+                .take()
+                .or(suggestion.version_endpoint);
         }
     }
-    Ok(Adopted { application, notes: adoption.notes })
+    Ok(Adopted {
+        application,
+        notes: adoption.notes,
+    })
 }
 
 /// What an adoption answers: the body of its inquiry.
@@ -114,10 +146,16 @@ async fn images(
     engine: &str,
     references: &[String],
 ) -> Result<BTreeMap<String, Option<ImageId>>, String> {
-    let connected = real.engines.get(engine).map_err(|error| error.to_string())?;
+    let connected = real
+        .engines
+        .get(engine)
+        .map_err(|error| error.to_string())?;
     let mut found = BTreeMap::new();
     for reference in references {
-        let image = connected.image_id(reference).await.map_err(|error| error.to_string())?;
+        let image = connected
+            .image_id(reference)
+            .await
+            .map_err(|error| error.to_string())?;
         found.insert(reference.clone(), image);
     }
     Ok(found)

@@ -52,12 +52,28 @@ pub async fn run(
 ) -> Result<(), integrations::Error> {
     let prober = Prober::new()?;
     let engines = Arc::new(engines);
-    let hands = world::Real { settings: settings.clone(), store: store.clone(), engines: engines.clone(), prober };
+    let hands = world::Real {
+        settings: settings.clone(),
+        store: store.clone(),
+        engines: engines.clone(),
+        prober,
+    };
     let hands = Arc::new(hands);
     let mut loops = JoinSet::new();
-    loops.spawn(claims::run(settings, store.clone(), hands.clone(), wake.clone(), shutdown.clone()));
+    loops.spawn(claims::run(
+        settings,
+        store.clone(),
+        hands.clone(),
+        wake.clone(),
+        shutdown.clone(),
+    ));
     loops.spawn(watch::run(store.clone(), hands.clone(), shutdown.clone()));
-    loops.spawn(deployments::run(store.clone(), hands.clone(), wake.clone(), shutdown.clone()));
+    loops.spawn(deployments::run(
+        store.clone(),
+        hands.clone(),
+        wake.clone(),
+        shutdown.clone(),
+    ));
     loops.spawn(inquiries::run(store, hands, wake, shutdown));
     // A loop that panicked would leave a worker that beats and does not work: better none.
     while let Some(ended) = loops.join_next().await {

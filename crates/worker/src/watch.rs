@@ -39,17 +39,39 @@ async fn look_at_all<W: World>(store: &Store, world: &Arc<W>) -> Result<(), stor
     let mut after = None;
     loop {
         let runs = store.watching_runs(after, RUNS_AT_ONCE).await?;
-        let Some(last) = runs.last() else { return Ok(()) };
+        let Some(last) = runs.last() else {
+            return Ok(());
+        };
         after = Some(last.rollback);
-        let looks: Vec<_> = runs.into_iter().map(|run| look_at(store, world, run)).collect();
-        stream::iter(looks).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+        let looks: Vec<_> = runs
+            .into_iter()
+            .map(|run| look_at(store, world, run))
+            .collect();
+        stream::iter(looks)
+            .buffer_unordered(AT_ONCE)
+            .collect::<Vec<()>>()
+            .await;
     }
 }
 
 async fn look_at<W: World>(store: &Store, world: &Arc<W>, watching: WatchingRun) {
-    let WatchingRun { rollback, plan, run, .. } = watching;
-    let claim = Claim { rollback, fence: ANY_FENCE, crashes: 0 };
-    let Ok(seen) = world.look(&plan, rollback, next::scope(&plan, &run, claim)).await else { return };
+    let WatchingRun {
+        rollback,
+        plan,
+        run,
+        ..
+    } = watching;
+    let claim = Claim {
+        rollback,
+        fence: ANY_FENCE,
+        crashes: 0,
+    };
+    let Ok(seen) = world
+        .look(&plan, rollback, next::scope(&plan, &run, claim))
+        .await
+    else {
+        return;
+    };
     let turn = next::turn(&plan, &run, claim, &[], &seen, clock::now());
     if turn.events.is_empty() && matches!(turn.then, Then::Rest(_)) {
         return;

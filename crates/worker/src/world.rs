@@ -41,7 +41,12 @@ pub trait World: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Seen, StoreAway>> + Send;
 
     /// Performs one effect whose intent is committed.
-    fn perform(&self, plan: &Plan, grant: &Grant, effect: &Effect) -> impl Future<Output = Outcome> + Send;
+    fn perform(
+        &self,
+        plan: &Plan,
+        grant: &Grant,
+        effect: &Effect,
+    ) -> impl Future<Output = Outcome> + Send;
 }
 
 /// The real outside.

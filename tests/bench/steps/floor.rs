@@ -31,7 +31,7 @@ const SCRIPT: &str = r#"
 begin;
 update floor_run set seq = seq + 1, phase = 'forward', acts = true,
     head = decode(lpad(to_hex(:head::int), 64, '0'), 'hex'), lease_until = now() + interval '15 s', worker = rollback_id,
-    state = '{"acts": 3, "since": "2026-11-22T08:40:00.123Z", "losses": 0, "phase": {"at": 5, "phase": "forward"}, "before": {"green": 9, "asked": 9}, "acted_at": "2026-11-22T08:40:00.101Z", "refusals": 0, "touched_at": "2026-11-22T08:40:00.117Z", "outstanding": {"do": "stop_container", "grace_s": 10, "container": "0000000000000000000000000000000000000000000000000000000000000007"}}'
+    state = '{"phase":{"phase":"forward","at":5},"since":"2026-11-22T08:40:00.123Z","acts":3,"outstanding":20000,"acted_at":"2026-11-22T08:40:00.101Z","touched_at":"2026-11-22T08:40:00.117Z","before":{"asked":9,"green":9}}'
     where rollback_id = ('00000000-0000-7000-8000-' || lpad(to_hex(:run::int), 12, '0'))::uuid;
 insert into floor_event (rollback_id, seq, fence, at, actor, body, hash)
     select rollback_id, seq, 1795333333123, now(), 'worker',

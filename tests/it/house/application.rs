@@ -7,11 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{
-    child::Folder,
-    engine::Engine,
-    server::free_port,
-};
+use super::{child::Folder, engine::Engine, server::free_port};
 
 /// One application on an engine; everything of it goes with it.
 pub(crate) struct Application {
@@ -43,10 +39,12 @@ services:
     command: ["api"]
     ports: ["127.0.0.1:${PORT}:8080"]
     restart: unless-stopped
+    stop_grace_period: 2s
   worker:
     image: ${IMAGE}
     command: ["worker"]
     restart: unless-stopped
+    stop_grace_period: 2s
 "#;
 
 impl Application {
@@ -66,7 +64,13 @@ impl Application {
     pub(crate) fn plain(engine: &Engine, what: &str, component: &str, configs: &[Value]) -> Self {
         let mut application = Self::new(engine, what, &[component], Kind::Plain(Vec::new()));
         let name = |at: usize| format!("{}-{component}-{at}", application.name);
-        application.kind = Kind::Plain(configs.iter().enumerate().map(|(at, config)| (name(at + 1), config.clone())).collect());
+        application.kind = Kind::Plain(
+            configs
+                .iter()
+                .enumerate()
+                .map(|(at, config)| (name(at + 1), config.clone()))
+                .collect(),
+        );
         application
     }
 
@@ -98,12 +102,20 @@ impl Application {
 
     /// What a deployment of a version puts into each component.
     pub(crate) fn images(&self, version: &str) -> Value {
-        self.components.iter().map(|component| (component.clone(), json!(self.image(version)))).collect::<serde_json::Map<_, _>>().into()
+        self.components
+            .iter()
+            .map(|component| (component.clone(), json!(self.image(version))))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     }
 
     /// A definition of it, with times for impatient people.
     pub(crate) fn definition(&self) -> Value {
-        let parts: Vec<Value> = self.components.iter().map(|name| self.component(name)).collect();
+        let parts: Vec<Value> = self
+            .components
+            .iter()
+            .map(|name| self.component(name))
+            .collect();
         let mut definition = json!({
             "name": self.name, "environment": "test", "watch_window_s": 0,
             "timeouts": { "proof_s": 10, "engine_s": 60, "step_s": 60, "approval_s": 60, "red_s": 1 },
@@ -118,14 +130,19 @@ impl Application {
     fn component(&self, name: &str) -> Value {
         let mut part = json!({ "name": name });
         if name != "worker" {
-            part["version_endpoint"] = json!({ "port": 8080, "path": "/api/version", "field": "version" });
+            part["version_endpoint"] =
+                json!({ "port": 8080, "path": "/api/version", "field": "version" });
             part["probes"] = json!([
                 { "kind": "http", "port": 8080, "path": "/health" },
                 { "kind": "http", "port": 8080, "path": "/", "contains": "all prices known" },
             ]);
         }
         if let Kind::Plain(containers) = &self.kind {
-            part["containers"] = containers.iter().map(|(name, _)| json!(name)).collect::<Vec<_>>().into();
+            part["containers"] = containers
+                .iter()
+                .map(|(name, _)| json!(name))
+                .collect::<Vec<_>>()
+                .into();
         }
         part
     }
@@ -140,29 +157,51 @@ impl Application {
         match &self.kind {
             Kind::Compose => {
                 let output = self.compose_run(version, settings, &["up", "-d"]);
-                assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+                assert!(
+                    output.status.success(),
+                    "{}",
+                    String::from_utf8_lossy(&output.stderr)
+                );
             }
             Kind::Plain(containers) => {
                 for (name, config) in containers {
                     self.engine.remove(name);
                     let mut config = config.clone();
                     config["Image"] = json!(self.image(version));
-                    let env: Vec<String> = settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                    let env: Vec<String> = settings
+                        .iter()
+                        .map(|(key, value)| format!("{key}={value}"))
+                        .collect();
                     config["Env"] = json!(env);
                     self.engine.run(name, &config);
                 }
             }
         }
         self.replicas = self.containers().iter().map(name_of).collect();
-        self.digests.insert(version.to_owned(), self.engine.image(&self.image(version)));
+        self.digests
+            .insert(version.to_owned(), self.engine.image(&self.image(version)));
     }
 
     /// docker-compose with this project.
-    pub(crate) fn compose_run(&self, version: &str, settings: &[(&str, &str)], words: &[&str]) -> Output {
+    pub(crate) fn compose_run(
+        &self,
+        version: &str,
+        settings: &[(&str, &str)],
+        words: &[&str],
+    ) -> Output {
         let mut command = Command::new("docker-compose");
-        command.args(["-p", &self.name, "-f"]).arg(self.folder.join("compose.yml")).args(words);
-        command.env("DOCKER_HOST", self.engine.host()).env("IMAGE", self.image(version)).env("PORT", self.port.to_string());
-        command.envs(settings.iter().copied()).output().expect("docker-compose is installed")
+        command
+            .args(["-p", &self.name, "-f"])
+            .arg(self.folder.join("compose.yml"))
+            .args(words);
+        command
+            .env("DOCKER_HOST", self.engine.host())
+            .env("IMAGE", self.image(version))
+            .env("PORT", self.port.to_string());
+        command
+            .envs(settings.iter().copied())
+            .output()
+            .expect("docker-compose is installed")
     }
 
     /// Its own containers, as the engine inspects them; without those that only keep images or the lock.
@@ -171,22 +210,37 @@ impl Application {
             let labels = &container["Config"]["Labels"];
             labels["sternway.keep"].is_null() && labels["sternway.lock"].is_null()
         };
-        self.engine.containers(&self.name).into_iter().filter(ours).collect()
+        self.engine
+            .containers(&self.name)
+            .into_iter()
+            .filter(ours)
+            .collect()
     }
 
     /// Ids of the containers that run, in order.
     pub(crate) fn running(&self) -> Vec<String> {
         let containers = self.containers();
-        let running = containers.iter().filter(|container| container["State"]["Running"] == true);
-        let mut ids: Vec<String> = running.filter_map(|container| container["Id"].as_str()).map(str::to_owned).collect();
+        let running = containers
+            .iter()
+            .filter(|container| container["State"]["Running"] == true);
+        let mut ids: Vec<String> = running
+            .filter_map(|container| container["Id"].as_str())
+            .map(str::to_owned)
+            .collect();
         ids.sort();
         ids
     }
 
     /// The container that goes by a replica's name.
     pub(crate) fn replica(&self, component: &str, number: u32) -> Value {
-        let tails = [format!("_{component}_{number}"), format!("-{component}-{number}")];
-        let found = self.containers().into_iter().find(|container| tails.iter().any(|tail| name_of(container).ends_with(tail)));
+        let tails = [
+            format!("_{component}_{number}"),
+            format!("-{component}-{number}"),
+        ];
+        let found = self
+            .containers()
+            .into_iter()
+            .find(|container| tails.iter().any(|tail| name_of(container).ends_with(tail)));
         found.unwrap_or_else(|| panic!("no container {component} {number} of {}", self.name))
     }
 
@@ -206,15 +260,24 @@ impl Application {
         for container in &containers {
             let name = name_of(container);
             if container["Image"] != image.as_str() {
-                return Err(format!("{name} runs {}, should run {image}", container["Image"]));
+                return Err(format!(
+                    "{name} runs {}, should run {image}",
+                    container["Image"]
+                ));
             }
             if container["State"]["Running"] != true {
                 return Err(format!("{name} is {}", container["State"]["Status"]));
             }
         }
         let locks = self.engine.labelled("sternway.lock");
-        let locked = locks.iter().any(|lock| lock["Labels"]["sternway.application"] == self.name.as_str());
-        if locked { Err("the lock was not given back".to_owned()) } else { Ok(()) }
+        let locked = locks
+            .iter()
+            .any(|lock| lock["Labels"]["sternway.application"] == self.name.as_str());
+        if locked {
+            Err("the lock was not given back".to_owned())
+        } else {
+            Ok(())
+        }
     }
 
     /// Fails unless [`Self::disorder`] finds none, and Compose finds its project as it left it.
@@ -228,7 +291,11 @@ impl Application {
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
             let mut ids: Vec<&str> = text.split_whitespace().collect();
             ids.sort_unstable();
-            assert_eq!(ids, self.running(), "docker-compose ps does not recognise what runs");
+            assert_eq!(
+                ids,
+                self.running(),
+                "docker-compose ps does not recognise what runs"
+            );
         }
     }
 
@@ -237,14 +304,27 @@ impl Application {
     pub(crate) fn compose_agrees(&self, version: &str, settings: &[(&str, &str)]) {
         let before = self.running();
         let output = self.compose_run(version, settings, &["up", "-d"]);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        assert_eq!(before, self.running(), "docker-compose up -d made other containers: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert_eq!(
+            before,
+            self.running(),
+            "docker-compose up -d made other containers: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 }
 
 /// The name of an inspected container.
 pub(crate) fn name_of(container: &Value) -> String {
-    container["Name"].as_str().unwrap_or_default().trim_start_matches('/').to_owned()
+    container["Name"]
+        .as_str()
+        .unwrap_or_default()
+        .trim_start_matches('/')
+        .to_owned()
 }
 
 impl Drop for Application {
@@ -254,27 +334,57 @@ impl Drop for Application {
         }
         if std::thread::panicking() {
             let rows = self.containers();
-            let rows = rows.iter().map(|row| format!("{} {} {}", name_of(row), row["State"]["Status"], row["Image"]));
+            let rows = rows.iter().map(|row| {
+                format!(
+                    "{} {} {}",
+                    name_of(row),
+                    row["State"]["Status"],
+                    row["Image"]
+                )
+            });
             eprintln!("--- {}: {:#?}", self.name, rows.collect::<Vec<_>>());
         }
-        let marked = self.engine.labelled(&format!("sternway.application={}", self.name));
+        let marked = self
+            .engine
+            .labelled(&format!("sternway.application={}", self.name));
         let named = self.engine.containers(&self.name);
         for container in named.iter().chain(&marked) {
-            self.engine.remove(container["Id"].as_str().unwrap_or_default());
+            self.engine
+                .remove(container["Id"].as_str().unwrap_or_default());
         }
         for kind in ["networks", "volumes"] {
-            let list = self.engine.ask("GET", &format!("/{kind}"), &Value::Null).json();
-            let rows = if kind == "volumes" { list["Volumes"].clone() } else { list };
-            for name in rows.as_array().into_iter().flatten().filter_map(|row| row["Name"].as_str()) {
+            let list = self
+                .engine
+                .ask("GET", &format!("/{kind}"), &Value::Null)
+                .json();
+            let rows = if kind == "volumes" {
+                list["Volumes"].clone()
+            } else {
+                list
+            };
+            for name in rows
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|row| row["Name"].as_str())
+            {
                 if name.starts_with(&self.name) {
-                    self.engine.ask("DELETE", &format!("/{kind}/{name}"), &Value::Null);
+                    self.engine
+                        .ask("DELETE", &format!("/{kind}/{name}"), &Value::Null);
                 }
             }
         }
         if self.repository == self.name {
             let images = self.engine.ask("GET", "/images/json", &Value::Null).json();
-            let tags = images.as_array().into_iter().flatten().flat_map(|image| image["RepoTags"].as_array().cloned());
-            for tag in tags.flatten().filter_map(|tag| tag.as_str().map(str::to_owned)) {
+            let tags = images
+                .as_array()
+                .into_iter()
+                .flatten()
+                .flat_map(|image| image["RepoTags"].as_array().cloned());
+            for tag in tags
+                .flatten()
+                .filter_map(|tag| tag.as_str().map(str::to_owned))
+            {
                 if tag.starts_with(&format!("{}:", self.name)) {
                     self.engine.remove_image(&tag);
                 }

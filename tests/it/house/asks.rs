@@ -18,8 +18,15 @@ impl House {
     /// Makes the application known.
     #[track_caller]
     pub(crate) fn know(&self, definition: &Value) {
-        let name = definition["name"].as_str().expect("a definition has a name");
-        let reply = self.try_ask("PUT", &format!("/api/v1/applications/{name}"), &[], definition);
+        let name = definition["name"]
+            .as_str()
+            .expect("a definition has a name");
+        let reply = self.try_ask(
+            "PUT",
+            &format!("/api/v1/applications/{name}"),
+            &[],
+            definition,
+        );
         let reply = reply.expect("the server answers");
         assert!(matches!(reply.status, 200 | 201), "{}", reply.text());
     }
@@ -27,18 +34,29 @@ impl House {
     /// Changes what is known.
     #[track_caller]
     pub(crate) fn correct(&self, definition: &Value) {
-        let name = definition["name"].as_str().expect("a definition has a name");
+        let name = definition["name"]
+            .as_str()
+            .expect("a definition has a name");
         let path = format!("/api/v1/applications/{name}");
-        self.try_ask("PUT", &path, &[("if-match", "*")], definition).expect("the server answers").expect(200);
+        self.try_ask("PUT", &path, &[("if-match", "*")], definition)
+            .expect("the server answers")
+            .expect(200);
     }
 
     /// Writes a deployment into the ledger; its id.
     #[track_caller]
     pub(crate) fn record(&self, shop: &Application, version: &str) -> String {
         let body = json!({ "version": version, "images": shop.images(version) });
-        let reply = self.ask("POST", &format!("/api/v1/applications/{}/deployments", shop.name), &body);
+        let reply = self.ask(
+            "POST",
+            &format!("/api/v1/applications/{}/deployments", shop.name),
+            &body,
+        );
         assert!(matches!(reply.status, 200 | 201), "{}", reply.text());
-        reply.json()["id"].as_str().expect("a deployment has an id").to_owned()
+        reply.json()["id"]
+            .as_str()
+            .expect("a deployment has an id")
+            .to_owned()
     }
 
     /// Deploys a version: puts it in service, and says so.
@@ -50,7 +68,12 @@ impl House {
 
     /// Deploys a version and waits until it is judged so.
     #[track_caller]
-    pub(crate) fn deploy_until(&self, shop: &mut Application, version: &str, state: &str) -> String {
+    pub(crate) fn deploy_until(
+        &self,
+        shop: &mut Application,
+        version: &str,
+        state: &str,
+    ) -> String {
         let id = self.deploy(shop, version);
         self.judged(&id, state);
         id
@@ -59,11 +82,16 @@ impl House {
     /// Waits until a deployment is judged, and as what.
     #[track_caller]
     pub(crate) fn judged(&self, deployment: &str, state: &str) {
-        let last = until(&format!("deployment {deployment} is judged"), seconds(30), || {
-            let seen = self.get(&format!("/api/v1/deployments/{deployment}"));
-            let open = ["resolving", "watching"].contains(&seen["state"].as_str().unwrap_or_default());
-            (!open || seen["state"] == state).then_some(seen)
-        });
+        let last = until(
+            &format!("deployment {deployment} is judged"),
+            seconds(30),
+            || {
+                let seen = self.get(&format!("/api/v1/deployments/{deployment}"));
+                let open =
+                    ["resolving", "watching"].contains(&seen["state"].as_str().unwrap_or_default());
+                (!open || seen["state"] == state).then_some(seen)
+            },
+        );
         assert_eq!(last["state"], state, "{last}");
     }
 
@@ -79,25 +107,38 @@ impl House {
     #[track_caller]
     pub(crate) fn ask_plan(&self, shop: &Application, target: &Value) -> Reply {
         let body = json!({ "target": target });
-        self.ask("POST", &format!("/api/v1/applications/{}/plans", shop.name), &body)
+        self.ask(
+            "POST",
+            &format!("/api/v1/applications/{}/plans", shop.name),
+            &body,
+        )
     }
 
     /// The digest of a plan.
     #[track_caller]
     pub(crate) fn plan(&self, shop: &Application, target: &Value) -> String {
         let plan = self.ask_plan(shop, target).expect(200).json();
-        plan["digest"].as_str().expect("a plan has a digest").to_owned()
+        plan["digest"]
+            .as_str()
+            .expect("a plan has a digest")
+            .to_owned()
     }
 
     /// What the server answers to a request along a plan.
     pub(crate) fn try_request(&self, digest: &str, key: &str) -> std::io::Result<Reply> {
         let body = json!({ "plan_digest": digest, "reason": "critical_bug", "note": "the price list is gone" });
-        self.try_ask("POST", "/api/v1/rollbacks", &[("idempotency-key", key)], &body)
+        self.try_ask(
+            "POST",
+            "/api/v1/rollbacks",
+            &[("idempotency-key", key)],
+            &body,
+        )
     }
 
     #[track_caller]
     pub(crate) fn request(&self, digest: &str) -> Reply {
-        self.try_request(digest, &format!("key-{digest}-{}", unique())).expect("the server answers")
+        self.try_request(digest, &format!("key-{digest}-{}", unique()))
+            .expect("the server answers")
     }
 
     /// Plans and requests; the rollback's id.
@@ -105,8 +146,14 @@ impl House {
     pub(crate) fn roll_back(&self, shop: &Application, target: &Value) -> String {
         let digest = self.plan(shop, target);
         let accepted = self.request(&digest).expect(202);
-        let id = accepted.json()["id"].as_str().expect("a rollback has an id").to_owned();
-        assert_eq!(accepted.header("location"), Some(format!("/api/v1/rollbacks/{id}").as_str()));
+        let id = accepted.json()["id"]
+            .as_str()
+            .expect("a rollback has an id")
+            .to_owned();
+        assert_eq!(
+            accepted.header("location"),
+            Some(format!("/api/v1/rollbacks/{id}").as_str())
+        );
         id
     }
 
@@ -129,7 +176,10 @@ impl House {
     pub(crate) fn ended(&self, id: &str) -> Value {
         let seen = self.until_phase(id, "ended");
         let checked = self.get(&format!("/api/v1/rollbacks/{id}?verify=true"));
-        assert_eq!(checked["log"]["intact"], true, "the log of {id} does not verify: {checked}");
+        assert_eq!(
+            checked["log"]["intact"], true,
+            "the log of {id} does not verify: {checked}"
+        );
         seen
     }
 
@@ -143,8 +193,12 @@ impl House {
 
     /// The log of a rollback from the database: kind and body of each event.
     pub(crate) fn log_of(&self, id: &str) -> Vec<Value> {
-        let rows = self.sql(&format!("select body from rollback_event where rollback_id = '{id}' order by seq"));
-        rows.lines().map(|line| serde_json::from_str(line).expect("an event is JSON")).collect()
+        let rows = self.sql(&format!(
+            "select body from rollback_event where rollback_id = '{id}' order by seq"
+        ));
+        rows.lines()
+            .map(|line| serde_json::from_str(line).expect("an event is JSON"))
+            .collect()
     }
 
     /// Lets a held version come back.

@@ -48,7 +48,10 @@ pub(crate) fn bound(program: impl AsRef<OsStr>) -> Command {
 /// A command that gets this signal when we die.
 pub(crate) fn bound_by(signal: &str, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", signal, "--"]).arg(program).stdin(Stdio::null());
+    command
+        .args(["--pdeathsig", signal, "--"])
+        .arg(program)
+        .stdin(Stdio::null());
     command
 }
 
@@ -56,8 +59,13 @@ impl Process {
     /// Starts a command that was made by [`bound`].
     pub(crate) fn start(command: Command) -> Self {
         let (answer, started) = mpsc::channel();
-        spawner().send((command, answer)).expect("the spawner lives as long as the tests");
-        let child = started.recv().expect("the spawner answers").expect("the command starts (is util-linux installed?)");
+        spawner()
+            .send((command, answer))
+            .expect("the spawner lives as long as the tests");
+        let child = started
+            .recv()
+            .expect("the spawner answers")
+            .expect("the command starts (is util-linux installed?)");
         Self { child }
     }
 
@@ -97,7 +105,10 @@ impl Drop for Process {
 
 /// A signal to one process by its id. One that has ended takes none, and that is fine.
 pub(crate) fn signal_pid(pid: u32, signal: Signal) {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id is a positive number");
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(Pid::from_raw)
+        .expect("a process id is a positive number");
     let _ = kill_process(pid, signal);
 }
 
@@ -111,9 +122,11 @@ impl Folder {
     pub(crate) fn new(what: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let parent = std::env::var_os("STERNWAY_TEST_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
+        let parent =
+            std::env::var_os("STERNWAY_TEST_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
         if std::env::var_os("STERNWAY_TEST_DIR").is_some() {
-            fs::set_permissions(&parent, Permissions::from_mode(0o711)).expect("the test folder is ours");
+            fs::set_permissions(&parent, Permissions::from_mode(0o711))
+                .expect("the test folder is ours");
         }
         // Short: a socket's path has 107 bytes.
         let path = parent.join(format!("sw{}-{count}-{what}", std::process::id()));
@@ -145,7 +158,11 @@ impl Drop for Folder {
 
 /// A log that every start of a process appends to.
 pub(crate) fn log_file(path: &Path) -> File {
-    OpenOptions::new().create(true).append(true).open(path).expect("a log in our own folder can be opened")
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .expect("a log in our own folder can be opened")
 }
 
 /// The last lines of a log, for a failed test.

@@ -2,7 +2,9 @@
 
 /// The environment's seed, or one from the clock; said aloud, so that a failure can be repeated.
 pub(crate) fn seed(of: &str) -> u64 {
-    let given = std::env::var("STERNWAY_SEED").ok().and_then(|text| text.parse().ok());
+    let given = std::env::var("STERNWAY_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok());
     let clock = || {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         since.map_or(1, |since| since.as_secs())

@@ -84,8 +84,15 @@ pub(crate) struct EngineDoor {
 impl EngineDoor {
     pub(crate) fn new(socket: &Path, engine: &Engine) -> Self {
         let listener = UnixListener::bind(socket).expect("the door's socket is in our own folder");
-        let (book, over) = (Arc::new(Mutex::new(Book::default())), Arc::new(AtomicBool::new(false)));
-        let door = Self { socket: socket.to_owned(), book: book.clone(), over: over.clone() };
+        let (book, over) = (
+            Arc::new(Mutex::new(Book::default())),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let door = Self {
+            socket: socket.to_owned(),
+            book: book.clone(),
+            over: over.clone(),
+        };
         let behind = engine.socket().clone();
         thread::spawn(move || {
             for caller in listener.incoming().flatten() {
@@ -110,7 +117,12 @@ impl EngineDoor {
     /// changes something or carries evidence away.
     pub(crate) fn trap(&self, call: &str, nth: usize, when: When, luck: Luck) {
         let mut book = lock(&self.book);
-        book.traps.push(Trap { call: call.to_owned(), nth, when, luck });
+        book.traps.push(Trap {
+            call: call.to_owned(),
+            nth,
+            when,
+            luck,
+        });
     }
 
     /// How many traps were sprung so far.
@@ -143,7 +155,10 @@ impl EngineDoor {
 
     /// The calls that changed something.
     pub(crate) fn changes(&self) -> Vec<Call> {
-        self.calls().into_iter().filter(|call| call.changes).collect()
+        self.calls()
+            .into_iter()
+            .filter(|call| call.changes)
+            .collect()
     }
 
     /// Forgets the calls so far.
@@ -167,7 +182,10 @@ fn lock(book: &Mutex<Book>) -> MutexGuard<'_, Book> {
 
 /// Carries one connection's calls to the engine and its answers back.
 fn converse(caller: &UnixStream, behind: &Path, book: &Mutex<Book>) -> io::Result<()> {
-    let pid = rustix::net::sockopt::socket_peercred(caller)?.pid.as_raw_nonzero().get();
+    let pid = rustix::net::sockopt::socket_peercred(caller)?
+        .pid
+        .as_raw_nonzero()
+        .get();
     let pid = u32::try_from(pid).unwrap_or(0);
     lock(book).open.push(caller.try_clone()?);
     let mut from_caller = BufReader::new(caller.try_clone()?);
@@ -189,7 +207,9 @@ fn converse(caller: &UnixStream, behind: &Path, book: &Mutex<Book>) -> io::Resul
         }
         let (to_engine, from_engine) = engine.as_mut().expect("it was just connected");
         to_engine.write_all(&[head.bytes.as_slice(), &body].concat())?;
-        let Some(answer) = Head::read(from_engine)? else { return Ok(()) };
+        let Some(answer) = Head::read(from_engine)? else {
+            return Ok(());
+        };
         lock(book).calls[number].status = Some(answer.status());
         if let Some((When::After, luck)) = luck
             && !strike(luck, pid, caller)?
@@ -204,12 +224,20 @@ fn converse(caller: &UnixStream, behind: &Path, book: &Mutex<Book>) -> io::Resul
 /// Writes the call down and looks whether a trap waits for it.
 fn note(book: &Mutex<Book>, head: &Head) -> (usize, Option<(When, Luck)>) {
     let mut words = head.start.split_whitespace();
-    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let (method, path) = (
+        words.next().unwrap_or_default(),
+        words.next().unwrap_or_default(),
+    );
     let name = name_of(method, path);
     let changes = method != "GET" && method != "HEAD";
     let counts = changes || name.ends_with("/logs");
     let mut book = lock(book);
-    book.calls.push(Call { at: Instant::now(), name: name.clone(), changes, status: None });
+    book.calls.push(Call {
+        at: Instant::now(),
+        name: name.clone(),
+        changes,
+        status: None,
+    });
     let number = book.calls.len() - 1;
     for trap in &mut book.traps {
         if trap.call == name || (trap.call == "change" && counts) {
@@ -217,7 +245,9 @@ fn note(book: &Mutex<Book>, head: &Head) -> (usize, Option<(When, Luck)>) {
         }
     }
     let sprung = book.traps.iter().position(|trap| trap.nth == 0);
-    let luck = sprung.map(|at| book.traps.remove(at)).map(|trap| (trap.when, trap.luck));
+    let luck = sprung
+        .map(|at| book.traps.remove(at))
+        .map(|trap| (trap.when, trap.luck));
     book.sprung += usize::from(luck.is_some());
     (number, luck)
 }
@@ -254,7 +284,10 @@ fn strike(luck: Luck, pid: u32, caller: &UnixStream) -> io::Result<bool> {
         }
         Luck::Refuse(status) => {
             let body = r#"{"message":"the door says no"}"#;
-            let head = format!("HTTP/1.1 {status} No\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+            let head = format!(
+                "HTTP/1.1 {status} No\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
             let mut caller = caller.try_clone()?;
             caller.write_all(format!("{head}{body}").as_bytes())?;
             Ok(false)
@@ -279,7 +312,12 @@ fn read_body(head: &Head, reader: &mut impl BufRead) -> io::Result<Vec<u8>> {
 }
 
 /// Hands an answer on as it comes, so that a stream streams.
-fn relay(asked: &Head, answer: &Head, from_engine: &mut BufReader<UnixStream>, caller: &UnixStream) -> io::Result<()> {
+fn relay(
+    asked: &Head,
+    answer: &Head,
+    from_engine: &mut BufReader<UnixStream>,
+    caller: &UnixStream,
+) -> io::Result<()> {
     let mut caller = caller.try_clone()?;
     caller.write_all(&answer.bytes)?;
     let bodiless = asked.start.starts_with("HEAD ") || matches!(answer.status(), 204 | 304);

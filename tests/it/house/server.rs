@@ -97,10 +97,19 @@ impl Wish {
                 std::fs::create_dir(&state).expect("our own folder");
                 std::fs::copy(key, state.join("key")).expect("the other server has made its key");
             }
-            None if self.database.is_none() && !self.fresh => copy(template(), &folder.join("state")),
+            None if self.database.is_none() && !self.fresh => {
+                copy(template(), &folder.join("state"))
+            }
             None => {}
         }
-        House { server: None, door, engine: self.engine.clone(), port: free_port(), wish: self, folder }
+        House {
+            server: None,
+            door,
+            engine: self.engine.clone(),
+            port: free_port(),
+            wish: self,
+            folder,
+        }
     }
 }
 
@@ -112,12 +121,23 @@ impl House {
 
     pub(crate) fn wish(engine: &Engine) -> Wish {
         // The real default lease is 15 s; waiting for it would be most of the suite's time.
-        Wish { engine: engine.clone(), role: "all", lease_s: 5, database: None, inside: Vec::new(), key_of: None, fresh: false }
+        Wish {
+            engine: engine.clone(),
+            role: "all",
+            lease_s: 5,
+            database: None,
+            inside: Vec::new(),
+            key_of: None,
+            fresh: false,
+        }
     }
 
     /// For an engine whose containers only answer inside its own network.
     pub(crate) fn inside(private: &PrivateEngine) -> Wish {
-        Wish { inside: private.entrance(), ..Self::wish(&private.engine) }
+        Wish {
+            inside: private.entrance(),
+            ..Self::wish(&private.engine)
+        }
     }
 
     pub(crate) fn state(&self) -> PathBuf {
@@ -156,10 +176,18 @@ impl House {
                 command
             }
         };
-        command.args(["serve", "--role", self.wish.role, "--listen", &format!("127.0.0.1:{}", self.port)]);
+        command.args([
+            "serve",
+            "--role",
+            self.wish.role,
+            "--listen",
+            &format!("127.0.0.1:{}", self.port),
+        ]);
         self.surround(&mut command);
         let log = log_file(&self.log());
-        command.stdout(log.try_clone().expect("a log can be shared")).stderr(log);
+        command
+            .stdout(log.try_clone().expect("a log can be shared"))
+            .stderr(log);
         self.server = Some(Process::start(command));
     }
 
@@ -187,7 +215,9 @@ impl House {
             if let Some(status) = server.ended() {
                 panic!("the server ended with {status}:\n{}", tail(&log, 30));
             }
-            let reply = socket.ask("GET", "/health/ready", &[], &[], seconds(5)).ok()?;
+            let reply = socket
+                .ask("GET", "/health/ready", &[], &[], seconds(5))
+                .ok()?;
             (reply.status == 200).then_some(())
         });
     }
@@ -216,7 +246,10 @@ impl House {
 
     /// Whether the process is still there; a killed one is cleared away.
     pub(crate) fn lives(&mut self) -> bool {
-        let lives = self.server.as_mut().is_some_and(|server| server.ended().is_none());
+        let lives = self
+            .server
+            .as_mut()
+            .is_some_and(|server| server.ended().is_none());
         if !lives {
             self.server = None;
         }
@@ -224,8 +257,18 @@ impl House {
     }
 
     /// Asks over its socket.
-    pub(crate) fn try_ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> std::io::Result<Reply> {
-        let text = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+    pub(crate) fn try_ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> std::io::Result<Reply> {
+        let text = if body.is_null() {
+            Vec::new()
+        } else {
+            body.to_string().into_bytes()
+        };
         let mut all = vec![("content-type", "application/json")];
         all.extend_from_slice(headers);
         self.socket().ask(method, path, &all, &text, ANSWER_LIMIT)
@@ -233,7 +276,8 @@ impl House {
 
     #[track_caller]
     pub(crate) fn ask(&self, method: &str, path: &str, body: &Value) -> Reply {
-        self.try_ask(method, path, &[], body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+        self.try_ask(method, path, &[], body)
+            .unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
     #[track_caller]
@@ -243,7 +287,11 @@ impl House {
 
     /// Makes a token of a role, for some applications or (with none named) all.
     pub(crate) fn token(&self, role: &str, person: Option<&str>, applications: &[&str]) -> String {
-        let kind = if person.is_some() { "person" } else { "service" };
+        let kind = if person.is_some() {
+            "person"
+        } else {
+            "service"
+        };
         let mut body = json!({ "name": format!("{role}-token"), "role": role, "kind": kind });
         if let Some(person) = person {
             body["person"] = json!(person);
@@ -252,21 +300,36 @@ impl House {
             body["applications"] = json!(applications);
         }
         let made = self.ask("POST", "/api/v1/tokens", &body).expect(201).json();
-        made["token"].as_str().expect("the answer shows the token, once").to_owned()
+        made["token"]
+            .as_str()
+            .expect("the answer shows the token, once")
+            .to_owned()
     }
 
     /// Asks over its port with a token.
     #[track_caller]
     pub(crate) fn ask_with(&self, token: &str, method: &str, path: &str, body: &Value) -> Reply {
         let bearer = format!("Bearer {token}");
-        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json"), ("idempotency-key", "with-token")];
-        let text = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
-        self.tcp().ask(method, path, &headers, &text, ANSWER_LIMIT).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/json"),
+            ("idempotency-key", "with-token"),
+        ];
+        let text = if body.is_null() {
+            Vec::new()
+        } else {
+            body.to_string().into_bytes()
+        };
+        self.tcp()
+            .ask(method, path, &headers, &text, ANSWER_LIMIT)
+            .unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
     /// The real command line, as the user of this machine's server.
     pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
-        self.cli_command(arguments).output().expect("the binary runs")
+        self.cli_command(arguments)
+            .output()
+            .expect("the binary runs")
     }
 
     pub(crate) fn cli_command(&self, arguments: &[&str]) -> Command {
@@ -282,14 +345,27 @@ impl House {
 
     /// Asks our own tables of the embedded Postgres.
     pub(crate) fn sql(&self, query: &str) -> String {
-        psql(&["-h", &self.state().join("postgres/run").display().to_string(), "-U", "sternway", "-d", "sternway"], query)
+        psql(
+            &[
+                "-h",
+                &self.state().join("postgres/run").display().to_string(),
+                "-U",
+                "sternway",
+                "-d",
+                "sternway",
+            ],
+            query,
+        )
     }
 
     /// The pid of the embedded Postgres.
     pub(crate) fn postgres(&self) -> u32 {
         let path = self.state().join("postgres/data/postmaster.pid");
         let text = std::fs::read_to_string(path).expect("the embedded Postgres runs");
-        text.lines().next().and_then(|line| line.parse().ok()).expect("its first line is its pid")
+        text.lines()
+            .next()
+            .and_then(|line| line.parse().ok())
+            .expect("its first line is its pid")
     }
 }
 
@@ -316,15 +392,24 @@ impl Drop for House {
 fn template() -> &'static Path {
     static TEMPLATE: OnceLock<PathBuf> = OnceLock::new();
     TEMPLATE.get_or_init(|| {
-        let built = std::fs::metadata(binary()).and_then(|found| found.modified()).expect("the binary has a time");
-        let age = built.duration_since(std::time::UNIX_EPOCH).expect("it was built after 1970").as_nanos();
+        let built = std::fs::metadata(binary())
+            .and_then(|found| found.modified())
+            .expect("the binary has a time");
+        let age = built
+            .duration_since(std::time::UNIX_EPOCH)
+            .expect("it was built after 1970")
+            .as_nanos();
         let parent = target().join("it-template");
         let place = parent.join(age.to_string());
         if !place.exists() {
             let _ = std::fs::remove_dir_all(&parent);
             std::fs::create_dir_all(&parent).expect("the target folder is ours");
             let mut first = House::wish(&Engine::of_this_machine()).fresh().build();
-            assert_eq!(first.stop(), Some(0), "the first server stops in good order");
+            assert_eq!(
+                first.stop(),
+                Some(0),
+                "the first server stops in good order"
+            );
             let aside = parent.join(format!("aside-{}", std::process::id()));
             copy(&first.state(), &aside);
             std::fs::rename(aside, &place).expect("nobody else makes it");
@@ -335,21 +420,36 @@ fn template() -> &'static Path {
 
 fn copy(from: &Path, to: &Path) {
     let status = Command::new("cp").arg("-a").arg(from).arg(to).status();
-    assert!(status.is_ok_and(|status| status.success()), "{} can not be copied", from.display());
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "{} can not be copied",
+        from.display()
+    );
 }
 
 /// One query, its answer without ornament.
 pub(crate) fn psql(to: &[&str], query: &str) -> String {
-    let output = Command::new("psql").args(to).args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", query]).output();
+    let output = Command::new("psql")
+        .args(to)
+        .args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", query])
+        .output();
     let output = output.expect("psql is installed");
-    assert!(output.status.success(), "{query}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{query}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 /// The binary under test. `cargo test` does not build it for another package, so it is looked for.
 pub(crate) fn binary() -> PathBuf {
     let path = target().join("debug/sternway");
-    assert!(path.exists(), "{} is not there: `cargo build --bin sternway` first, as tests/run.sh does", path.display());
+    assert!(
+        path.exists(),
+        "{} is not there: `cargo build --bin sternway` first, as tests/run.sh does",
+        path.display()
+    );
     path
 }
 
@@ -359,7 +459,10 @@ fn target() -> PathBuf {
 
 /// The root of the repository.
 pub(crate) fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are one folder below it").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests are one folder below it")
+        .to_owned()
 }
 
 /// A port below those that the kernel gives to clients, so that none of them sits on it while its server is down.

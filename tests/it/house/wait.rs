@@ -6,7 +6,7 @@ use std::{
 };
 
 /// Looking again costs a call to an engine or a server: often enough to be prompt, rare enough to disturb nothing.
-const LOOK_AGAIN: Duration = Duration::from_millis(15);
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
 /// What `look` finds, as soon as it finds something.
 ///
@@ -17,7 +17,11 @@ pub(crate) fn until<T>(what: &str, deadline: Duration, mut look: impl FnMut() ->
         if let Some(found) = look() {
             return found;
         }
-        assert!(begun.elapsed() < deadline, "waited {} s for this, in vain: {what}", deadline.as_secs_f32());
+        assert!(
+            begun.elapsed() < deadline,
+            "waited {} s for this, in vain: {what}",
+            deadline.as_secs_f32()
+        );
         thread::sleep(LOOK_AGAIN);
     }
 }
@@ -26,7 +30,11 @@ pub(crate) fn until<T>(what: &str, deadline: Duration, mut look: impl FnMut() ->
 pub(crate) fn throughout(what: &str, length: Duration, mut look: impl FnMut() -> bool) {
     let begun = Instant::now();
     while begun.elapsed() < length {
-        assert!(look(), "this should have held for {} s: {what}", length.as_secs_f32());
+        assert!(
+            look(),
+            "this should have held for {} s: {what}",
+            length.as_secs_f32()
+        );
         thread::sleep(LOOK_AGAIN);
     }
 }

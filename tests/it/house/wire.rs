@@ -29,7 +29,10 @@ pub(crate) struct Reply {
 
 impl Reply {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn text(&self) -> String {
@@ -53,7 +56,10 @@ impl Reply {
     pub(crate) fn problem(self, status: u16, code: &str) -> Value {
         let problem = self.clone().expect(status).json();
         assert_eq!(problem["code"], code, "{problem}");
-        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json")
+        );
         assert_eq!(problem["type"], format!("/problems/{code}"));
         let speaks = |field: &str| problem[field].as_str().is_some_and(|text| !text.is_empty());
         assert!(speaks("title") && speaks("detail"), "{problem}");
@@ -108,7 +114,8 @@ impl Place {
         body: &[u8],
         limit: Duration,
     ) -> io::Result<Reply> {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
+        let mut head =
+            format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -130,11 +137,19 @@ pub(crate) struct Head {
 impl Head {
     /// None when the other side closed instead.
     pub(crate) fn read(reader: &mut impl BufRead) -> io::Result<Option<Self>> {
-        let mut head = Self { start: String::new(), headers: Vec::new(), bytes: Vec::new() };
+        let mut head = Self {
+            start: String::new(),
+            headers: Vec::new(),
+            bytes: Vec::new(),
+        };
         loop {
             let mut line = Vec::new();
             if reader.read_until(b'\n', &mut line)? == 0 {
-                return if head.bytes.is_empty() { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
+                return if head.bytes.is_empty() {
+                    Ok(None)
+                } else {
+                    Err(io::ErrorKind::UnexpectedEof.into())
+                };
             }
             head.bytes.extend_from_slice(&line);
             let text = String::from_utf8_lossy(&line).trim_end().to_owned();
@@ -143,7 +158,8 @@ impl Head {
             }
             match text.split_once(':') {
                 Some((name, value)) if !head.start.is_empty() => {
-                    head.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+                    head.headers
+                        .push((name.to_ascii_lowercase(), value.trim().to_owned()));
                 }
                 _ => head.start = text,
             }
@@ -151,7 +167,10 @@ impl Head {
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn length(&self) -> Option<usize> {
@@ -159,12 +178,17 @@ impl Head {
     }
 
     pub(crate) fn chunked(&self) -> bool {
-        self.header("transfer-encoding").is_some_and(|value| value.contains("chunked"))
+        self.header("transfer-encoding")
+            .is_some_and(|value| value.contains("chunked"))
     }
 
     /// The status of an answer.
     pub(crate) fn status(&self) -> u16 {
-        self.start.split_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or(0)
+        self.start
+            .split_whitespace()
+            .nth(1)
+            .and_then(|word| word.parse().ok())
+            .unwrap_or(0)
     }
 }
 
@@ -174,7 +198,8 @@ pub(crate) fn read_chunk(reader: &mut impl BufRead) -> io::Result<(Vec<u8>, Vec<
     reader.read_until(b'\n', &mut frame)?;
     let text = String::from_utf8_lossy(&frame);
     let size = text.trim().split(';').next().unwrap_or_default();
-    let size = usize::from_str_radix(size, 16).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+    let size =
+        usize::from_str_radix(size, 16).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
     let mut rest = vec![0; size + 2];
     reader.read_exact(&mut rest)?;
     frame.extend_from_slice(&rest);
@@ -199,5 +224,9 @@ fn read_reply(reader: &mut impl BufRead) -> io::Result<Reply> {
     } else if head.status() != 204 && head.status() != 304 {
         reader.read_to_end(&mut body)?;
     }
-    Ok(Reply { status: head.status(), headers: head.headers, body })
+    Ok(Reply {
+        status: head.status(),
+        headers: head.headers,
+        body,
+    })
 }

@@ -175,11 +175,18 @@ async fn assert_nothing_changes(house: &House, id: &ContainerId) {
         house.creation("2", id).await,
     ];
     for effect in effects {
-        let outcome = house.engine.perform(&effect, &house.context(Some(&meant))).await.outcome;
+        let outcome = house
+            .engine
+            .perform(&effect, &house.context(Some(&meant)))
+            .await
+            .outcome;
         assert_failed(&outcome, Failure::Fenced);
     }
     let seen = house.seen(id).await.unwrap();
-    assert_eq!((seen.state, seen.name), (ContainerState::Running, house.named("web-1")));
+    assert_eq!(
+        (seen.state, seen.name),
+        (ContainerState::Running, house.named("web-1"))
+    );
 }
 
 #[tokio::test]
@@ -187,14 +194,30 @@ async fn the_past_changes_nothing() {
     let house = House::new().await;
     let id = house.web("web-1", "1", &[], &[]);
     let rollback = house.context(None).rollback;
-    let (newer, own) = (format!("sternway.fence={}", FENCE.0 + 1), format!("sternway.rollback={rollback}"));
+    let (newer, own) = (
+        format!("sternway.fence={}", FENCE.0 + 1),
+        format!("sternway.rollback={rollback}"),
+    );
     let application = format!("sternway.application={}", house.prefix);
     let (name, image) = (house.named("newer"), image("1"));
     let labels = ["--label", &application, "--label", &newer, "--label", &own];
-    house.docker(&[&["create", "--name", &name], labels.as_slice(), &[image.as_str()]].concat());
+    house.docker(
+        &[
+            &["create", "--name", &name],
+            labels.as_slice(),
+            &[image.as_str()],
+        ]
+        .concat(),
+    );
     assert_nothing_changes(&house, &id).await;
-    let later = PerformContext { fence: Fence(FENCE.0 + 1), ..house.context(None) };
-    assert_eq!(house.engine.perform(&stop(&id, 1), &later).await.outcome, Outcome::Done);
+    let later = PerformContext {
+        fence: Fence(FENCE.0 + 1),
+        ..house.context(None)
+    };
+    assert_eq!(
+        house.engine.perform(&stop(&id, 1), &later).await.outcome,
+        Outcome::Done
+    );
 }
 
 #[tokio::test]
@@ -205,11 +228,36 @@ async fn whoever_has_not_the_lock_changes_nothing() {
     let lock = format!("sternway.lock={}", house.prefix);
     let other = "sternway.rollback=0190f5a0-0000-7000-8000-0000000000ff";
     let name = format!("sternway-lock-{}", house.prefix);
-    house.docker(&["create", "--name", &name, "--label", &application, "--label", &lock, "--label", other, &image("1")]);
+    house.docker(&[
+        "create",
+        "--name",
+        &name,
+        "--label",
+        &application,
+        "--label",
+        &lock,
+        "--label",
+        other,
+        &image("1"),
+    ]);
     assert_nothing_changes(&house, &id).await;
     let holder = house.look().await.look.lock.unwrap().container;
-    assert_eq!(house.engine.perform(&remove(&holder), &house.context(None)).await.outcome, Outcome::Done);
-    assert_eq!(house.engine.perform(&stop(&id, 1), &house.context(None)).await.outcome, Outcome::Done);
+    assert_eq!(
+        house
+            .engine
+            .perform(&remove(&holder), &house.context(None))
+            .await
+            .outcome,
+        Outcome::Done
+    );
+    assert_eq!(
+        house
+            .engine
+            .perform(&stop(&id, 1), &house.context(None))
+            .await
+            .outcome,
+        Outcome::Done
+    );
 }
 
 #[tokio::test]

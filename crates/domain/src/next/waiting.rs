@@ -16,8 +16,13 @@ pub(super) fn for_approval(until: Moment, orders: &[Order], now: Moment) -> Turn
     for order in orders {
         // A no wins over a yes that came with it: nothing has started yet.
         let cause = match order {
-            Order::Reject { by } => Cause::new(CauseCode::NotApproved, format!("{by} rejected the plan")),
-            Order::Cancel { by } => Cause::new(CauseCode::Cancelled, format!("{by} cancelled it before it started")),
+            Order::Reject { by } => {
+                Cause::new(CauseCode::NotApproved, format!("{by} rejected the plan"))
+            }
+            Order::Cancel { by } => Cause::new(
+                CauseCode::Cancelled,
+                format!("{by} cancelled it before it started"),
+            ),
             Order::Approve { by } => {
                 approved = approved.or(Some(by));
                 continue;
@@ -30,7 +35,10 @@ pub(super) fn for_approval(until: Moment, orders: &[Order], now: Moment) -> Turn
         return go(vec![Event::Approved { by: by.clone() }]);
     }
     if now >= until {
-        let cause = Cause::new(CauseCode::NotApproved, "nobody approved the plan in time; ask for a new one");
+        let cause = Cause::new(
+            CauseCode::NotApproved,
+            "nobody approved the plan in time; ask for a new one",
+        );
         return end(Verdict::Cancelled { cause });
     }
     rest(until)
@@ -73,7 +81,11 @@ pub(super) fn for_watch(
                 return rest(limit);
             }
             let sentence = format!("{} went bad in its watch window: {said}", plan.to);
-            end(needs_human(plan, run, Cause::new(CauseCode::WatchFailed, sentence)))
+            end(needs_human(
+                plan,
+                run,
+                Cause::new(CauseCode::WatchFailed, sentence),
+            ))
         }
     }
 }
@@ -81,9 +93,15 @@ pub(super) fn for_watch(
 /// As long as the engine may be away from any step; meanwhile nothing is to be done, so the lease is given back.
 fn unseen(plan: &Plan, run: &Run, said: &str, now: Moment) -> Turn {
     let turn = engine_lost(plan, run, said, now);
-    let until = run.lost_since.unwrap_or(now).after(Millis::from_secs(plan.application.timeouts.engine_s));
+    let until = run
+        .lost_since
+        .unwrap_or(now)
+        .after(Millis::from_secs(plan.application.timeouts.engine_s));
     match turn.then {
-        Then::Pause(_) => Turn { then: Then::Rest(until), ..turn },
+        Then::Pause(_) => Turn {
+            then: Then::Rest(until),
+            ..turn
+        },
         Then::Look | Then::Perform(_) | Then::Rest(_) | Then::Ended | Then::Fenced => turn,
     }
 }
@@ -93,13 +111,32 @@ fn red_limit(plan: &Plan) -> Millis {
 }
 
 /// What is red in the watch window, with how much of it is green.
-fn red_in_watch(plan: &Plan, claim: Claim, look: &EngineLook, world: &World, now: Moment) -> Option<String> {
-    let tally = steps::tally_of(plan, claim.rollback, Side::Target, look, &world.answers, now);
+fn red_in_watch(
+    plan: &Plan,
+    claim: Claim,
+    look: &EngineLook,
+    world: &World,
+    now: Moment,
+) -> Option<String> {
+    let tally = steps::tally_of(
+        plan,
+        claim.rollback,
+        Side::Target,
+        look,
+        &world.answers,
+        now,
+    );
     if tally.all_green() {
         return None;
     }
     let checks = steps::health_answers(plan, claim.rollback, Side::Target, look, now);
-    let red = checks.iter().chain(&world.answers).find(|answer| !answer.green);
-    let said = red.map_or_else(|| "not every check was answered".to_owned(), |red| format!("{}: {}", red.asked, red.said));
+    let red = checks
+        .iter()
+        .chain(&world.answers)
+        .find(|answer| !answer.green);
+    let said = red.map_or_else(
+        || "not every check was answered".to_owned(),
+        |red| format!("{}: {}", red.asked, red.said),
+    );
     Some(format!("{said}; {tally}"))
 }

@@ -33,17 +33,28 @@ impl Place<'_> {
 
 /// The places of every component, in the order in which they are switched.
 pub(super) fn places<'a>(application: &'a Application, look: &'a EngineLook) -> Vec<Place<'a>> {
-    application.components.iter().flat_map(|component| places_of(&component.name, look)).collect()
+    application
+        .components
+        .iter()
+        .flat_map(|component| places_of(&component.name, look))
+        .collect()
 }
 
 /// The places of one component, by replica number.
 pub(super) fn places_of<'a>(component: &ComponentName, look: &'a EngineLook) -> Vec<Place<'a>> {
     let mut named: BTreeMap<&str, Vec<&Container>> = BTreeMap::new();
-    for container in look.containers.iter().filter(|container| container.component == *component) {
+    for container in look
+        .containers
+        .iter()
+        .filter(|container| container.component == *component)
+    {
         let name = base_of_interim(&container.name).unwrap_or(&container.name);
         named.entry(name).or_default().push(container);
     }
-    let mut places: Vec<Place<'_>> = named.into_iter().filter_map(|(name, found)| place(name, found)).collect();
+    let mut places: Vec<Place<'_>> = named
+        .into_iter()
+        .filter_map(|(name, found)| place(name, found))
+        .collect();
     places.sort_by_key(|place| (place.replica.replica, place.name));
     places
 }
@@ -52,8 +63,17 @@ pub(super) fn places_of<'a>(component: &ComponentName, look: &'a EngineLook) -> 
 /// more than any other, and the one that was started last more than the rest.
 fn place<'a>(name: &'a str, mut found: Vec<&'a Container>) -> Option<Place<'a>> {
     found.sort_by_key(|container| {
-        (!container.runs(), container.name != name, Reverse(container.started_at), &container.name)
+        (
+            !container.runs(),
+            container.name != name,
+            Reverse(container.started_at),
+            &container.name,
+        )
     });
     let mut found = found.into_iter();
-    Some(Place { name, replica: found.next()?, leftovers: found.collect() })
+    Some(Place {
+        name,
+        replica: found.next()?,
+        leftovers: found.collect(),
+    })
 }

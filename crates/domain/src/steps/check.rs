@@ -18,7 +18,11 @@ pub(super) fn explain(plan: &Plan) -> String {
 }
 
 fn target_images(plan: &Plan) -> usize {
-    plan.swaps.iter().map(|swap| &swap.image).collect::<std::collections::BTreeSet<_>>().len()
+    plan.swaps
+        .iter()
+        .map(|swap| &swap.image)
+        .collect::<std::collections::BTreeSet<_>>()
+        .len()
 }
 
 pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
@@ -34,17 +38,29 @@ pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
 }
 
 fn images(ctx: &Ctx<'_>) -> Option<Cause> {
-    ctx.plan.swaps.iter().find_map(|swap| match ctx.look.images.get(&swap.image) {
-        Some(Seen::Known(_)) => None,
-        Some(Seen::Absent) | None => Some(Cause::new(
-            CauseCode::ImageMissing,
-            format!("image {} of {} {} is not on the engine", swap.image.short(), swap.component, ctx.plan.to),
-        )),
-        Some(Seen::Unknown(why)) => Some(Cause::new(
-            CauseCode::EngineRefused,
-            format!("image {} of {} could not be looked at: {why}", swap.image.short(), swap.component),
-        )),
-    })
+    ctx.plan
+        .swaps
+        .iter()
+        .find_map(|swap| match ctx.look.images.get(&swap.image) {
+            Some(Seen::Known(_)) => None,
+            Some(Seen::Absent) | None => Some(Cause::new(
+                CauseCode::ImageMissing,
+                format!(
+                    "image {} of {} {} is not on the engine",
+                    swap.image.short(),
+                    swap.component,
+                    ctx.plan.to
+                ),
+            )),
+            Some(Seen::Unknown(why)) => Some(Cause::new(
+                CauseCode::EngineRefused,
+                format!(
+                    "image {} of {} could not be looked at: {why}",
+                    swap.image.short(),
+                    swap.component
+                ),
+            )),
+        })
 }
 
 fn specifications(ctx: &Ctx<'_>) -> Option<Cause> {
@@ -52,7 +68,10 @@ fn specifications(ctx: &Ctx<'_>) -> Option<Cause> {
         ctx.world.specifications.get(&swap.specification).copied() != Some(true)
     };
     let swap = ctx.plan.swaps.iter().find(unreadable)?;
-    let sentence = format!("the specification of {} can not be read: its key or its record is gone", swap.component);
+    let sentence = format!(
+        "the specification of {} can not be read: its key or its record is gone",
+        swap.component
+    );
     Some(Cause::new(CauseCode::SpecificationMissing, sentence))
 }
 
@@ -60,37 +79,65 @@ fn disk(ctx: &Ctx<'_>) -> Option<Cause> {
     let free = *ctx.look.engine.disk_free.known()?;
     (free < ctx.plan.disk_free_min).then(|| {
         let (free, need) = (free >> 20, ctx.plan.disk_free_min >> 20);
-        let sentence = format!("the engine has {free} MiB of disk left and needs {need} MiB; free some, then ask again");
+        let sentence = format!(
+            "the engine has {free} MiB of disk left and needs {need} MiB; free some, then ask again"
+        );
         Cause::new(CauseCode::DiskFull, sentence)
     })
 }
 
 /// What runs must still be what the plan was made for.
 fn drift(ctx: &Ctx<'_>) -> Option<Cause> {
-    let drifted = |what: String| Some(Cause::new(CauseCode::Drifted, format!("{what}; ask for a new plan")));
+    let drifted = |what: String| {
+        Some(Cause::new(
+            CauseCode::Drifted,
+            format!("{what}; ask for a new plan"),
+        ))
+    };
     for swap in &ctx.plan.swaps {
-        if ctx.former_of(swap).is_none_or(|container| container.image != swap.former_image) {
+        if ctx
+            .former_of(swap)
+            .is_none_or(|container| container.image != swap.former_image)
+        {
             let (name, former) = (&swap.name, swap.former.short());
-            return drifted(format!("container {name} ({former}) is not what the plan was made for"));
+            return drifted(format!(
+                "container {name} ({former}) is not what the plan was made for"
+            ));
         }
     }
     for settled in &ctx.plan.settled {
-        if !ctx.container(&settled.container).is_some_and(|container| container.runs()) {
+        if !ctx
+            .container(&settled.container)
+            .is_some_and(|container| container.runs())
+        {
             let (component, container) = (&settled.component, settled.container.short());
-            return drifted(format!("container {container} of {component} ran when the plan was made, now it does not"));
+            return drifted(format!(
+                "container {container} of {component} ran when the plan was made, now it does not"
+            ));
         }
     }
     let strange = prove::strangers(ctx.plan, ctx.rollback, ctx.look).find(|container| {
-        !ctx.plan.swaps.iter().any(|swap| swap.former == container.id || swap.leftovers.contains(&container.id))
+        !ctx.plan
+            .swaps
+            .iter()
+            .any(|swap| swap.former == container.id || swap.leftovers.contains(&container.id))
     })?;
-    drifted(format!("container {} ({}) runs and is not in the plan", strange.name, strange.id.short()))
+    drifted(format!(
+        "container {} ({}) runs and is not in the plan",
+        strange.name,
+        strange.id.short()
+    ))
 }
 
 /// A name that is taken must be known before anything is stopped.
 fn names(ctx: &Ctx<'_>) -> Option<Cause> {
     ctx.plan.swaps.iter().find_map(|swap| {
-        [swap.name.clone(), swap.name_before(ctx.rollback), swap.name_after(ctx.rollback)]
-            .iter()
-            .find_map(|name| ctx.name_taken(swap, name))
+        [
+            swap.name.clone(),
+            swap.name_before(ctx.rollback),
+            swap.name_after(ctx.rollback),
+        ]
+        .iter()
+        .find_map(|name| ctx.name_taken(swap, name))
     })
 }

@@ -29,11 +29,18 @@ pub(super) fn forward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
             replaces: swap.former.clone(),
         });
     }
-    Next::Done(format!("{} of {component} created", plural(ctx.plan.swaps_of(component).count(), "container")))
+    Next::Done(format!(
+        "{} of {component} created",
+        plural(ctx.plan.swaps_of(component).count(), "container")
+    ))
 }
 
 pub(super) fn backward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
-    match ctx.plan.swaps_of(component).find_map(|swap| Some((swap, ctx.next_of(swap)?))) {
+    match ctx
+        .plan
+        .swaps_of(component)
+        .find_map(|swap| Some((swap, ctx.next_of(swap)?)))
+    {
         Some((swap, next)) => remove(next, swap.stop_grace_s),
         None => Next::Done(format!("the containers created for {component} are gone")),
     }

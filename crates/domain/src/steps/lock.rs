@@ -13,13 +13,18 @@ use crate::{
 const LOOK_AGAIN: Millis = Millis(50);
 
 pub(super) fn explain(plan: &Plan) -> String {
-    format!("Take the lock of {} on its engine, so that no other control plane acts on it.", plan.application.name)
+    format!(
+        "Take the lock of {} on its engine, so that no other control plane acts on it.",
+        plan.application.name
+    )
 }
 
 pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
     match &ctx.look.lock {
         Some(lock) if lock.rollback == ctx.rollback => Next::Done("the lock is ours".to_owned()),
-        Some(lock) if lock.stale => Next::Do(Effect::RemoveContainer { container: lock.container.clone() }),
+        Some(lock) if lock.stale => Next::Do(Effect::RemoveContainer {
+            container: lock.container.clone(),
+        }),
         Some(lock) => {
             let sentence = format!(
                 "{} holds {} on this engine with rollback {} (container {}); if it is gone for good, remove that container",
@@ -31,7 +36,9 @@ pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
             Next::Fail(Cause::new(CauseCode::LockedElsewhere, sentence))
         }
         None => match ctx.plan.keep.first() {
-            Some(image) => Next::Do(Effect::TakeLock { image: image.clone() }),
+            Some(image) => Next::Do(Effect::TakeLock {
+                image: image.clone(),
+            }),
             None => Next::Done("nothing to lock".to_owned()),
         },
     }
@@ -40,12 +47,21 @@ pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
 /// What served before must serve again, and answer at least as well as it did at the start, before anybody else
 /// may act on it.
 pub(super) fn backward(ctx: &Ctx<'_>) -> Next {
-    undone(ctx).or_else(|| unproved(ctx)).unwrap_or_else(|| give_back(ctx))
+    undone(ctx)
+        .or_else(|| unproved(ctx))
+        .unwrap_or_else(|| give_back(ctx))
 }
 
 pub(super) fn give_back(ctx: &Ctx<'_>) -> Next {
-    match ctx.look.lock.as_ref().filter(|lock| lock.rollback == ctx.rollback) {
-        Some(lock) => Next::Do(Effect::RemoveContainer { container: lock.container.clone() }),
+    match ctx
+        .look
+        .lock
+        .as_ref()
+        .filter(|lock| lock.rollback == ctx.rollback)
+    {
+        Some(lock) => Next::Do(Effect::RemoveContainer {
+            container: lock.container.clone(),
+        }),
         None => Next::Done("the lock is given back".to_owned()),
     }
 }
@@ -53,7 +69,9 @@ pub(super) fn give_back(ctx: &Ctx<'_>) -> Next {
 /// An effect of the way forward that lands late can undo the undoing: until none can, it is done again.
 fn undone(ctx: &Ctx<'_>) -> Option<Next> {
     let again = ctx.plan.steps.iter().rev().filter_map(|step| match step {
-        Step::Switch { component } if ctx.run.touched_at.is_some() => Some(switch::backward(ctx, component)),
+        Step::Switch { component } if ctx.run.touched_at.is_some() => {
+            Some(switch::backward(ctx, component))
+        }
         Step::Create { component } => Some(create::backward(ctx, component)),
         Step::Check
         | Step::Lock
@@ -64,7 +82,9 @@ fn undone(ctx: &Ctx<'_>) -> Option<Next> {
         | Step::Record
         | Step::Retire => None,
     });
-    let undo = again.into_iter().find(|next| !matches!(next, Next::Done(_)));
+    let undo = again
+        .into_iter()
+        .find(|next| !matches!(next, Next::Done(_)));
     undo.or_else(|| (ctx.now < ctx.settled_at()).then_some(Next::Wait(LOOK_AGAIN)))
 }
 
@@ -72,7 +92,14 @@ fn undone(ctx: &Ctx<'_>) -> Option<Next> {
 fn unproved(ctx: &Ctx<'_>) -> Option<Next> {
     ctx.run.touched_at?;
     let runs = |swap: &Swap| ctx.former_of(swap).is_some_and(Container::runs);
-    let all_run = ctx.plan.swaps.iter().all(|swap| !swap.former_runs || runs(swap));
-    let worse = ctx.run.before.is_some_and(|before| before.better_than(prove::tally(ctx, Side::Former)));
+    let all_run = ctx
+        .plan
+        .swaps
+        .iter()
+        .all(|swap| !swap.former_runs || runs(swap));
+    let worse = ctx
+        .run
+        .before
+        .is_some_and(|before| before.better_than(prove::tally(ctx, Side::Former)));
     (!all_run || worse).then_some(Next::Wait(LOOK_AGAIN))
 }

@@ -38,24 +38,40 @@ pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
     if tally.all_green() && (ctx.run.acts == 0 || all_steady(ctx)) {
         return Next::Done(format!("{} is proved to be serving", ctx.plan.to));
     }
-    let down = ctx.plan.swaps.iter().filter_map(|swap| ctx.next_of(swap)).find(|container| ended(container));
+    let down = ctx
+        .plan
+        .swaps
+        .iter()
+        .filter_map(|swap| ctx.next_of(swap))
+        .find(|container| ended(container));
     let starts_max = ctx.plan.swaps.len() + STARTS_SPARE;
     match down {
         // It may have been a restart of the engine, which starts nothing that has no restart policy.
         Some(container) if usize::from(ctx.run.acts) < starts_max => {
-            Next::Do(Effect::StartContainer { container: container.id.clone(), restart: None })
+            Next::Do(Effect::StartContainer {
+                container: container.id.clone(),
+                restart: None,
+            })
         }
-        Some(container) => hopeless(ctx, &format!("{} ended again after each start", container.name)),
-        None if restarted_too_often(ctx) => {
-            hopeless(ctx, &format!("the engine restarted a replica of it {RESTARTS_MAX} times"))
-        }
+        Some(container) => hopeless(
+            ctx,
+            &format!("{} ended again after each start", container.name),
+        ),
+        None if restarted_too_often(ctx) => hopeless(
+            ctx,
+            &format!("the engine restarted a replica of it {RESTARTS_MAX} times"),
+        ),
         None => Next::Wait(LOOK_AGAIN),
     }
 }
 
 /// A target that had to be started once more must stay up before it is believed.
 fn all_steady(ctx: &Ctx<'_>) -> bool {
-    ctx.plan.swaps.iter().filter_map(|swap| ctx.next_of(swap)).all(|container| is_steady(container, ctx.now))
+    ctx.plan
+        .swaps
+        .iter()
+        .filter_map(|swap| ctx.next_of(swap))
+        .all(|container| is_steady(container, ctx.now))
 }
 
 fn ended(container: &Container) -> bool {
@@ -70,30 +86,50 @@ fn ended(container: &Container) -> bool {
 }
 
 fn restarted_too_often(ctx: &Ctx<'_>) -> bool {
-    ctx.plan.swaps.iter().filter_map(|swap| ctx.next_of(swap)).any(|container| container.restarts >= RESTARTS_MAX)
+    ctx.plan
+        .swaps
+        .iter()
+        .filter_map(|swap| ctx.next_of(swap))
+        .any(|container| container.restarts >= RESTARTS_MAX)
 }
 
 fn hopeless(ctx: &Ctx<'_>, how: &str) -> Next {
     let red = first_red(ctx).unwrap_or_default();
-    Next::Fail(Cause::new(CauseCode::ProofFailed, format!("{} does not stay up, {how}; {red}", ctx.plan.to)))
+    Next::Fail(Cause::new(
+        CauseCode::ProofFailed,
+        format!("{} does not stay up, {how}; {red}", ctx.plan.to),
+    ))
 }
 
 /// What a proof that ran out of time says: the first check that is still red.
 pub(crate) fn failure(ctx: &Ctx<'_>) -> Cause {
     let red = first_red(ctx).unwrap_or_else(|| "not every check was answered".to_owned());
     let limit = ctx.plan.application.timeouts.proof();
-    Cause::new(CauseCode::ProofFailed, format!("{} could not be proved within {limit}; {red}", ctx.plan.to))
+    Cause::new(
+        CauseCode::ProofFailed,
+        format!("{} could not be proved within {limit}; {red}", ctx.plan.to),
+    )
 }
 
 fn first_red(ctx: &Ctx<'_>) -> Option<String> {
     let checks = health_answers(ctx.plan, ctx.rollback, Side::Target, ctx.look, ctx.now);
-    let red = checks.iter().chain(&ctx.world.answers).find(|answer| !answer.green)?;
+    let red = checks
+        .iter()
+        .chain(&ctx.world.answers)
+        .find(|answer| !answer.green)?;
     Some(format!("{}: {}", red.asked, red.said))
 }
 
 /// How much of a side is green.
 pub(crate) fn tally(ctx: &Ctx<'_>, side: Side) -> Tally {
-    tally_of(ctx.plan, ctx.rollback, side, ctx.look, &ctx.world.answers, ctx.now)
+    tally_of(
+        ctx.plan,
+        ctx.rollback,
+        side,
+        ctx.look,
+        &ctx.world.answers,
+        ctx.now,
+    )
 }
 
 /// A question that could not be asked counts as asked and not green: silence proves nothing.
@@ -108,7 +144,10 @@ pub(crate) fn tally_of(
     let checks = health_answers(plan, rollback, side, look, now);
     let seen = Tally::of(&checks).and(Tally::of(answers));
     let due = u32::try_from(checks.len() + questions_due(plan, rollback, side)).unwrap_or(u32::MAX);
-    Tally { asked: seen.asked.max(due), ..seen }
+    Tally {
+        asked: seen.asked.max(due),
+        ..seen
+    }
 }
 
 /// How many questions a side has when all of its replicas can be asked.
@@ -117,7 +156,10 @@ fn questions_due(plan: &Plan, rollback: RollbackId, side: Side) -> usize {
     let at_replicas: usize = replicas(plan, rollback, side)
         .iter()
         .filter_map(|replica| plan.application.component(replica.component))
-        .map(|component| component.probes.len() + usize::from(version_known && component.version_endpoint.is_some()))
+        .map(|component| {
+            component.probes.len()
+                + usize::from(version_known && component.version_endpoint.is_some())
+        })
         .sum();
     at_replicas + plan.application.probes.len()
 }
@@ -146,15 +188,19 @@ impl Replica<'_> {
     fn find<'l>(&self, look: &'l EngineLook) -> Option<&'l Container> {
         look.containers.iter().find(|container| match self.which {
             Which::Id(id) => container.id == *id,
-            Which::CreatedFor(rollback, former) => {
-                container.mark.as_ref().is_some_and(|mark| mark.rollback == rollback && mark.replaces == *former)
-            }
+            Which::CreatedFor(rollback, former) => container
+                .mark
+                .as_ref()
+                .is_some_and(|mark| mark.rollback == rollback && mark.replaces == *former),
         })
     }
 }
 
 fn replicas(plan: &Plan, rollback: RollbackId, side: Side) -> Vec<Replica<'_>> {
-    let swapped = plan.swaps.iter().filter(move |swap| side == Side::Target || swap.former_runs);
+    let swapped = plan
+        .swaps
+        .iter()
+        .filter(move |swap| side == Side::Target || swap.former_runs);
     let swapped = swapped.map(move |swap| Replica {
         name: &swap.name,
         component: &swap.component,
@@ -179,15 +225,29 @@ fn replicas(plan: &Plan, rollback: RollbackId, side: Side) -> Vec<Replica<'_>> {
 /// What the engine itself says of every replica of a side: running, the right digest, the right name, not
 /// unhealthy; and, of the target, that nothing else runs beside it.
 #[must_use]
-pub fn health_answers(plan: &Plan, rollback: RollbackId, side: Side, look: &EngineLook, now: Moment) -> Vec<Answer> {
+pub fn health_answers(
+    plan: &Plan,
+    rollback: RollbackId,
+    side: Side,
+    look: &EngineLook,
+    now: Moment,
+) -> Vec<Answer> {
     let replicas = replicas(plan, rollback, side);
-    let mut answers: Vec<Answer> = replicas.iter().map(|replica| health_answer(plan, replica, look, now)).collect();
+    let mut answers: Vec<Answer> = replicas
+        .iter()
+        .map(|replica| health_answer(plan, replica, look, now))
+        .collect();
     if side == Side::Target {
         answers.extend(strangers(plan, rollback, look).map(|container| Answer {
             subject: subject(container),
             asked: format!("nothing else of {} runs", container.component),
             green: false,
-            said: format!("container {} ({}) runs {}", container.name, container.id.short(), container.image.short()),
+            said: format!(
+                "container {} ({}) runs {}",
+                container.name,
+                container.id.short(),
+                container.image.short()
+            ),
         }));
     }
     answers
@@ -208,7 +268,10 @@ fn health_answer(plan: &Plan, replica: &Replica<'_>, look: &EngineLook, now: Mom
 }
 
 fn subject(container: &Container) -> Subject {
-    Subject::Replica { component: container.component.clone(), container: container.id.clone() }
+    Subject::Replica {
+        component: container.component.clone(),
+        container: container.id.clone(),
+    }
 }
 
 /// Containers of the application that are up and are no part of the target: clients may reach them.
@@ -220,13 +283,24 @@ pub(super) fn strangers<'a>(
     look.containers.iter().filter(move |container| {
         container.is_up()
             && plan.application.component(&container.component).is_some()
-            && container.mark.as_ref().is_none_or(|mark| mark.rollback != rollback)
-            && !plan.settled.iter().any(|settled| settled.container == container.id)
+            && container
+                .mark
+                .as_ref()
+                .is_none_or(|mark| mark.rollback != rollback)
+            && !plan
+                .settled
+                .iter()
+                .any(|settled| settled.container == container.id)
     })
 }
 
 /// What is wrong with a replica as the engine sees it.
-fn trouble(plan: &Plan, replica: &Replica<'_>, container: &Container, now: Moment) -> Option<String> {
+fn trouble(
+    plan: &Plan,
+    replica: &Replica<'_>,
+    container: &Container,
+    now: Moment,
+) -> Option<String> {
     if container.image != *replica.image {
         return Some(format!("it runs image {}", container.image.short()));
     }
@@ -241,36 +315,52 @@ fn trouble(plan: &Plan, replica: &Replica<'_>, container: &Container, now: Momen
     // answers between two crashes.
     let steady = is_steady(container, now);
     if container.restarts > 0 && !steady {
-        return Some(format!("the engine restarted it {} times, the last time just now", container.restarts));
+        return Some(format!(
+            "the engine restarted it {} times, the last time just now",
+            container.restarts
+        ));
     }
     match container.health {
         Health::Unhealthy => Some("its health check says unhealthy".to_owned()),
-        Health::Starting if !can_be_asked(plan, replica) => Some("its health check has no result yet".to_owned()),
-        Health::None if !can_be_asked(plan, replica) && !steady => {
-            Some("nothing can be asked of it, so it must run for a second without a restart".to_owned())
+        Health::Starting if !can_be_asked(plan, replica) => {
+            Some("its health check has no result yet".to_owned())
         }
+        Health::None if !can_be_asked(plan, replica) && !steady => Some(
+            "nothing can be asked of it, so it must run for a second without a restart".to_owned(),
+        ),
         Health::None | Health::Starting | Health::Healthy => None,
     }
 }
 
 fn is_steady(container: &Container, now: Moment) -> bool {
-    container.started_at.is_some_and(|started| now.since(started) >= STEADY)
+    container
+        .started_at
+        .is_some_and(|started| now.since(started) >= STEADY)
 }
 
 fn can_be_asked(plan: &Plan, replica: &Replica<'_>) -> bool {
     plan.application
         .component(replica.component)
-        .is_some_and(|component| component.version_endpoint.is_some() || !component.probes.is_empty())
+        .is_some_and(|component| {
+            component.version_endpoint.is_some() || !component.probes.is_empty()
+        })
 }
 
 /// The questions to ask of a side, directly at each replica and through the front.
 #[must_use]
-pub fn expected_questions(plan: &Plan, rollback: RollbackId, side: Side, look: &EngineLook) -> Vec<Question> {
+pub fn expected_questions(
+    plan: &Plan,
+    rollback: RollbackId,
+    side: Side,
+    look: &EngineLook,
+) -> Vec<Question> {
     let version = version_of(plan, side);
     let mut questions = Vec::new();
     for replica in replicas(plan, rollback, side) {
         // A container that does not run has no address, and whatever answers in its place is not it.
-        let Some(container) = replica.find(look).filter(|container| container.runs()) else { continue };
+        let Some(container) = replica.find(look).filter(|container| container.runs()) else {
+            continue;
+        };
         questions.extend(replica_questions(&plan.application, container, version));
     }
     questions.extend(front_questions(&plan.application));
@@ -282,35 +372,66 @@ pub fn expected_questions(plan: &Plan, rollback: RollbackId, side: Side, look: &
 pub fn front_questions(application: &Application) -> Vec<Question> {
     let ask = |front: &crate::probe::FrontProbe| Question {
         subject: Subject::Front,
-        ask: Ask::Http { url: front.url.clone(), status: front.status, contains: front.contains.clone() },
+        ask: Ask::Http {
+            url: front.url.clone(),
+            status: front.status,
+            contains: front.contains.clone(),
+        },
     };
     application.probes.iter().map(ask).collect()
 }
 
 /// The questions to ask of one container of an application.
 #[must_use]
-pub fn replica_questions(application: &Application, container: &Container, version: Option<&Version>) -> Vec<Question> {
-    let Some(component) = application.component(&container.component) else { return Vec::new() };
+pub fn replica_questions(
+    application: &Application,
+    container: &Container,
+    version: Option<&Version>,
+) -> Vec<Question> {
+    let Some(component) = application.component(&container.component) else {
+        return Vec::new();
+    };
     // Without an address of its own it can only be asked at the host, as with host networking.
-    let address = container.address.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
-    let url = |port: u16, path: &str| format!("http://{}{path}", std::net::SocketAddr::new(address, port));
+    let address = container
+        .address
+        .unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+    let url = |port: u16, path: &str| {
+        format!("http://{}{path}", std::net::SocketAddr::new(address, port))
+    };
     let mut questions: Vec<Question> = component
         .probes
         .iter()
         .map(|probe| Question {
             subject: subject(container),
             ask: match probe {
-                Probe::Http { port, path, status, contains } => {
-                    Ask::Http { url: url(*port, path), status: *status, contains: contains.clone() }
-                }
-                Probe::Tcp { port } => Ask::Tcp { address, port: *port },
+                Probe::Http {
+                    port,
+                    path,
+                    status,
+                    contains,
+                } => Ask::Http {
+                    url: url(*port, path),
+                    status: *status,
+                    contains: contains.clone(),
+                },
+                Probe::Tcp { port } => Ask::Tcp {
+                    address,
+                    port: *port,
+                },
             },
         })
         .collect();
     if let (Some(endpoint), Some(version)) = (&component.version_endpoint, version) {
         let (url, field) = (url(endpoint.port, &endpoint.path), endpoint.field.clone());
-        let ask = Ask::Version { url, field, expected: version.to_string() };
-        questions.push(Question { subject: subject(container), ask });
+        let ask = Ask::Version {
+            url,
+            field,
+            expected: version.to_string(),
+        };
+        questions.push(Question {
+            subject: subject(container),
+            ask,
+        });
     }
     questions
 }

@@ -5,7 +5,10 @@ use crate::{effect::Effect, plan::Plan};
 
 pub(super) fn explain(plan: &Plan) -> String {
     match &plan.from {
-        Some(from) => format!("Write {} into the ledger and hold {from}: it may not come back until released.", plan.to),
+        Some(from) => format!(
+            "Write {} into the ledger and hold {from}: it may not come back until released.",
+            plan.to
+        ),
         None => format!("Write {} into the ledger.", plan.to),
     }
 }

@@ -10,7 +10,10 @@ pub(super) fn explain(plan: &Plan) -> String {
     let leftovers: usize = plan.swaps.iter().map(|swap| swap.leftovers.len()).sum();
     let also = match leftovers {
         0 => String::new(),
-        count => format!(" and {} that an earlier rollback left", plural(count, "container")),
+        count => format!(
+            " and {} that an earlier rollback left",
+            plural(count, "container")
+        ),
     };
     format!(
         "Remove {} that served before{also}; volumes and images stay. Then watch the probes for {} s.",
@@ -21,12 +24,23 @@ pub(super) fn explain(plan: &Plan) -> String {
 
 pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
     let surplus = |swap| ctx.outgoing_of(swap).chain(ctx.strays_of(swap)).next();
-    if let Some((swap, container)) = ctx.plan.swaps.iter().find_map(|swap| Some((swap, surplus(swap)?))) {
+    if let Some((swap, container)) = ctx
+        .plan
+        .swaps
+        .iter()
+        .find_map(|swap| Some((swap, surplus(swap)?)))
+    {
         return remove(container, swap.stop_grace_s);
     }
-    let surplus = ctx.look.kept.iter().find(|(image, _)| !ctx.plan.keep.contains(image));
+    let surplus = ctx
+        .look
+        .kept
+        .iter()
+        .find(|(image, _)| !ctx.plan.keep.contains(image));
     if let Some((_, keeper)) = surplus {
-        return Next::Do(Effect::RemoveContainer { container: keeper.clone() });
+        return Next::Do(Effect::RemoveContainer {
+            container: keeper.clone(),
+        });
     }
     // A request that lands late must find nobody else at work, and what it leaves must still be removed.
     if ctx.now < ctx.settled_at() {

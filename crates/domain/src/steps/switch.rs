@@ -11,7 +11,10 @@ use crate::{
 };
 
 pub(super) fn explain(plan: &Plan, component: &ComponentName) -> String {
-    let names: Vec<&str> = plan.swaps_of(component).map(|swap| swap.name.as_str()).collect();
+    let names: Vec<&str> = plan
+        .swaps_of(component)
+        .map(|swap| swap.name.as_str())
+        .collect();
     format!(
         "Switch {component}: stop {}, start {} of {}, hand over the name{}.",
         names.join(", "),
@@ -34,7 +37,10 @@ pub(super) fn forward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
 /// same: whether it stays up is for the proof to say.
 fn forward_one(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
     let Some(next) = ctx.next_of(swap) else {
-        let sentence = format!("the container created for {} is gone from the engine", swap.name);
+        let sentence = format!(
+            "the container created for {} is gone from the engine",
+            swap.name
+        );
         return Some(Next::Fail(Cause::new(CauseCode::Drifted, sentence)));
     };
     // After the start as well: a restart of the engine can bring one back whose policy outlived our stop.
@@ -42,9 +48,15 @@ fn forward_one(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
         return Some(stop(outgoing, swap));
     }
     if next.state == ContainerState::Created {
-        return Some(Next::Do(Effect::StartContainer { container: next.id.clone(), restart: None }));
+        return Some(Next::Do(Effect::StartContainer {
+            container: next.id.clone(),
+            restart: None,
+        }));
     }
-    if let Some(outgoing) = ctx.outgoing_of(swap).find(|container| container.name == swap.name) {
+    if let Some(outgoing) = ctx
+        .outgoing_of(swap)
+        .find(|container| container.name == swap.name)
+    {
         return Some(ctx.rename(swap, outgoing, swap.name_after(ctx.rollback)));
     }
     (next.name != swap.name).then(|| ctx.rename(swap, next, swap.name.clone()))
@@ -67,12 +79,19 @@ fn backward_one(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
         return Some(stop(next, swap));
     }
     let Some(former) = ctx.former_of(swap) else {
-        let sentence = format!("container {} ({}) is gone from the engine", swap.name, swap.former.short());
+        let sentence = format!(
+            "container {} ({}) is gone from the engine",
+            swap.name,
+            swap.former.short()
+        );
         return Some(Next::Fail(Cause::new(CauseCode::Drifted, sentence)));
     };
     if swap.former_runs && (!former.is_up() || former.restart != swap.former_restart) {
         let restart = Some(swap.former_restart.clone());
-        return Some(Next::Do(Effect::StartContainer { container: former.id.clone(), restart }));
+        return Some(Next::Do(Effect::StartContainer {
+            container: former.id.clone(),
+            restart,
+        }));
     }
     if let Some(stray) = ctx.strays_of(swap).next() {
         return Some(remove(stray, swap.stop_grace_s));
@@ -81,10 +100,15 @@ fn backward_one(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
         return Some(ctx.rename(swap, next, swap.name_before(ctx.rollback)));
     }
     let aside = swap.name_after(ctx.rollback);
-    let outgoing = ctx.outgoing_of(swap).find(|container| container.name == aside)?;
+    let outgoing = ctx
+        .outgoing_of(swap)
+        .find(|container| container.name == aside)?;
     Some(ctx.rename(swap, outgoing, swap.name.clone()))
 }
 
 fn stop(container: &Container, swap: &Swap) -> Next {
-    Next::Do(Effect::StopContainer { container: container.id.clone(), grace_s: swap.stop_grace_s })
+    Next::Do(Effect::StopContainer {
+        container: container.id.clone(),
+        grace_s: swap.stop_grace_s,
+    })
 }

@@ -30,7 +30,11 @@ fn each_mood_ends_as_it_should() {
         (Mood::SickAfter(3000), Mood::Sick, "needs_human WatchFailed"),
     ];
     for (target, bad, verdict) in table {
-        assert_eq!(ends(&Recipe::with_target(target).with_bad(bad)), verdict, "{target:?} after {bad:?}");
+        assert_eq!(
+            ends(&Recipe::with_target(target).with_bad(bad)),
+            verdict,
+            "{target:?} after {bad:?}"
+        );
     }
 }
 
@@ -38,18 +42,53 @@ fn each_mood_ends_as_it_should() {
 fn each_shape_of_application_is_rolled_back() {
     let usual = Part::usual();
     let shapes = [
-        Part { replicas: 3, ..usual },
-        Part { state: State::Stopped, ..usual },
-        Part { health_check: true, ..usual },
-        Part { probed: false, ..usual },
-        Part { probed: false, health_check: true, ..usual },
-        Part { port: false, ..usual },
-        Part { restart: "no", ..usual },
-        Part { leftover: Leftover::Aside, ..usual },
-        Part { leftover: Leftover::Interim, ..usual },
+        Part {
+            replicas: 3,
+            ..usual
+        },
+        Part {
+            state: State::Stopped,
+            ..usual
+        },
+        Part {
+            health_check: true,
+            ..usual
+        },
+        Part {
+            probed: false,
+            ..usual
+        },
+        Part {
+            probed: false,
+            health_check: true,
+            ..usual
+        },
+        Part {
+            port: false,
+            ..usual
+        },
+        Part {
+            restart: "no",
+            ..usual
+        },
+        Part {
+            leftover: Leftover::Aside,
+            ..usual
+        },
+        Part {
+            leftover: Leftover::Interim,
+            ..usual
+        },
     ];
     for shape in shapes {
-        let settled = Part { state: State::Settled, ..usual };
-        assert_eq!(ends(&Recipe::of(vec![shape, settled])), "rolled_back good=true", "{shape:?}");
+        let settled = Part {
+            state: State::Settled,
+            ..usual
+        };
+        assert_eq!(
+            ends(&Recipe::of(vec![shape, settled])),
+            "rolled_back good=true",
+            "{shape:?}"
+        );
     }
 }

@@ -32,23 +32,49 @@ fn every_step_is_walked_in_both_directions() {
         let calm = live(&recipe, "a calm day", &mut Calm);
         covered.extend(calm.world.covered);
         for at in calm.moments {
-            covered.extend(live(&recipe, "a cancelled day", &mut Cancel(at)).world.covered);
+            covered.extend(
+                live(&recipe, "a cancelled day", &mut Cancel(at))
+                    .world
+                    .covered,
+            );
         }
     }
-    let steps = ["check", "lock", "keep", "capture", "create", "switch", "prove", "record", "retire"];
+    let steps = [
+        "check", "lock", "keep", "capture", "create", "switch", "prove", "record", "retire",
+    ];
     for step in steps {
-        assert!(covered.contains(&("forward", step, "step_done")), "nobody walked {step} forward");
-        let back = ["step_done", "ended"].iter().any(|event| covered.contains(&("backward", step, event)));
+        assert!(
+            covered.contains(&("forward", step, "step_done")),
+            "nobody walked {step} forward"
+        );
+        let back = ["step_done", "ended"]
+            .iter()
+            .any(|event| covered.contains(&("backward", step, event)));
         // What is proved does not turn: the steps after the proof have no way back.
         let one_way = matches!(step, "record" | "retire");
         assert_eq!(back, !one_way, "{step} backward");
     }
-    for step in ["lock", "keep", "capture", "create", "switch", "record", "retire"] {
-        assert!(covered.contains(&("forward", step, "intended")), "{step} never acted forward");
+    for step in [
+        "lock", "keep", "capture", "create", "switch", "record", "retire",
+    ] {
+        assert!(
+            covered.contains(&("forward", step, "intended")),
+            "{step} never acted forward"
+        );
     }
     for step in ["lock", "create", "switch"] {
-        assert!(covered.contains(&("backward", step, "intended")), "{step} never acted backward");
+        assert!(
+            covered.contains(&("backward", step, "intended")),
+            "{step} never acted backward"
+        );
     }
-    let words: Vec<String> = covered.iter().map(|(phase, step, event)| format!("{phase}/{step}/{event}")).collect();
-    eprintln!("covered {} of (phase/step/event): {}", words.len(), words.join(" "));
+    let words: Vec<String> = covered
+        .iter()
+        .map(|(phase, step, event)| format!("{phase}/{step}/{event}"))
+        .collect();
+    eprintln!(
+        "covered {} of (phase/step/event): {}",
+        words.len(),
+        words.join(" ")
+    );
 }

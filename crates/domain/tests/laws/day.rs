@@ -86,14 +86,22 @@ impl Evening {
 /// No run needs more; one that does goes round in circles.
 const MOVES_MAX: usize = 20_000;
 
-pub(crate) fn live(morning: &Morning, label: impl Into<String>, director: &mut dyn Director) -> Evening {
+pub(crate) fn live(
+    morning: &Morning,
+    label: impl Into<String>,
+    director: &mut dyn Director,
+) -> Evening {
     let mut world = World::new(morning, label);
     let mut worker = Worker::claim(&mut world);
     let mut frozen: Vec<(usize, Worker)> = Vec::new();
     let (mut moves, mut moments, mut calls, mut met) = (0, Vec::new(), Vec::new(), BTreeMap::new());
     loop {
         moves += 1;
-        assert!(moves < MOVES_MAX && world.now.since(start()) < PATIENCE, "{}: it does not end", world.label);
+        assert!(
+            moves < MOVES_MAX && world.now.since(start()) < PATIENCE,
+            "{}: it does not end",
+            world.label
+        );
         thaw(&mut frozen, moves, &mut world);
         worker.renew(&mut world);
         let times: &mut u8 = met.entry(worker.moment()).or_default();
@@ -129,19 +137,37 @@ pub(crate) fn live(morning: &Morning, label: impl Into<String>, director: &mut d
     thaw(&mut frozen, usize::MAX, &mut world);
     world.ended_well();
     nothing_lands_late(&mut world);
-    Evening { world, moments, calls }
+    Evening {
+        world,
+        moments,
+        calls,
+    }
 }
 
 /// An end is an end: no request of this rollback changes anything after it, unless a person was called.
 fn nothing_lands_late(world: &mut World) {
-    let by_itself = world.engine.moods.values().any(|mood| matches!(mood, crate::engine::Mood::Crashes(_)));
-    let needs_human = matches!(&world.store.run.phase, Phase::Ended { verdict: Verdict::NeedsHuman { .. } });
+    let by_itself = world
+        .engine
+        .moods
+        .values()
+        .any(|mood| matches!(mood, crate::engine::Mood::Crashes(_)));
+    let needs_human = matches!(
+        &world.store.run.phase,
+        Phase::Ended {
+            verdict: Verdict::NeedsHuman { .. }
+        }
+    );
     if by_itself || needs_human || world.in_flight.is_empty() {
         return;
     }
     let before = world.gist();
     world.pass(Millis(120_000));
-    assert_eq!(world.gist(), before, "{}: something landed after the end", world.label);
+    assert_eq!(
+        world.gist(),
+        before,
+        "{}: something landed after the end",
+        world.label
+    );
 }
 
 /// Whether the worker is gone.
@@ -151,7 +177,9 @@ fn strike(blow: Blow, worker: &Worker, world: &mut World) -> bool {
         Blow::Kill => world.store.row.lease_until = Millis(0),
         Blow::KillHost | Blow::Freeze(_) => take_over_at_lease_end(world),
         Blow::KillInCall(ms) => {
-            let Todo::Perform(effect) = &worker.todo else { return false };
+            let Todo::Perform(effect) = &worker.todo else {
+                return false;
+            };
             let lands_in = Millis(ms.min(lease::lands_within(effect).0));
             take_over_at_lease_end(world);
             let by = worker.by(world);
@@ -171,13 +199,20 @@ fn thaw(frozen: &mut Vec<(usize, Worker)>, moves: usize, world: &mut World) {
     if frozen.is_empty() {
         return;
     }
-    let (awake, asleep) = std::mem::take(frozen).into_iter().partition(|(at, _)| *at <= moves);
+    let (awake, asleep) = std::mem::take(frozen)
+        .into_iter()
+        .partition(|(at, _)| *at <= moves);
     *frozen = asleep;
     let awake: Vec<(usize, Worker)> = awake;
     for (_, mut zombie) in awake {
         let (log, effects) = (world.store.log.len(), world.effects);
         while zombie.step(world, &mut |_| Fate::Done) != Moved::Fenced {}
-        assert_eq!((log, effects), (world.store.log.len(), world.effects), "{}: a zombie acted", world.label);
+        assert_eq!(
+            (log, effects),
+            (world.store.log.len(), world.effects),
+            "{}: a zombie acted",
+            world.label
+        );
     }
 }
 
@@ -190,7 +225,11 @@ fn sleep(world: &mut World, until: Moment) {
         if !matches!(run.phase, Phase::Watching { .. }) {
             continue;
         }
-        let claim = Claim { rollback: world.rollback, fence: world.store.row.fence, crashes: 0 };
+        let claim = Claim {
+            rollback: world.rollback,
+            fence: world.store.row.fence,
+            crashes: 0,
+        };
         let seen = world.look(next::scope(&world.plan, &run, claim));
         let turn = next::turn(&world.plan, &run, claim, &[], &seen, world.now);
         if !(turn.events.is_empty() && matches!(turn.then, Then::Rest(_))) {

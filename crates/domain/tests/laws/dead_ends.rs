@@ -77,12 +77,22 @@ fn reachable(plan: &Plan, first: Vec<Run>, worlds: &[Seen], claim: Claim) -> BTr
 fn turned(plan: &Plan, mut run: Run, world: &Seen, claim: Claim, now: Moment) -> (Run, Moment) {
     let turn = next::turn(plan, &run, claim, &[], world, now);
     for event in &turn.events {
-        run = run.evolve(plan, event, now).unwrap_or_else(|error| panic!("{error} of {:?}", turn.events));
+        run = run
+            .evolve(plan, event, now)
+            .unwrap_or_else(|error| panic!("{error} of {:?}", turn.events));
     }
     let now = match turn.then {
         Then::Look | Then::Ended | Then::Fenced => now.after(Millis(1)),
         Then::Perform(_) => {
-            run = run.evolve(plan, &Event::Performed { outcome: Outcome::Done }, now).unwrap();
+            run = run
+                .evolve(
+                    plan,
+                    &Event::Performed {
+                        outcome: Outcome::Done,
+                    },
+                    now,
+                )
+                .unwrap();
             now.after(Millis(5))
         }
         // Nothing changes meanwhile, so that waiting ten times as long is the same wait.
@@ -107,7 +117,13 @@ fn ends(plan: &Plan, run: &Run, world: &Seen, claim: Claim) {
 
 fn every_state_ends(recipe: &Recipe) -> usize {
     let recipe = &recipe.morning();
-    let calm = live(recipe, "collecting", &mut Collect { cancel_at: usize::MAX });
+    let calm = live(
+        recipe,
+        "collecting",
+        &mut Collect {
+            cancel_at: usize::MAX,
+        },
+    );
     let mut sample = calm.world.sample.clone().unwrap();
     for at in calm.moments.iter().step_by(4) {
         let cancelled = live(recipe, "collecting", &mut Collect { cancel_at: *at });
@@ -120,10 +136,17 @@ fn every_state_ends(recipe: &Recipe) -> usize {
         runs.entry(key(&run)).or_insert(run);
     }
     let mut worlds: Vec<Seen> = worlds.into_values().collect();
-    let gone = Seen { engine: Err("it does not answer".to_owned()), ..worlds[0].clone() };
+    let gone = Seen {
+        engine: Err("it does not answer".to_owned()),
+        ..worlds[0].clone()
+    };
     worlds.push(gone);
     let plan = &calm.world.plan;
-    let claim = Claim { rollback: calm.world.rollback, fence: Fence(i64::MAX), crashes: 0 };
+    let claim = Claim {
+        rollback: calm.world.rollback,
+        fence: Fence(i64::MAX),
+        crashes: 0,
+    };
     let states = reachable(plan, runs.into_values().collect(), &worlds, claim);
     for run in states.values() {
         for world in &worlds {
@@ -136,8 +159,17 @@ fn every_state_ends(recipe: &Recipe) -> usize {
 #[test]
 fn every_reachable_state_reaches_an_end_in_every_world() {
     let recipes = recipes();
-    let with_approval = Recipe { approval: true, ..recipes[0].clone() };
-    let states: usize = recipes.iter().skip(1).step_by(2).chain([&with_approval]).map(every_state_ends).sum();
+    let with_approval = Recipe {
+        approval: true,
+        ..recipes[0].clone()
+    };
+    let states: usize = recipes
+        .iter()
+        .skip(1)
+        .step_by(2)
+        .chain([&with_approval])
+        .map(every_state_ends)
+        .sum();
     eprintln!("{states} reachable states, none of them a dead end");
     assert!(states > 60, "{states}");
 }

@@ -9,7 +9,8 @@ use std::{
 use domain::{
     effect::{Effect, Failure},
     engine_look::{
-        Container, ContainerState, EngineFacts, EngineLook, Health, ImageFacts, Lock, Mark, RestartPolicy,
+        Container, ContainerState, EngineFacts, EngineLook, Health, ImageFacts, Lock, Mark,
+        RestartPolicy,
     },
     name::{ComponentName, ContainerId, Fence, ImageId, RollbackId, SpecificationDigest},
     seen::Seen,
@@ -86,7 +87,10 @@ pub(crate) fn container_id(number: u64) -> ContainerId {
 }
 
 pub(crate) fn policy(name: &str) -> RestartPolicy {
-    RestartPolicy { name: name.to_owned(), retries_max: 0 }
+    RestartPolicy {
+        name: name.to_owned(),
+        retries_max: 0,
+    }
 }
 
 fn refused<T>(failure: Failure, said: &str) -> Result<T, (Failure, String)> {
@@ -111,7 +115,14 @@ impl Engine {
     }
 
     pub(crate) fn put(&mut self, seen: Container, port: bool) {
-        self.boxes.insert(seen.id.clone(), Box_ { seen, port, again_at: None });
+        self.boxes.insert(
+            seen.id.clone(),
+            Box_ {
+                seen,
+                port,
+                again_at: None,
+            },
+        );
     }
 
     pub(crate) fn answers(&self, now: Moment) -> bool {
@@ -124,37 +135,59 @@ impl Engine {
 
     /// Whether a container's probes are green now, and whether its version is the one it should be.
     pub(crate) fn serves(&self, id: &ContainerId, now: Moment) -> bool {
-        let Some(found) = self.boxes.get(id) else { return false };
-        let Some(started) = found.seen.started_at.filter(|_| found.seen.runs()) else { return false };
+        let Some(found) = self.boxes.get(id) else {
+            return false;
+        };
+        let Some(started) = found.seen.started_at.filter(|_| found.seen.runs()) else {
+            return false;
+        };
         self.mood(&found.seen.image).serves(now.since(started))
     }
 
     pub(crate) fn says(&self, id: &ContainerId) -> Option<String> {
         let image = &self.boxes.get(id)?.seen.image;
         let truth = self.versions.get(image)?;
-        Some(if self.mood(image) == Mood::Liar { format!("{truth}-not") } else { truth.clone() })
+        Some(if self.mood(image) == Mood::Liar {
+            format!("{truth}-not")
+        } else {
+            truth.clone()
+        })
     }
 
     /// Lets processes end, and those start again that the engine starts by itself.
     pub(crate) fn pass(&mut self, now: Moment) {
-        if !self.moods.values().any(|mood| matches!(mood, Mood::Crashes(_))) {
+        if !self
+            .moods
+            .values()
+            .any(|mood| matches!(mood, Mood::Crashes(_)))
+        {
             return;
         }
         let moods = &self.moods;
         for found in self.boxes.values_mut() {
-            let Some(Mood::Crashes(after)) = moods.get(&found.seen.image) else { continue };
+            let Some(Mood::Crashes(after)) = moods.get(&found.seen.image) else {
+                continue;
+            };
             if let Some(at) = found.again_at.filter(|at| now >= *at) {
                 found.again_at = None;
                 found.seen.state = ContainerState::Running;
                 found.seen.started_at = Some(at);
                 found.seen.restarts += 1;
             }
-            let ends = found.seen.started_at.map(|started| started.after(Millis(*after)));
+            let ends = found
+                .seen
+                .started_at
+                .map(|started| started.after(Millis(*after)));
             if found.seen.runs() && ends.is_some_and(|ends| now >= ends) {
                 found.seen.exit_code = 1;
                 let again = found.seen.restart.name != "no";
-                found.seen.state = if again { ContainerState::Restarting } else { ContainerState::Exited };
-                found.again_at = again.then(|| now.after(Millis(100 << found.seen.restarts.min(6))));
+                found.seen.state = if again {
+                    ContainerState::Restarting
+                } else {
+                    ContainerState::Exited
+                };
+                found.again_at =
+                    again.then(|| now.after(Millis(100 << found.seen.restarts.min(6))));
             }
         }
     }
@@ -176,17 +209,45 @@ impl Engine {
     }
 
     pub(crate) fn names(&self) -> BTreeMap<String, ContainerId> {
-        let boxes = self.boxes.values().map(|found| (found.seen.name.clone(), found.seen.id.clone()));
-        let keepers = self.kept.iter().map(|(image, id)| (format!("sternway-keep-{}", image.short()), id.clone()));
-        let lock = self.lock.iter().map(|(id, _)| ("sternway-lock-shop".to_owned(), id.clone()));
-        boxes.chain(keepers).chain(lock).chain(self.foreign.clone()).collect()
+        let boxes = self
+            .boxes
+            .values()
+            .map(|found| (found.seen.name.clone(), found.seen.id.clone()));
+        let keepers = self
+            .kept
+            .iter()
+            .map(|(image, id)| (format!("sternway-keep-{}", image.short()), id.clone()));
+        let lock = self
+            .lock
+            .iter()
+            .map(|(id, _)| ("sternway-lock-shop".to_owned(), id.clone()));
+        boxes
+            .chain(keepers)
+            .chain(lock)
+            .chain(self.foreign.clone())
+            .collect()
     }
 
     pub(crate) fn look(&self, images: &[ImageId], now: Moment) -> EngineLook {
-        let containers = self.boxes.values().map(|found| self.seen(&found.seen, now)).collect();
+        let containers = self
+            .boxes
+            .values()
+            .map(|found| self.seen(&found.seen, now))
+            .collect();
         let images = images.iter().map(|image| {
-            let facts = ImageFacts { tags: Vec::new(), bytes: 1, architecture: "amd64".to_owned() };
-            (image.clone(), if self.moods.contains_key(image) { Seen::Known(facts) } else { Seen::Absent })
+            let facts = ImageFacts {
+                tags: Vec::new(),
+                bytes: 1,
+                architecture: "amd64".to_owned(),
+            };
+            (
+                image.clone(),
+                if self.moods.contains_key(image) {
+                    Seen::Known(facts)
+                } else {
+                    Seen::Absent
+                },
+            )
         });
         EngineLook {
             at: now,
@@ -212,7 +273,9 @@ impl Engine {
     fn seen(&self, container: &Container, now: Moment) -> Container {
         let mut seen = container.clone();
         if self.health_checks.contains(&seen.component) && seen.runs() {
-            let ran = seen.started_at.map_or(Millis(0), |started| now.since(started));
+            let ran = seen
+                .started_at
+                .map_or(Millis(0), |started| now.since(started));
             seen.health = match (self.mood(&seen.image).serves(ran), ran.0 < 100) {
                 (true, _) => Health::Healthy,
                 (false, true) => Health::Starting,
@@ -220,7 +283,9 @@ impl Engine {
             };
         }
         let number = u32::from_str_radix(&seen.id.as_str()[4..12], 16).unwrap();
-        seen.address = seen.runs().then(|| IpAddr::V4(Ipv4Addr::from(0x0A00_0000 + number)));
+        seen.address = seen
+            .runs()
+            .then(|| IpAddr::V4(Ipv4Addr::from(0x0A00_0000 + number)));
         seen
     }
 
@@ -230,18 +295,31 @@ impl Engine {
     }
 
     /// Performs one effect as an engine does it: by identity, idempotently where an engine is.
-    pub(crate) fn perform(&mut self, effect: &Effect, by: By, now: Moment) -> Result<(), (Failure, String)> {
+    pub(crate) fn perform(
+        &mut self,
+        effect: &Effect,
+        by: By,
+        now: Moment,
+    ) -> Result<(), (Failure, String)> {
         match effect {
             Effect::TakeLock { .. } => self.take_lock(by),
             Effect::KeepImage { image } => self.keep(image),
-            Effect::CreateContainer { name, image, specification, replaces, .. } => {
-                self.create(name, image, specification, replaces, by)
-            }
+            Effect::CreateContainer {
+                name,
+                image,
+                specification,
+                replaces,
+                ..
+            } => self.create(name, image, specification, replaces, by),
             Effect::StopContainer { container, .. } => self.stop(container),
-            Effect::StartContainer { container, restart } => self.start(container, restart.as_ref(), now),
+            Effect::StartContainer { container, restart } => {
+                self.start(container, restart.as_ref(), now)
+            }
             Effect::RenameContainer { container, name } => self.rename(container, name),
             Effect::RemoveContainer { container } => self.remove(container),
-            Effect::Capture { .. } | Effect::Record => panic!("the engine has no part in {effect:?}"),
+            Effect::Capture { .. } | Effect::Record => {
+                panic!("the engine has no part in {effect:?}")
+            }
         }
     }
 
@@ -274,8 +352,13 @@ impl Engine {
         by: By,
     ) -> Result<(), (Failure, String)> {
         if let Some(owner) = self.names().get(name) {
-            let ours = self.boxes.get(owner).and_then(|found| found.seen.mark.as_ref());
-            return match ours.is_some_and(|mark| mark.rollback == by.rollback && mark.replaces == *replaces) {
+            let ours = self
+                .boxes
+                .get(owner)
+                .and_then(|found| found.seen.mark.as_ref());
+            return match ours
+                .is_some_and(|mark| mark.rollback == by.rollback && mark.replaces == *replaces)
+            {
                 true => Ok(()),
                 false => refused(Failure::NameTaken, "the name is taken"),
             };
@@ -298,7 +381,11 @@ impl Engine {
             exit_code: 0,
             restart: policy("unless-stopped"),
             auto_remove: false,
-            mark: Some(Mark { rollback: by.rollback, fence: by.fence, replaces: replaces.clone() }),
+            mark: Some(Mark {
+                rollback: by.rollback,
+                fence: by.fence,
+                replaces: replaces.clone(),
+            }),
             specification: Some(specification.clone()),
             ..former.seen
         };
@@ -307,7 +394,9 @@ impl Engine {
     }
 
     fn found(&mut self, id: &ContainerId) -> Result<&mut Box_, (Failure, String)> {
-        self.boxes.get_mut(id).ok_or_else(|| (Failure::Missing, "no such container".to_owned()))
+        self.boxes
+            .get_mut(id)
+            .ok_or_else(|| (Failure::Missing, "no such container".to_owned()))
     }
 
     fn stop(&mut self, id: &ContainerId) -> Result<(), (Failure, String)> {
@@ -341,12 +430,18 @@ impl Engine {
             (found.seen.component.clone(), found.seen.replica, found.port)
         };
         let holder = self.boxes.values().any(|other| {
-            other.port && other.seen.is_up() && (&other.seen.component, other.seen.replica) == (&component, replica)
+            other.port
+                && other.seen.is_up()
+                && (&other.seen.component, other.seen.replica) == (&component, replica)
         });
         if port && holder {
             return refused(Failure::Refused, "port is already allocated");
         }
-        if self.boxes.get(id).is_some_and(|found| self.mood(&found.seen.image) == Mood::Unstartable) {
+        if self
+            .boxes
+            .get(id)
+            .is_some_and(|found| self.mood(&found.seen.image) == Mood::Unstartable)
+        {
             return refused(Failure::Refused, "exec: no such file");
         }
         let found = self.found(id)?;

@@ -41,7 +41,8 @@ fn fold(golden: &Golden) -> Run {
     let (first, rest) = golden.events.split_first().unwrap();
     let run = Run::requested(&first.event, first.at).unwrap();
     rest.iter().fold(run, |run, line| {
-        run.evolve(&golden.plan, &line.event, line.at).unwrap_or_else(|error| panic!("{}: {error}", golden.about))
+        run.evolve(&golden.plan, &line.event, line.at)
+            .unwrap_or_else(|error| panic!("{}: {error}", golden.about))
     })
 }
 
@@ -50,7 +51,9 @@ fn holds(old: &Value, new: &Value, path: &str) {
     match (old, new) {
         (Value::Object(old), Value::Object(new)) => {
             for (name, value) in old {
-                let now = new.get(name).unwrap_or_else(|| panic!("{path}.{name} is gone"));
+                let now = new
+                    .get(name)
+                    .unwrap_or_else(|| panic!("{path}.{name} is gone"));
                 holds(value, now, &format!("{path}.{name}"));
             }
         }
@@ -58,19 +61,29 @@ fn holds(old: &Value, new: &Value, path: &str) {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "golden files are read from the folder, so that none is forgotten")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "golden files are read from the folder, so that none is forgotten"
+)]
 #[test]
 fn every_old_log_still_folds_to_its_state() {
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder())
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+        })
         .collect();
     files.sort();
-    assert!(files.len() >= days().len(), "golden files are missing: {files:?}");
+    assert!(
+        files.len() >= days().len(),
+        "golden files are missing: {files:?}"
+    );
     for path in files {
         let text = std::fs::read_to_string(&path).unwrap();
-        let golden: Golden = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let golden: Golden = serde_json::from_str(&text)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let state = serde_json::to_value(fold(&golden)).unwrap();
         holds(&golden.state, &state, &path.display().to_string());
         serde_json::from_value::<Run>(golden.state).unwrap();
@@ -94,27 +107,76 @@ type Day = (&'static str, &'static str, Recipe, At);
 /// The days that golden files are made of. Add to this list; never change what is on it.
 fn days() -> Vec<Day> {
     let nothing = || At(usize::MAX, |_| ());
-    let cancel = |world: &mut World| world.store.order(domain::next::Order::Cancel { by: "ana".parse().unwrap() });
+    let cancel = |world: &mut World| {
+        world.store.order(domain::next::Order::Cancel {
+            by: "ana".parse().unwrap(),
+        })
+    };
     let lose_image = |world: &mut World| {
         let image = world.plan.swaps[0].image.clone();
         world.engine.moods.remove(&image);
     };
-    let approved = |world: &mut World| world.store.order(domain::next::Order::Approve { by: "bob".parse().unwrap() });
-    let approval = Recipe { approval: true, ..Recipe::usual() };
+    let approved = |world: &mut World| {
+        world.store.order(domain::next::Order::Approve {
+            by: "bob".parse().unwrap(),
+        })
+    };
+    let approval = Recipe {
+        approval: true,
+        ..Recipe::usual()
+    };
     let sick = |bad| Recipe::with_target(Mood::Sick).with_bad(bad);
     let fades = Recipe::with_target(Mood::SickAfter(3000));
     vec![
-        ("1-rolled-back", "proved, recorded and green for its watch window", Recipe::usual(), nothing()),
-        ("1-approved", "the same after a person's yes", approval, At(1, approved)),
-        ("1-restored", "the proof failed and what served before serves again", sick(Mood::Healthy), nothing()),
-        ("1-cancelled", "called off in the middle of the switch", Recipe::usual(), At(60, cancel)),
-        ("1-refused", "the target's image went away before the start", Recipe::usual(), At(1, lose_image)),
-        ("1-needs-human", "the proof failed and what served before was not better", sick(Mood::Sick), nothing()),
-        ("1-watch-failed", "proved, then red for too long in its watch window", fades, nothing()),
+        (
+            "1-rolled-back",
+            "proved, recorded and green for its watch window",
+            Recipe::usual(),
+            nothing(),
+        ),
+        (
+            "1-approved",
+            "the same after a person's yes",
+            approval,
+            At(1, approved),
+        ),
+        (
+            "1-restored",
+            "the proof failed and what served before serves again",
+            sick(Mood::Healthy),
+            nothing(),
+        ),
+        (
+            "1-cancelled",
+            "called off in the middle of the switch",
+            Recipe::usual(),
+            At(60, cancel),
+        ),
+        (
+            "1-refused",
+            "the target's image went away before the start",
+            Recipe::usual(),
+            At(1, lose_image),
+        ),
+        (
+            "1-needs-human",
+            "the proof failed and what served before was not better",
+            sick(Mood::Sick),
+            nothing(),
+        ),
+        (
+            "1-watch-failed",
+            "proved, then red for too long in its watch window",
+            fades,
+            nothing(),
+        ),
     ]
 }
 
-#[expect(clippy::disallowed_methods, reason = "run by hand to add a golden file; it never changes one")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "run by hand to add a golden file; it never changes one"
+)]
 #[test]
 fn golden_files_are_added_when_asked_for() {
     if std::env::var("STERNWAY_GOLDEN").as_deref() != Ok("add") {
@@ -130,7 +192,14 @@ fn golden_files_are_added_when_asked_for() {
         let golden = Golden {
             about: about.to_owned(),
             plan: evening.world.plan,
-            events: store.log.into_iter().map(|stored| Line { at: stored.at, event: stored.event }).collect(),
+            events: store
+                .log
+                .into_iter()
+                .map(|stored| Line {
+                    at: stored.at,
+                    event: stored.event,
+                })
+                .collect(),
             state: serde_json::to_value(store.run).unwrap(),
         };
         std::fs::write(&path, serde_json::to_string_pretty(&golden).unwrap() + "\n").unwrap();

@@ -4,12 +4,18 @@
 //! `STERNWAY_SEED=12345 cargo test -p domain --test laws -- random --nocapture` lives one random day again and
 //! prints its log.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that panics has said what it has to"
+)]
+
 mod day;
 mod engine;
 mod shop;
 mod store;
-mod world;
 mod worker;
+mod world;
 
 mod calm;
 mod coverage;

@@ -62,28 +62,53 @@ fn mood(dice: &mut Dice) -> Mood {
         Mood::Crashes(700),
         Mood::Unstartable,
     ];
-    if dice.one_in(4) { dice.pick(&rare) } else { Mood::Healthy }
+    if dice.one_in(4) {
+        dice.pick(&rare)
+    } else {
+        Mood::Healthy
+    }
 }
 
 fn part(dice: &mut Dice) -> Part {
     Part {
         replicas: dice.pick(&[1, 1, 2, 3]),
-        state: dice.pick(&[State::Bad, State::Bad, State::Bad, State::Settled, State::Stopped]),
+        state: dice.pick(&[
+            State::Bad,
+            State::Bad,
+            State::Bad,
+            State::Settled,
+            State::Stopped,
+        ]),
         bad: dice.pick(&[Mood::Healthy, Mood::Sick, Mood::SickAfter(61_000)]),
         good: mood(dice),
         probed: !dice.one_in(3),
         health_check: dice.one_in(3),
         port: dice.one_in(2),
         restart: dice.pick(&["no", "always", "unless-stopped", "on-failure"]),
-        leftover: dice.pick(&[Leftover::None, Leftover::None, Leftover::Aside, Leftover::Interim]),
+        leftover: dice.pick(&[
+            Leftover::None,
+            Leftover::None,
+            Leftover::Aside,
+            Leftover::Interim,
+        ]),
     }
 }
 
 fn recipe(dice: &mut Dice) -> Recipe {
-    let mut parts: Vec<Part> = (0..dice.pick(&[1, 1, 2, 2, 3, 4])).map(|_| part(dice)).collect();
+    let mut parts: Vec<Part> = (0..dice.pick(&[1, 1, 2, 2, 3, 4]))
+        .map(|_| part(dice))
+        .collect();
     // Something must be there to do.
-    parts[0].state = if dice.one_in(5) { State::Stopped } else { State::Bad };
-    Recipe { parts, approval: dice.one_in(6), front: dice.one_in(3) }
+    parts[0].state = if dice.one_in(5) {
+        State::Stopped
+    } else {
+        State::Bad
+    };
+    Recipe {
+        parts,
+        approval: dice.one_in(6),
+        front: dice.one_in(3),
+    }
 }
 
 struct Trouble {
@@ -103,7 +128,9 @@ impl Trouble {
         match self.dice.below(4) {
             0 => Order::Approve { by },
             1 => Order::Reject { by },
-            2 => Order::Supersede { by: RollbackId(Uuid::from_u128(0xB)) },
+            2 => Order::Supersede {
+                by: RollbackId(Uuid::from_u128(0xB)),
+            },
             _ => Order::Cancel { by },
         }
     }
@@ -113,7 +140,11 @@ impl Director for Trouble {
     fn at_move(&mut self, _: usize, world: &mut World) -> Blow {
         if world.store.run.phase.word() == "awaiting_approval" && world.store.orders.is_empty() {
             let by = "bob".parse().unwrap();
-            world.store.order(if self.dice.one_in(8) { Order::Reject { by } } else { Order::Approve { by } });
+            world.store.order(if self.dice.one_in(8) {
+                Order::Reject { by }
+            } else {
+                Order::Approve { by }
+            });
         }
         if !self.strikes(40) {
             return Blow::None;
@@ -125,7 +156,11 @@ impl Director for Trouble {
             5 => return Blow::Freeze(usize::try_from(1 + self.dice.below(60)).unwrap()),
             6 => world.engine_restarts(Millis(self.dice.below(5000))),
             7 => {
-                let away = if self.dice.one_in(4) { 100_000_000 } else { self.dice.below(19_000) };
+                let away = if self.dice.one_in(4) {
+                    100_000_000
+                } else {
+                    self.dice.below(19_000)
+                };
                 world.engine.away_until = Some(world.now.after(Millis(away)));
             }
             _ => {
@@ -140,7 +175,13 @@ impl Director for Trouble {
         if !self.strikes(12) {
             return Fate::Done;
         }
-        let failures = [Failure::Missing, Failure::NameTaken, Failure::DiskFull, Failure::Fenced, Failure::Refused];
+        let failures = [
+            Failure::Missing,
+            Failure::NameTaken,
+            Failure::DiskFull,
+            Failure::Fenced,
+            Failure::Refused,
+        ];
         match self.dice.below(5) {
             0 => Fate::Twice,
             1 => Fate::LostBefore,
@@ -152,7 +193,10 @@ impl Director for Trouble {
 }
 
 /// One number from the environment. The laws themselves depend on nothing but seeds.
-#[expect(clippy::disallowed_methods, reason = "only a test that is run by hand to live one day again reads it")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "only a test that is run by hand to live one day again reads it"
+)]
 fn asked_for(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
@@ -162,7 +206,11 @@ fn day(seed: u64) -> Evening {
     let recipe = recipe(&mut dice);
     let troubles = dice.pick(&[0, 1, 1, 2, 3, 5, 8]);
     let left = asked_for("STERNWAY_TROUBLES").map_or(troubles, |most| most.min(troubles));
-    live(&recipe.morning(), format!("STERNWAY_SEED={seed}"), &mut Trouble { dice, left })
+    live(
+        &recipe.morning(),
+        format!("STERNWAY_SEED={seed}"),
+        &mut Trouble { dice, left },
+    )
 }
 
 fn days(seeds: std::ops::Range<u64>) {
@@ -171,7 +219,9 @@ fn days(seeds: std::ops::Range<u64>) {
     let mut ends = std::collections::BTreeMap::<String, u32>::new();
     for seed in seeds {
         let lived = catch_unwind(AssertUnwindSafe(|| day(seed)));
-        let evening = lived.unwrap_or_else(|_| panic!("the day STERNWAY_SEED={seed} broke a law; it is told above"));
+        let evening = lived.unwrap_or_else(|_| {
+            panic!("the day STERNWAY_SEED={seed} broke a law; it is told above")
+        });
         if seed % 16 == 0 {
             evening.world.store.survives_storage(evening.world.rollback);
         }

@@ -81,13 +81,28 @@ pub(crate) struct Recipe {
 
 impl Recipe {
     pub(crate) fn of(parts: Vec<Part>) -> Self {
-        Self { parts, approval: false, front: false }
+        Self {
+            parts,
+            approval: false,
+            front: false,
+        }
     }
 
     /// One API and one worker, both of the bad release.
     pub(crate) fn usual() -> Self {
-        let silent = Part { probed: false, port: false, bad: Mood::Healthy, ..Part::usual() };
-        Self::of(vec![Part { replicas: 2, ..Part::usual() }, silent])
+        let silent = Part {
+            probed: false,
+            port: false,
+            bad: Mood::Healthy,
+            ..Part::usual()
+        };
+        Self::of(vec![
+            Part {
+                replicas: 2,
+                ..Part::usual()
+            },
+            silent,
+        ])
     }
 
     /// Two components of which the target is like this.
@@ -107,11 +122,18 @@ impl Recipe {
     }
 
     fn image(at: usize, good: bool) -> ImageId {
-        format!("sha256:{:010x}{:02x}{:052x}", at + 1, u8::from(good), 0).parse().unwrap()
+        format!("sha256:{:010x}{:02x}{:052x}", at + 1, u8::from(good), 0)
+            .parse()
+            .unwrap()
     }
 
     fn application(&self) -> Application {
-        let components: Vec<_> = self.parts.iter().enumerate().map(|(at, part)| component(at, part)).collect();
+        let components: Vec<_> = self
+            .parts
+            .iter()
+            .enumerate()
+            .map(|(at, part)| component(at, part))
+            .collect();
         let front = json!([{"url": "http://shop.test/"}]);
         serde_json::from_value(json!({
             "name": "shop", "environment": "test", "project": "shop", "approval": self.approval,
@@ -129,7 +151,9 @@ impl Recipe {
             good_at: good.then(|| Moment::from_unix_ms(at + 1)),
             hold: None,
             insecure: None,
-            components: (0..self.parts.len()).map(|at| (Self::name(at), released(at, good))).collect(),
+            components: (0..self.parts.len())
+                .map(|at| (Self::name(at), released(at, good)))
+                .collect(),
         };
         vec![release("1.4.2", 1, true), release("1.5.0", 2, false)]
     }
@@ -141,7 +165,9 @@ impl Recipe {
             let name = Self::name(at);
             for (good, mood, version) in [(false, part.bad, "1.5.0"), (true, part.good, "1.4.2")] {
                 engine.moods.insert(Self::image(at, good), mood);
-                engine.versions.insert(Self::image(at, good), version.to_owned());
+                engine
+                    .versions
+                    .insert(Self::image(at, good), version.to_owned());
             }
             if part.health_check {
                 engine.health_checks.insert(name.clone());
@@ -161,17 +187,27 @@ impl Recipe {
     /// The application as it is before anybody acts, and the plan for it.
     pub(crate) fn morning(&self) -> Morning {
         let engine = self.engine();
-        Morning { plan: self.plan(&engine), engine, approval: self.approval }
+        Morning {
+            plan: self.plan(&engine),
+            engine,
+            approval: self.approval,
+        }
     }
 
     fn plan(&self, engine: &Engine) -> Plan {
         let (application, releases) = (self.application(), self.releases());
         let images: Vec<ImageId> = engine.moods.keys().cloned().collect();
         let look = engine.look(&images, start());
-        let snapshot =
-            Snapshot { application: &application, look: &look, releases: &releases, outages: &[] };
+        let snapshot = Snapshot {
+            application: &application,
+            look: &look,
+            releases: &releases,
+            outages: &[],
+        };
         let target: Target = Target::Version("1.4.2".parse::<Version>().unwrap());
-        planner::plan(&snapshot, &target).unwrap_or_else(|blockers| panic!("{self:?}: {blockers:?}")).plan
+        planner::plan(&snapshot, &target)
+            .unwrap_or_else(|blockers| panic!("{self:?}: {blockers:?}"))
+            .plan
     }
 }
 
@@ -198,7 +234,11 @@ fn released(at: usize, good: bool) -> ReleaseComponent {
     ReleaseComponent {
         image: Recipe::image(at, good),
         reference: "shop".to_owned(),
-        specification: Some(RecordedSpecification { digest, readable: true, env: BTreeMap::new() }),
+        specification: Some(RecordedSpecification {
+            digest,
+            readable: true,
+            env: BTreeMap::new(),
+        }),
     }
 }
 
@@ -210,7 +250,11 @@ fn container(number: u64, at: usize, replica: u32, part: &Part) -> Container {
         component: Recipe::name(at),
         replica,
         image: Recipe::image(at, part.state == State::Settled),
-        state: if runs { ContainerState::Running } else { ContainerState::Exited },
+        state: if runs {
+            ContainerState::Running
+        } else {
+            ContainerState::Exited
+        },
         health: Health::None,
         started_at: Some(Moment::from_unix_ms(start().unix_ms() - 60_000)),
         restarts: 0,
@@ -239,11 +283,28 @@ fn leave(engine: &mut Engine, number: u64, part: &Part) {
     };
     match part.leftover {
         Leftover::None => {}
-        Leftover::Aside => engine.put(Container { name: format!("{base}.former-{short}"), ..stopped }, part.port),
+        Leftover::Aside => engine.put(
+            Container {
+                name: format!("{base}.former-{short}"),
+                ..stopped
+            },
+            part.port,
+        ),
         Leftover::Interim => {
-            let mark = Mark { rollback: earlier, fence: Fence(1), replaces: container_id(number) };
+            let mark = Mark {
+                rollback: earlier,
+                fence: Fence(1),
+                replaces: container_id(number),
+            };
             let name = format!("{base}.next-{short}");
-            engine.put(Container { name, mark: Some(mark), ..replica }, part.port);
+            engine.put(
+                Container {
+                    name,
+                    mark: Some(mark),
+                    ..replica
+                },
+                part.port,
+            );
             engine.put(stopped, part.port);
         }
     }

@@ -19,9 +19,21 @@ use crate::{
 pub(crate) fn recipes() -> Vec<Recipe> {
     let usual = Part::usual();
     let mixed = vec![
-        Part { replicas: 2, state: State::Stopped, ..usual },
-        Part { state: State::Settled, ..usual },
-        Part { health_check: true, probed: false, leftover: Leftover::Interim, ..usual },
+        Part {
+            replicas: 2,
+            state: State::Stopped,
+            ..usual
+        },
+        Part {
+            state: State::Settled,
+            ..usual
+        },
+        Part {
+            health_check: true,
+            probed: false,
+            leftover: Leftover::Interim,
+            ..usual
+        },
     ];
     vec![
         Recipe::usual(),
@@ -29,7 +41,13 @@ pub(crate) fn recipes() -> Vec<Recipe> {
         Recipe::with_target(Mood::Sick).with_bad(Mood::Healthy),
         Recipe::with_target(Mood::Crashes(30)).with_bad(Mood::Healthy),
         Recipe::with_target(Mood::Unstartable).with_bad(Mood::Healthy),
-        Recipe::of(vec![Part { replicas: 2, good: Mood::Liar, bad: Mood::Healthy, leftover: Leftover::Interim, ..usual }]),
+        Recipe::of(vec![Part {
+            replicas: 2,
+            good: Mood::Liar,
+            bad: Mood::Healthy,
+            leftover: Leftover::Interim,
+            ..usual
+        }]),
         Recipe::with_target(Mood::SickAfter(3000)),
     ]
 }
@@ -42,7 +60,11 @@ struct Once<F> {
 
 impl<F: FnMut(&mut World) -> Blow> Director for Once<F> {
     fn at_move(&mut self, move_: usize, world: &mut World) -> Blow {
-        if move_ == self.at { (self.strike)(world) } else { Blow::None }
+        if move_ == self.at {
+            (self.strike)(world)
+        } else {
+            Blow::None
+        }
     }
 }
 
@@ -60,7 +82,10 @@ fn calm(morning: &Morning) -> Evening {
 
 /// The mornings of the recipes, numbered for what is said when a law is broken.
 fn mornings() -> impl Iterator<Item = (usize, Morning)> {
-    recipes().into_iter().map(|recipe| recipe.morning()).enumerate()
+    recipes()
+        .into_iter()
+        .map(|recipe| recipe.morning())
+        .enumerate()
 }
 
 /// Lives the day once for each of its moves that differs, and gives each evening to `judge`.
@@ -72,16 +97,33 @@ fn at_every_move(
 ) {
     let calm = calm(morning);
     // A death inside a call can only be where a call is.
-    let moments = if what.contains("in the call") { calm.calls } else { calm.moments };
+    let moments = if what.contains("in the call") {
+        calm.calls
+    } else {
+        calm.moments
+    };
     for at in moments {
         let label = format!("{what} at move {at} of recipe {number}");
-        judge(&live(morning, label, &mut Once { at, strike: &mut strike }));
+        judge(&live(
+            morning,
+            label,
+            &mut Once {
+                at,
+                strike: &mut strike,
+            },
+        ));
     }
 }
 
 /// Those of which the target does not go bad with time: a day that lasts longer ends as a short one does.
 fn lasting_mornings() -> impl Iterator<Item = (usize, Morning)> {
-    let lasts = |morning: &Morning| !morning.engine.moods.values().any(|mood| matches!(mood, Mood::SickAfter(_)));
+    let lasts = |morning: &Morning| {
+        !morning
+            .engine
+            .moods
+            .values()
+            .any(|mood| matches!(mood, Mood::SickAfter(_)))
+    };
     mornings().filter(move |(_, morning)| lasts(morning))
 }
 
@@ -93,7 +135,11 @@ fn like(calm: &Evening) -> impl Fn(&Evening) + use<> {
 #[test]
 fn an_effect_done_twice_changes_nothing() {
     for (number, morning) in mornings() {
-        let twice = live(&morning, format!("twice recipe {number}"), &mut Fated(|_: &Effect, _| Fate::Twice));
+        let twice = live(
+            &morning,
+            format!("twice recipe {number}"),
+            &mut Fated(|_: &Effect, _| Fate::Twice),
+        );
         like(&calm(&morning))(&twice);
     }
 }
@@ -102,7 +148,12 @@ fn an_effect_done_twice_changes_nothing() {
 fn an_effect_of_unknown_outcome_is_looked_at_and_not_believed() {
     for (number, morning) in mornings() {
         let due = calm(&morning);
-        for fate in [Fate::LostBefore, Fate::LostAfter, Fate::Late(400), Fate::Late(9000)] {
+        for fate in [
+            Fate::LostBefore,
+            Fate::LostAfter,
+            Fate::Late(400),
+            Fate::Late(9000),
+        ] {
             for at in 0..due.world.effects {
                 let label = format!("{fate:?} at effect {at} of recipe {number}");
                 let mut once = Fated(|_: &Effect, nth| if nth == at { fate } else { Fate::Done });
@@ -115,7 +166,12 @@ fn an_effect_of_unknown_outcome_is_looked_at_and_not_believed() {
 #[test]
 fn a_worker_killed_at_any_move_is_replaced_without_a_trace() {
     for (number, morning) in mornings() {
-        at_every_move((number, &morning), "killed", |_| Blow::Kill, like(&calm(&morning)));
+        at_every_move(
+            (number, &morning),
+            "killed",
+            |_| Blow::Kill,
+            like(&calm(&morning)),
+        );
     }
 }
 
@@ -123,8 +179,18 @@ fn a_worker_killed_at_any_move_is_replaced_without_a_trace() {
 fn a_host_that_dies_at_any_move_is_replaced_without_a_trace() {
     for (number, morning) in lasting_mornings() {
         let due = calm(&morning);
-        at_every_move((number, &morning), "host killed", |_| Blow::KillHost, like(&due));
-        at_every_move((number, &morning), "killed in the call", |_| Blow::KillInCall(9000), like(&due));
+        at_every_move(
+            (number, &morning),
+            "host killed",
+            |_| Blow::KillHost,
+            like(&due),
+        );
+        at_every_move(
+            (number, &morning),
+            "killed in the call",
+            |_| Blow::KillInCall(9000),
+            like(&due),
+        );
     }
 }
 
@@ -133,7 +199,12 @@ fn a_worker_that_slept_longer_than_its_lease_changes_nothing() {
     for (number, morning) in lasting_mornings() {
         let due = calm(&morning);
         for for_moves in [2, 40] {
-            at_every_move((number, &morning), "frozen", |_| Blow::Freeze(for_moves), like(&due));
+            at_every_move(
+                (number, &morning),
+                "frozen",
+                |_| Blow::Freeze(for_moves),
+                like(&due),
+            );
         }
     }
 }
@@ -160,7 +231,11 @@ fn a_step_that_is_refused_for_good_ends_the_run_well() {
                     if nth < from {
                         kind = None;
                     }
-                    if struck { Fate::Refused(failure) } else { Fate::Done }
+                    if struck {
+                        Fate::Refused(failure)
+                    } else {
+                        Fate::Done
+                    }
                 });
                 let label = format!("{failure:?} from effect {from} on of recipe {number}");
                 live(&morning, label, &mut refuse);
@@ -175,9 +250,17 @@ fn a_refusal_that_passes_changes_nothing() {
         let due = calm(&morning);
         for at in 0..due.world.effects {
             let mut once = Fated(|_: &Effect, nth| {
-                if (at..at + 2).contains(&nth) { Fate::Refused(Failure::Refused) } else { Fate::Done }
+                if (at..at + 2).contains(&nth) {
+                    Fate::Refused(Failure::Refused)
+                } else {
+                    Fate::Done
+                }
             });
-            like(&due)(&live(&morning, format!("refused twice at {at} of recipe {number}"), &mut once));
+            like(&due)(&live(
+                &morning,
+                format!("refused twice at {at} of recipe {number}"),
+                &mut once,
+            ));
         }
     }
 }
@@ -189,7 +272,12 @@ fn an_engine_that_is_away_for_a_while_is_waited_for() {
             world.engine.away_until = Some(world.now.after(Millis(3000)));
             Blow::None
         };
-        at_every_move((number, &morning), "engine away", away, like(&calm(&morning)));
+        at_every_move(
+            (number, &morning),
+            "engine away",
+            away,
+            like(&calm(&morning)),
+        );
     }
 }
 
@@ -202,9 +290,15 @@ fn an_engine_that_restarts_at_any_move_is_survived() {
         };
         at_every_move((number, &morning), "engine restarted", restart, |evening| {
             let healthy = morning.engine.moods.iter().all(|(image, mood)| {
-                *mood == Mood::Healthy || !morning.plan.swaps.iter().any(|swap| swap.image == *image)
+                *mood == Mood::Healthy
+                    || !morning.plan.swaps.iter().any(|swap| swap.image == *image)
             });
-            assert!(!healthy || evening.said().starts_with("rolled_back"), "{}: {}", evening.world.label, evening.said());
+            assert!(
+                !healthy || evening.said().starts_with("rolled_back"),
+                "{}: {}",
+                evening.world.label,
+                evening.said()
+            );
         });
     }
 }
@@ -219,7 +313,11 @@ fn an_engine_that_never_comes_back_is_given_up() {
         at_every_move((number, &morning), "engine gone", gone, |evening| {
             let untouched = evening.world.store.run.acted_at.is_none();
             let said = evening.said();
-            assert!(!untouched || !said.starts_with("needs_human"), "{}: {said}", evening.world.label);
+            assert!(
+                !untouched || !said.starts_with("needs_human"),
+                "{}: {said}",
+                evening.world.label
+            );
         });
     }
 }
@@ -250,7 +348,11 @@ fn a_cancel_at_any_move_is_obeyed_or_answered() {
                     words.contains("ana")
                 });
                 let over = run.orders_seen == 0;
-                assert!(answered || over, "{}: nobody answered the cancel", evening.world.label);
+                assert!(
+                    answered || over,
+                    "{}: nobody answered the cancel",
+                    evening.world.label
+                );
             });
         }
     }
@@ -263,13 +365,19 @@ fn a_step_that_kills_its_workers_is_given_up() {
     }
     impl Director for Killer {
         fn at_move(&mut self, move_: usize, world: &mut World) -> Blow {
-            let again = move_ >= self.from && move_ % 2 == 0 && world.store.crashes < next::CRASHES_MAX;
+            let again = move_ >= self.from
+                && move_.is_multiple_of(2)
+                && world.store.crashes < next::CRASHES_MAX;
             if again { Blow::Kill } else { Blow::None }
         }
     }
     for (number, morning) in mornings() {
         for from in calm(&morning).moments {
-            live(&morning, format!("killed again and again from {from} of recipe {number}"), &mut Killer { from });
+            live(
+                &morning,
+                format!("killed again and again from {from} of recipe {number}"),
+                &mut Killer { from },
+            );
         }
     }
 }

@@ -56,8 +56,16 @@ impl Store {
         let run = Run::requested(&event, now).unwrap();
         let fence = Fence(now.unix_ms());
         Self {
-            row: Row { fence, seq: 1, lease_until: Millis(0) },
-            log: vec![Stored { fence, at: now, event }],
+            row: Row {
+                fence,
+                seq: 1,
+                lease_until: Millis(0),
+            },
+            log: vec![Stored {
+                fence,
+                at: now,
+                event,
+            }],
             run,
             orders: Vec::new(),
             orders_seen: 0,
@@ -70,12 +78,18 @@ impl Store {
 
     /// Claims the run for a worker. One that is still held was lost by its worker: that is a crash of the step.
     pub(crate) fn claim(&mut self, now: Moment) -> Held {
-        assert!(!self.held || lease::claim_allowed(&self.row, since_epoch(now)), "claimed while it is held");
+        assert!(
+            !self.held || lease::claim_allowed(&self.row, since_epoch(now)),
+            "claimed while it is held"
+        );
         self.crashes += i16::from(self.held);
         self.held = true;
         self.row.fence.0 += 1;
         self.row.lease_until = since_epoch(now.after(LEASE));
-        Held { fence: self.row.fence, seq: self.row.seq }
+        Held {
+            fence: self.row.fence,
+            seq: self.row.seq,
+        }
     }
 
     pub(crate) fn renew(&mut self, held: &Held, now: Moment) {
@@ -102,7 +116,11 @@ impl Store {
             return false;
         }
         for (at, event) in events {
-            self.log.push(Stored { fence: held.fence, at: *at, event: event.clone() });
+            self.log.push(Stored {
+                fence: held.fence,
+                at: *at,
+                event: event.clone(),
+            });
         }
         self.row.seq += i32::try_from(events.len()).unwrap();
         held.seq = self.row.seq;
@@ -112,12 +130,20 @@ impl Store {
             self.crashes = 0;
         }
         self.held = !meta.release;
-        self.row.lease_until = if meta.release { Millis(0) } else { since_epoch(now.after(LEASE)) };
+        self.row.lease_until = if meta.release {
+            Millis(0)
+        } else {
+            since_epoch(now.after(LEASE))
+        };
         true
     }
 
     pub(crate) fn orders_after(&self, seen: i64) -> Vec<(i64, Order)> {
-        self.orders.iter().filter(|(number, _)| *number > seen).cloned().collect()
+        self.orders
+            .iter()
+            .filter(|(number, _)| *number > seen)
+            .cloned()
+            .collect()
     }
 
     pub(crate) fn order(&mut self, order: Order) {
@@ -127,8 +153,18 @@ impl Store {
 
     /// Whether an effect's intent was committed under this fence and nothing was heard of it since.
     pub(crate) fn intends(&self, effect: &Effect, fence: Fence) -> bool {
-        let last = self.log.iter().rev().find(|stored| matches!(stored.event, Event::Intended { .. }));
-        last.is_some_and(|stored| stored.fence == fence && stored.event == Event::Intended { effect: effect.clone() })
+        let last = self
+            .log
+            .iter()
+            .rev()
+            .find(|stored| matches!(stored.event, Event::Intended { .. }));
+        last.is_some_and(|stored| {
+            stored.fence == fence
+                && stored.event
+                    == Event::Intended {
+                        effect: effect.clone(),
+                    }
+        })
     }
 
     /// The log folded again.
@@ -136,15 +172,25 @@ impl Store {
         let mut stored = self.log.iter();
         let first = stored.next().unwrap();
         let run = Run::requested(&first.event, first.at).unwrap();
-        stored.fold(run, |run, stored| run.evolve(plan, &stored.event, stored.at).unwrap())
+        stored.fold(run, |run, stored| {
+            run.evolve(plan, &stored.event, stored.at).unwrap()
+        })
     }
 
     /// Whether the log is the same after it was the text that a real store keeps, and its chain verifies and
     /// breaks with any of its links.
     pub(crate) fn survives_storage(&self, rollback: RollbackId) {
-        let texts: Vec<String> = self.log.iter().map(|stored| serde_json::to_string(&stored.event).unwrap()).collect();
+        let texts: Vec<String> = self
+            .log
+            .iter()
+            .map(|stored| serde_json::to_string(&stored.event).unwrap())
+            .collect();
         for (stored, text) in self.log.iter().zip(&texts) {
-            assert_eq!(serde_json::from_str::<Event>(text).unwrap(), stored.event, "{text}");
+            assert_eq!(
+                serde_json::from_str::<Event>(text).unwrap(),
+                stored.event,
+                "{text}"
+            );
         }
         let links = self.chain(rollback, &texts);
         assert_eq!(links, self.chain(rollback, &texts));
@@ -155,7 +201,13 @@ impl Store {
     fn chain(&self, rollback: RollbackId, texts: &[String]) -> Vec<Link> {
         let mut links = vec![chain::root(rollback)];
         for ((seq, stored), body) in (1..).zip(&self.log).zip(texts) {
-            let entry = Entry { seq, fence: stored.fence, at: stored.at, actor: "worker", body };
+            let entry = Entry {
+                seq,
+                fence: stored.fence,
+                at: stored.at,
+                actor: "worker",
+                body,
+            };
             links.push(chain::link(links.last().unwrap(), &entry));
         }
         links

@@ -79,7 +79,12 @@ impl Worker {
             deadline: deadline(world.now),
         };
         if worker.crashes > 0 {
-            worker.evolve(world, Event::TakenOver { crashes: worker.crashes });
+            worker.evolve(
+                world,
+                Event::TakenOver {
+                    crashes: worker.crashes,
+                },
+            );
         }
         worker
     }
@@ -103,7 +108,10 @@ impl Worker {
     }
 
     pub(crate) fn by(&self, world: &World) -> By {
-        By { rollback: world.rollback, fence: self.held.fence }
+        By {
+            rollback: world.rollback,
+            fence: self.held.fence,
+        }
     }
 
     /// What the renewing task beside the drive does, as long as the process runs.
@@ -114,7 +122,11 @@ impl Worker {
         }
     }
 
-    pub(crate) fn step(&mut self, world: &mut World, fate: &mut dyn FnMut(&Effect) -> Fate) -> Moved {
+    pub(crate) fn step(
+        &mut self,
+        world: &mut World,
+        fate: &mut dyn FnMut(&Effect) -> Fate,
+    ) -> Moved {
         let may_act = lease::may_start_effect(ms(world.now), ms(self.deadline));
         match std::mem::replace(&mut self.todo, Todo::Look) {
             _ if !may_act => Moved::Fenced,
@@ -134,7 +146,11 @@ impl Worker {
     }
 
     fn decide(&mut self, world: &mut World) -> Moved {
-        let claim = Claim { rollback: world.rollback, fence: self.held.fence, crashes: self.crashes };
+        let claim = Claim {
+            rollback: world.rollback,
+            fence: self.held.fence,
+            crashes: self.crashes,
+        };
         let seen = world.look(next::scope(&world.plan, &self.run, claim));
         if let Some(sample) = &mut world.sample {
             sample.push((self.run.clone(), seen.clone()));
@@ -163,8 +179,15 @@ impl Worker {
     fn commit(&mut self, world: &mut World, after: After) -> Moved {
         world.pass(Millis(1));
         let release = matches!(after, After::Rest(_) | After::End);
-        let meta = Meta { release, orders_seen: self.orders_seen, step_changed: self.step_changed };
-        if !world.store.append(&mut self.held, &self.pending, &self.run, meta, world.now) {
+        let meta = Meta {
+            release,
+            orders_seen: self.orders_seen,
+            step_changed: self.step_changed,
+        };
+        if !world
+            .store
+            .append(&mut self.held, &self.pending, &self.run, meta, world.now)
+        {
             return Moved::Fenced;
         }
         self.pending.clear();
@@ -185,7 +208,10 @@ impl Worker {
     }
 
     fn evolve(&mut self, world: &mut World, event: Event) {
-        let (phase, step) = (self.run.phase.word(), self.run.step(&world.plan).map_or("-", step_word));
+        let (phase, step) = (
+            self.run.phase.word(),
+            self.run.step(&world.plan).map_or("-", step_word),
+        );
         world.covered.insert((phase, step, event_word(&event)));
         self.says_only_what_is_true(world, &event);
         let before = self.run.phase.clone();
@@ -197,14 +223,31 @@ impl Worker {
 
     /// Nothing is said to be done that is not so at that moment.
     fn says_only_what_is_true(&self, world: &World, event: &Event) {
-        let proving = matches!(self.run.step(&world.plan), Some(Step::Prove)) && self.run.phase.word() == "forward";
-        let good = matches!(event, Event::Ended { verdict: Verdict::RolledBack { good: true, .. } });
+        let proving = matches!(self.run.step(&world.plan), Some(Step::Prove))
+            && self.run.phase.word() == "forward";
+        let good = matches!(
+            event,
+            Event::Ended {
+                verdict: Verdict::RolledBack { good: true, .. }
+            }
+        );
         if good || (proving && matches!(event, Event::StepDone { .. })) {
-            assert!(world.target_serves(), "{}: {event:?} is not so: {}", world.label, world.gist());
+            assert!(
+                world.target_serves(),
+                "{}: {event:?} is not so: {}",
+                world.label,
+                world.gist()
+            );
         }
-        let back = matches!(self.run.step(&world.plan), Some(Step::Lock)) && self.run.phase.word() == "backward";
+        let back = matches!(self.run.step(&world.plan), Some(Step::Lock))
+            && self.run.phase.word() == "backward";
         if back && matches!(event, Event::StepDone { .. }) && self.run.touched_at.is_some() {
-            assert!(world.former_runs(), "{}: {event:?} is not so: {}", world.label, world.gist());
+            assert!(
+                world.former_runs(),
+                "{}: {event:?} is not so: {}",
+                world.label,
+                world.gist()
+            );
         }
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use domain::{
     effect::{Effect, Failure, Outcome},
-    lease::lands_within,
     engine_look::Container,
+    lease::lands_within,
     lifecycle::{Phase, Run},
     name::{ContainerId, ImageId, RollbackId},
     plan::{Plan, Swap},
@@ -61,7 +61,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(morning: &Morning, label: impl Into<String>) -> Self {
-        let Morning { engine, plan, approval } = morning.clone();
+        let Morning {
+            engine,
+            plan,
+            approval,
+        } = morning.clone();
         let approval_until = approval.then(|| start().after(Millis::from_secs(60)));
         Self {
             plan,
@@ -84,7 +88,11 @@ impl World {
         self.now = self.now.after(wait);
         self.engine.pass(self.now);
         self.in_flight.sort_by_key(|(at, _, _)| *at);
-        while self.in_flight.first().is_some_and(|(at, _, _)| *at <= self.now) {
+        while self
+            .in_flight
+            .first()
+            .is_some_and(|(at, _, _)| *at <= self.now)
+        {
             let (_, by, effect) = self.in_flight.remove(0);
             if self.engine.answers(self.now) {
                 let _landed = self.engine.perform(&effect, by, self.now);
@@ -109,22 +117,42 @@ impl World {
             answers: Vec::new(),
         };
         if scope.supplies {
-            seen.specifications = self.plan.swaps.iter().map(|swap| (swap.specification.clone(), true)).collect();
+            seen.specifications = self
+                .plan
+                .swaps
+                .iter()
+                .map(|swap| (swap.specification.clone(), true))
+                .collect();
         }
         if scope.records {
             seen.captured = self.store.captured.iter().cloned().collect();
             seen.recorded = self.store.recorded;
         }
         if scope.engine {
-            let images: Vec<ImageId> = self.plan.swaps.iter().map(|swap| swap.image.clone()).collect();
-            let images = if scope.supplies { images.as_slice() } else { &[] };
+            let images: Vec<ImageId> = self
+                .plan
+                .swaps
+                .iter()
+                .map(|swap| swap.image.clone())
+                .collect();
+            let images = if scope.supplies {
+                images.as_slice()
+            } else {
+                &[]
+            };
             let away = || "the engine does not answer".to_owned();
-            seen.engine =
-                if self.engine.answers(self.now) { Ok(self.engine.look(images, self.now)) } else { Err(away()) };
+            seen.engine = if self.engine.answers(self.now) {
+                Ok(self.engine.look(images, self.now))
+            } else {
+                Err(away())
+            };
         }
         if let (Some(side), Ok(look)) = (scope.probes, &seen.engine) {
             let questions = steps::expected_questions(&self.plan, self.rollback, side, look);
-            seen.answers = questions.into_iter().map(|question| self.answer(question)).collect();
+            seen.answers = questions
+                .into_iter()
+                .map(|question| self.answer(question))
+                .collect();
         }
         seen
     }
@@ -133,15 +161,23 @@ impl World {
         let green = match &question.subject {
             Subject::Front => self.front_serves(),
             Subject::Replica { container, .. } => {
-                let says = |expected: &String| self.engine.says(container).as_ref() == Some(expected);
+                let says =
+                    |expected: &String| self.engine.says(container).as_ref() == Some(expected);
                 let version = match &question.ask {
                     Ask::Version { expected, .. } => says(expected),
                     Ask::Http { .. } | Ask::Tcp { .. } => true,
                 };
-                version && (self.engine.serves(container, self.now) || matches!(question.ask, Ask::Version { .. }))
+                version
+                    && (self.engine.serves(container, self.now)
+                        || matches!(question.ask, Ask::Version { .. }))
             }
         };
-        Answer { asked: question.ask.words(), subject: question.subject, green, said: format!("{green}") }
+        Answer {
+            asked: question.ask.words(),
+            subject: question.subject,
+            green,
+            said: format!("{green}"),
+        }
     }
 
     /// The front reaches the first component: whatever of it is up.
@@ -160,14 +196,19 @@ impl World {
             Effect::StartContainer { .. } | Effect::StopContainer { .. } => 40,
             _ => 5,
         }));
-        let lost = || Outcome::Unknown { said: "the connection broke".to_owned() };
+        let lost = || Outcome::Unknown {
+            said: "the connection broke".to_owned(),
+        };
         match fate {
             Fate::Done => self.do_it(effect, by),
             Fate::Twice => {
                 self.do_it(effect, by);
                 self.do_it(effect, by)
             }
-            Fate::Refused(failure) => Outcome::Failed { failure, said: "no".to_owned() },
+            Fate::Refused(failure) => Outcome::Failed {
+                failure,
+                said: "no".to_owned(),
+            },
             Fate::LostBefore => lost(),
             Fate::LostAfter => {
                 self.do_it(effect, by);
@@ -183,7 +224,8 @@ impl World {
     /// The effect is inside the engine and its caller is gone. What is our own store's is transactional.
     pub(crate) fn fly(&mut self, effect: &Effect, by: By, lands_in: Millis) {
         if !matches!(effect, Effect::Capture { .. } | Effect::Record) {
-            self.in_flight.push((self.now.after(lands_in), by, effect.clone()));
+            self.in_flight
+                .push((self.now.after(lands_in), by, effect.clone()));
         }
     }
 
@@ -192,7 +234,9 @@ impl World {
             Effect::Capture { container, .. } => self.store.captured.push(container.clone()),
             Effect::Record => self.store.recorded = true,
             _ if !self.engine.answers(self.now) => {
-                return Outcome::Unknown { said: "the engine does not answer".to_owned() };
+                return Outcome::Unknown {
+                    said: "the engine does not answer".to_owned(),
+                };
             }
             _ => {
                 if let Err((failure, said)) = self.engine.perform(effect, by, self.now) {
@@ -205,85 +249,164 @@ impl World {
 
     fn obeys_the_rules(&self, effect: &Effect, by: By) {
         let label = &self.label;
-        assert!(self.store.intends(effect, by.fence), "{label}: {effect:?} without a committed intent of its fence");
+        assert!(
+            self.store.intends(effect, by.fence),
+            "{label}: {effect:?} without a committed intent of its fence"
+        );
         if let Effect::StopContainer { container, .. } = effect {
             self.target_is_there(container);
         }
         if let Effect::StartContainer { container, .. } = effect {
             self.nothing_else_is_up(container);
         }
-        let locked = self.engine.lock.as_ref().is_some_and(|(_, rollback)| *rollback == self.rollback);
+        let locked = self
+            .engine
+            .lock
+            .as_ref()
+            .is_some_and(|(_, rollback)| *rollback == self.rollback);
         let needs_lock = match effect {
             Effect::TakeLock { .. } | Effect::Record => false,
             Effect::RemoveContainer { container } => self.engine.boxes.contains_key(container),
             _ => self.engine.answers(self.now),
         };
-        assert!(locked || !needs_lock, "{label}: {effect:?} without the lock");
+        assert!(
+            locked || !needs_lock,
+            "{label}: {effect:?} without the lock"
+        );
     }
 
     fn target_is_there(&self, stopped: &ContainerId) {
         let gives_way = |swap: &&Swap| swap.former == *stopped || swap.leftovers.contains(stopped);
-        let Some(swap) = self.plan.swaps.iter().find(gives_way) else { return };
-        assert!(self.engine.moods.contains_key(&swap.image), "{}: stopped without an image to start", self.label);
-        assert!(self.next_of(swap).is_some(), "{}: stopped {} before its target was created", self.label, swap.name);
+        let Some(swap) = self.plan.swaps.iter().find(gives_way) else {
+            return;
+        };
+        assert!(
+            self.engine.moods.contains_key(&swap.image),
+            "{}: stopped without an image to start",
+            self.label
+        );
+        assert!(
+            self.next_of(swap).is_some(),
+            "{}: stopped {} before its target was created",
+            self.label,
+            swap.name
+        );
     }
 
     /// The target never starts beside what it replaces, unless a late request brought that back.
     fn nothing_else_is_up(&self, started: &ContainerId) {
-        let Some(swap) = self.plan.swaps.iter().find(|swap| self.next_of(swap).is_some_and(|c| c.id == *started))
+        let Some(swap) = self
+            .plan
+            .swaps
+            .iter()
+            .find(|swap| self.next_of(swap).is_some_and(|c| c.id == *started))
         else {
             return;
         };
-        let up = |id: &ContainerId| self.engine.boxes.get(id).is_some_and(|found| found.seen.is_up());
-        assert!(!up(&swap.former), "{}: {} was started beside its former container", self.label, swap.name);
+        let up = |id: &ContainerId| {
+            self.engine
+                .boxes
+                .get(id)
+                .is_some_and(|found| found.seen.is_up())
+        };
+        assert!(
+            !up(&swap.former),
+            "{}: {} was started beside its former container",
+            self.label,
+            swap.name
+        );
     }
 
     pub(crate) fn next_of(&self, swap: &Swap) -> Option<&Container> {
-        self.engine.boxes.values().map(|found| &found.seen).find(|container| {
-            container.mark.as_ref().is_some_and(|mark| mark.rollback == self.rollback && mark.replaces == swap.former)
-        })
+        self.engine
+            .boxes
+            .values()
+            .map(|found| &found.seen)
+            .find(|container| {
+                container.mark.as_ref().is_some_and(|mark| {
+                    mark.rollback == self.rollback && mark.replaces == swap.former
+                })
+            })
     }
 
     /// Whether the target truly serves everywhere, whatever anybody believes.
     pub(crate) fn target_serves(&self) -> bool {
         let probed = |container: &Container| {
-            let component = self.plan.application.component(&container.component).unwrap();
+            let component = self
+                .plan
+                .application
+                .component(&container.component)
+                .unwrap();
             component.probes.is_empty()
                 || (self.engine.serves(&container.id, self.now)
                     && self.engine.says(&container.id).as_deref() == Some(self.plan.to.as_str()))
         };
         let swapped = self.plan.swaps.iter().all(|swap| {
-            self.next_of(swap).is_some_and(|c| c.runs() && c.name == swap.name && c.image == swap.image && probed(c))
+            self.next_of(swap).is_some_and(|c| {
+                c.runs() && c.name == swap.name && c.image == swap.image && probed(c)
+            })
         });
         let settled = self.plan.settled.iter().all(|settled| {
-            self.engine.boxes.get(&settled.container).is_some_and(|found| found.seen.runs() && probed(&found.seen))
+            self.engine
+                .boxes
+                .get(&settled.container)
+                .is_some_and(|found| found.seen.runs() && probed(&found.seen))
         });
         swapped && settled
     }
 
     /// Whether what served before runs under the names that it had.
     pub(crate) fn former_runs(&self) -> bool {
-        self.plan.swaps.iter().filter(|swap| swap.former_runs).all(|swap| {
-            let (then, now) = (&self.at_first.boxes[&swap.former].seen, self.engine.boxes.get(&swap.former));
-            now.is_some_and(|now| now.seen.is_up() && now.seen.name == then.name && now.seen.restart == then.restart)
-        })
+        self.plan
+            .swaps
+            .iter()
+            .filter(|swap| swap.former_runs)
+            .all(|swap| {
+                let (then, now) = (
+                    &self.at_first.boxes[&swap.former].seen,
+                    self.engine.boxes.get(&swap.former),
+                );
+                now.is_some_and(|now| {
+                    now.seen.is_up()
+                        && now.seen.name == then.name
+                        && now.seen.restart == then.restart
+                })
+            })
     }
 
     /// Rules about the end of every run.
     pub(crate) fn ended_well(&self) {
-        let Phase::Ended { verdict } = &self.store.run.phase else { panic!("{}: it did not end", self.label) };
+        let Phase::Ended { verdict } = &self.store.run.phase else {
+            panic!("{}: it did not end", self.label)
+        };
         let label = format!("{}: {verdict:?}", self.label);
-        assert_eq!(self.store.replay(&self.plan), self.store.run, "{label}: the log does not fold to the state");
+        assert_eq!(
+            self.store.replay(&self.plan),
+            self.store.run,
+            "{label}: the log does not fold to the state"
+        );
         let touched = self.store.run.touched_at.is_some();
         let spared = !self.store.run.notes.is_empty();
         match verdict {
             Verdict::RolledBack { .. } => {
-                assert!(spared || self.is_tidy(true), "{label}: something is left over: {}", self.gist());
+                assert!(
+                    spared || self.is_tidy(true),
+                    "{label}: something is left over: {}",
+                    self.gist()
+                );
             }
             Verdict::Restored { .. } | Verdict::Cancelled { .. } | Verdict::Refused { .. } => {
                 let owed = touched && !self.restarted;
-                assert!(!owed || self.former_runs(), "{label}: what served before does not run: {}", self.gist());
-                assert!(spared || self.is_tidy(false), "{label}: something is left over: {}", self.gist());
+                assert!(
+                    !owed || self.former_runs(),
+                    "{label}: what served before does not run: {}",
+                    self.gist()
+                );
+                assert!(
+                    spared || self.is_tidy(false),
+                    "{label}: something is left over: {}",
+                    self.gist()
+                );
             }
             Verdict::NeedsHuman { production, .. } => assert!(!production.is_empty()),
         }
@@ -292,15 +415,37 @@ impl World {
     /// Exactly one container for each replica after a rollback; what there was before it without one.
     fn is_tidy(&self, rolled_back: bool) -> bool {
         let names = |engine: &Engine| -> Vec<String> {
-            engine.boxes.values().map(|found| found.seen.name.clone()).collect::<BTreeSet<_>>().into_iter().collect()
+            engine
+                .boxes
+                .values()
+                .map(|found| found.seen.name.clone())
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect()
         };
-        let ours = self.engine.lock.as_ref().is_some_and(|(_, rollback)| *rollback == self.rollback);
+        let ours = self
+            .engine
+            .lock
+            .as_ref()
+            .is_some_and(|(_, rollback)| *rollback == self.rollback);
         let same = if rolled_back {
             let swapped = self.plan.swaps.iter().map(|swap| swap.name.clone());
-            let gone: BTreeSet<_> = self.plan.swaps.iter().flat_map(|s| s.leftovers.iter().chain([&s.former])).collect();
-            let kept = self.at_first.boxes.values().filter(|found| !gone.contains(&found.seen.id));
-            let due: BTreeSet<String> = swapped.chain(kept.map(|found| found.seen.name.clone())).collect();
-            names(&self.engine) == due.into_iter().collect::<Vec<_>>() && self.engine.boxes.len() == due_len(self)
+            let gone: BTreeSet<_> = self
+                .plan
+                .swaps
+                .iter()
+                .flat_map(|s| s.leftovers.iter().chain([&s.former]))
+                .collect();
+            let kept = self
+                .at_first
+                .boxes
+                .values()
+                .filter(|found| !gone.contains(&found.seen.id));
+            let due: BTreeSet<String> = swapped
+                .chain(kept.map(|found| found.seen.name.clone()))
+                .collect();
+            names(&self.engine) == due.into_iter().collect::<Vec<_>>()
+                && self.engine.boxes.len() == due_len(self)
         } else {
             let ids = |engine: &Engine| engine.boxes.keys().cloned().collect::<Vec<_>>();
             names(&self.engine) == names(&self.at_first) && ids(&self.engine) == ids(&self.at_first)
@@ -316,18 +461,32 @@ impl World {
             .values()
             .map(|found| {
                 let seen = &found.seen;
-                format!("{} {} {:?} {}", seen.name, seen.image.short(), seen.state, seen.mark.is_some())
+                format!(
+                    "{} {} {:?} {}",
+                    seen.name,
+                    seen.image.short(),
+                    seen.state,
+                    seen.mark.is_some()
+                )
             })
             .collect();
         lines.sort();
         let kept: Vec<&str> = self.engine.kept.keys().map(ImageId::short).collect();
         let recorded = self.store.recorded;
-        format!("{lines:#?} kept {kept:?} lock {:?} recorded {recorded}", self.engine.lock.is_some())
+        format!(
+            "{lines:#?} kept {kept:?} lock {:?} recorded {recorded}",
+            self.engine.lock.is_some()
+        )
     }
 }
 
 /// How many containers there are when nothing is left over after a rollback.
 fn due_len(world: &World) -> usize {
-    let gone: usize = world.plan.swaps.iter().map(|swap| swap.leftovers.len()).sum();
+    let gone: usize = world
+        .plan
+        .swaps
+        .iter()
+        .map(|swap| swap.leftovers.len())
+        .sum();
     world.at_first.boxes.len() - gone
 }

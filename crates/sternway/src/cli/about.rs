@@ -25,7 +25,11 @@ pub fn openapi(out: &Out) -> Result<Exit, Failure> {
 pub async fn version(globals: &Globals, out: &Out) -> Result<Exit, Failure> {
     let ours = env!("CARGO_PKG_VERSION");
     let server = match Client::new(globals) {
-        Ok(client) => client.get("/version").await.map(|reply| reply.raw).map_err(|failure| failure.problem.detail),
+        Ok(client) => client
+            .get("/version")
+            .await
+            .map(|reply| reply.raw)
+            .map_err(|failure| failure.problem.detail),
         Err(failure) => Err(failure.problem.detail),
     };
     if out.json {
@@ -34,7 +38,10 @@ pub async fn version(globals: &Globals, out: &Out) -> Result<Exit, Failure> {
     }
     out.data(&format!("sternway {ours}"));
     match server {
-        Ok(server) => out.say(&format!("server {}", crate::out::one_line(server["version"].as_str().unwrap_or("unknown")))),
+        Ok(server) => out.say(&format!(
+            "server {}",
+            crate::out::one_line(server["version"].as_str().unwrap_or("unknown"))
+        )),
         Err(why) => out.say(&format!("no server: {}", why.unwrap_or_default())),
     }
     Ok(Exit::Reached)
@@ -57,8 +64,10 @@ pub fn completions(shell: clap_complete::Shell, out: &Out) -> Result<Exit, Failu
 /// None.
 pub fn exit_codes(out: &Out) -> Result<Exit, Failure> {
     if out.json {
-        let codes: serde_json::Map<String, serde_json::Value> =
-            exit::TABLE.iter().map(|(exit, meaning)| (exit.code().to_string(), (*meaning).into())).collect();
+        let codes: serde_json::Map<String, serde_json::Value> = exit::TABLE
+            .iter()
+            .map(|(exit, meaning)| (exit.code().to_string(), (*meaning).into()))
+            .collect();
         out.object(&codes);
     } else {
         out.data(&exit::table());

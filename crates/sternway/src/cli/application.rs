@@ -28,8 +28,13 @@ const DEFINITION_BYTES_MAX: u64 = 1 << 20;
 /// # Errors
 /// What the server says no with.
 pub async fn adopt(args: &AdoptArgs, client: &Client, out: &Out) -> Result<Exit, Failure> {
-    let body = AdoptionRequest { project: args.project.clone(), engine: args.engine.clone() };
-    let reply = client.post("/api/v1/adoptions", &body, Conditions::default()).await?;
+    let body = AdoptionRequest {
+        project: args.project.clone(),
+        engine: args.engine.clone(),
+    };
+    let reply = client
+        .post("/api/v1/adoptions", &body, Conditions::default())
+        .await?;
     if out.json {
         out.object(&reply.raw);
     } else {
@@ -90,13 +95,30 @@ pub async fn put(client: &Client, application: &Application) -> Result<Applied, 
         Err(failure) => return Err(failure),
     };
     // Compared as it came: a text that had to be cleaned to be shown is still the text that is stored.
-    let same = |reply: &crate::client::Reply| serde_json::from_value::<Application>(reply.raw.clone()).is_ok_and(|there| there == *application);
+    let same = |reply: &crate::client::Reply| {
+        serde_json::from_value::<Application>(reply.raw.clone())
+            .is_ok_and(|there| there == *application)
+    };
     if present.as_ref().is_some_and(same) {
         return Ok(Applied::Unchanged);
     }
     let etag = present.as_ref().and_then(|reply| reply.etag.as_deref());
-    client.send(Method::PUT, &path, Some(application), Conditions { if_match: etag, ..Conditions::default() }).await?;
-    Ok(if present.is_some() { Applied::Updated } else { Applied::Created })
+    client
+        .send(
+            Method::PUT,
+            &path,
+            Some(application),
+            Conditions {
+                if_match: etag,
+                ..Conditions::default()
+            },
+        )
+        .await?;
+    Ok(if present.is_some() {
+        Applied::Updated
+    } else {
+        Applied::Created
+    })
 }
 
 /// Where an application is.
@@ -107,13 +129,23 @@ pub fn path(name: &ApplicationName) -> String {
 
 fn text_of(file: &Path) -> Result<String, Failure> {
     let unreadable = |error: std::io::Error| {
-        Failure::new(Exit::Usage, format!("`{}` can not be read: {error}", file.display()), &["name a TOML file with -f, or `-` for stdin"])
+        Failure::new(
+            Exit::Usage,
+            format!("`{}` can not be read: {error}", file.display()),
+            &["name a TOML file with -f, or `-` for stdin"],
+        )
     };
     let mut text = String::new();
     if file == Path::new("-") {
-        std::io::stdin().lock().take(DEFINITION_BYTES_MAX).read_to_string(&mut text).map_err(unreadable)?;
+        std::io::stdin()
+            .lock()
+            .take(DEFINITION_BYTES_MAX)
+            .read_to_string(&mut text)
+            .map_err(unreadable)?;
     } else {
-        std::fs::File::open(file).and_then(|file| file.take(DEFINITION_BYTES_MAX).read_to_string(&mut text)).map_err(unreadable)?;
+        std::fs::File::open(file)
+            .and_then(|file| file.take(DEFINITION_BYTES_MAX).read_to_string(&mut text))
+            .map_err(unreadable)?;
     }
     Ok(text)
 }

@@ -219,7 +219,12 @@ fn component_image(text: &str) -> Result<(ComponentName, String), String> {
         .split_once('=')
         .filter(|(_, reference)| !reference.is_empty())
         .ok_or("write it as component=reference, such as api=registry.example/api:1.4.2")?;
-    Ok((component.parse().map_err(|bad: domain::name::BadName| bad.to_string())?, reference.to_owned()))
+    Ok((
+        component
+            .parse()
+            .map_err(|bad: domain::name::BadName| bad.to_string())?,
+        reference.to_owned(),
+    ))
 }
 
 /// Commands about one application.
@@ -428,13 +433,24 @@ mod tests {
     #[test]
     fn a_rollback_names_at_most_one_target_and_may_name_none() {
         let target = |line: &str| {
-            let Command::Rollback(args) = parse(line).unwrap().command else { panic!("another command") };
+            let Command::Rollback(args) = parse(line).unwrap().command else {
+                panic!("another command")
+            };
             args.target.target()
         };
         assert_eq!(target("sternway rollback shop"), None);
-        assert_eq!(target("sternway rollback shop --to 1.4.2"), Some(Target::Version("1.4.2".parse().unwrap())));
-        assert_eq!(target("sternway rollback shop --previous"), Some(Target::Previous));
-        assert_eq!(target("sternway rollback shop --good --reason security"), Some(Target::LastKnownGood));
+        assert_eq!(
+            target("sternway rollback shop --to 1.4.2"),
+            Some(Target::Version("1.4.2".parse().unwrap()))
+        );
+        assert_eq!(
+            target("sternway rollback shop --previous"),
+            Some(Target::Previous)
+        );
+        assert_eq!(
+            target("sternway rollback shop --good --reason security"),
+            Some(Target::LastKnownGood)
+        );
         assert!(parse("sternway rollback shop --good --previous").is_err());
         assert!(parse("sternway rollback shop --wait --detach").is_err());
         assert!(parse("sternway rollback shop --good --reason boredom").is_err());
@@ -447,7 +463,11 @@ mod tests {
         else {
             panic!("another command");
         };
-        let images: Vec<String> = args.images.iter().map(|(name, image)| format!("{name} {image}")).collect();
+        let images: Vec<String> = args
+            .images
+            .iter()
+            .map(|(name, image)| format!("{name} {image}"))
+            .collect();
         assert_eq!(images, ["api reg/api:1.4.2", "worker w@sha256:00"]);
         assert!(parse("sternway record-deploy shop --version 1.4.2").is_err());
         assert!(parse("sternway record-deploy shop --version 1.4.2 --image api").is_err());
@@ -455,7 +475,12 @@ mod tests {
 
     #[test]
     fn names_are_checked_before_anything_is_asked() {
-        for line in ["sternway status $(reboot)", "sternway adopt ../etc", "sternway watch 42", "sternway plan -- -rf"] {
+        for line in [
+            "sternway status $(reboot)",
+            "sternway adopt ../etc",
+            "sternway watch 42",
+            "sternway plan -- -rf",
+        ] {
             let error = parse(line).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line}");
         }
@@ -464,16 +489,27 @@ mod tests {
     #[test]
     fn the_server_listens_locally_unless_told() {
         let listens = |line: &str| {
-            let Command::Serve(args) = parse(line).unwrap().command else { panic!("another command") };
+            let Command::Serve(args) = parse(line).unwrap().command else {
+                panic!("another command")
+            };
             (args.role, args.listen)
         };
-        assert_eq!(listens("sternway serve"), (Role::All, vec![LISTEN_DEFAULT.parse().unwrap()]));
-        let (role, listen) = listens("sternway serve --role api --listen 0.0.0.0:80 --listen [::]:80");
+        assert_eq!(
+            listens("sternway serve"),
+            (Role::All, vec![LISTEN_DEFAULT.parse().unwrap()])
+        );
+        let (role, listen) =
+            listens("sternway serve --role api --listen 0.0.0.0:80 --listen [::]:80");
         assert_eq!((role, listen.len()), (Role::Api, 2));
     }
 
     #[test]
     fn flags_for_all_commands_may_come_last() {
-        assert!(parse("sternway version --json --no-color").unwrap().globals.json);
+        assert!(
+            parse("sternway version --json --no-color")
+                .unwrap()
+                .globals
+                .json
+        );
     }
 }

@@ -16,9 +16,16 @@ const COMMENT_CHARS_MAX: usize = 98;
 /// # Errors
 /// When it can not be written as TOML.
 pub fn write(application: &Application, notes: &[String]) -> Result<String, Failure> {
-    let body = toml::to_string(application)
-        .map_err(|error| Failure::new(Exit::Internal, format!("the definition can not be written as TOML: {error}"), &[]))?;
-    let mut text = String::from("# What Sternway understood of the running project. Read it, correct it, then:\n");
+    let body = toml::to_string(application).map_err(|error| {
+        Failure::new(
+            Exit::Internal,
+            format!("the definition can not be written as TOML: {error}"),
+            &[],
+        )
+    })?;
+    let mut text = String::from(
+        "# What Sternway understood of the running project. Read it, correct it, then:\n",
+    );
     text.push_str("#   sternway apply -f THIS_FILE\n#\n");
     for line in understood(application).iter().chain(notes) {
         comment(&mut text, line);
@@ -77,19 +84,38 @@ fn comment(text: &mut String, note: &str) {
 pub fn read(text: &str) -> Result<Application, Failure> {
     let next = "correct the definition and apply it again; `sternway adopt PROJECT` prints one that is right";
     let application: Application = toml::from_str(text).map_err(|error| {
-        let place = error.span().map_or(String::new(), |span| format!("line {}: ", line_of(text, span.start)));
-        Failure::new(Exit::Usage, format!("the definition is not understood: {place}{}", error.message()), &[next])
+        let place = error.span().map_or(String::new(), |span| {
+            format!("line {}: ", line_of(text, span.start))
+        });
+        Failure::new(
+            Exit::Usage,
+            format!(
+                "the definition is not understood: {place}{}",
+                error.message()
+            ),
+            &[next],
+        )
     })?;
     application.check().map_err(|bad| {
         let mut failure = Failure::new(Exit::Usage, "the definition breaks rules", &[next]);
-        failure.problem.errors = bad.into_iter().map(|bad| FieldError { field: bad.field, what: bad.what }).collect();
+        failure.problem.errors = bad
+            .into_iter()
+            .map(|bad| FieldError {
+                field: bad.field,
+                what: bad.what,
+            })
+            .collect();
         failure
     })?;
     Ok(application)
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
-    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+    text.bytes()
+        .take(offset)
+        .filter(|byte| *byte == b'\n')
+        .count()
+        + 1
 }
 
 #[cfg(test)]
@@ -112,12 +138,26 @@ mod tests {
 
     #[test]
     fn what_adopt_prints_apply_takes_back() {
-        let notes = ["api: 2 replicas, ports 8080 and 8081 \u{1b}[31m".to_owned(), "a ".repeat(90)];
+        let notes = [
+            "api: 2 replicas, ports 8080 and 8081 \u{1b}[31m".to_owned(),
+            "a ".repeat(90),
+        ];
         let text = write(&shop(), &notes).unwrap();
         assert_eq!(read(&text).unwrap(), shop(), "{text}");
-        assert!(text.contains("# - api: 2 replicas, ports 8080 and 8081\n"), "{text}");
-        assert!(text.contains("# - worker: no probe could be guessed;"), "{text}");
-        assert!(text.lines().filter(|line| line.starts_with('#')).all(|line| line.chars().count() <= COMMENT_CHARS_MAX), "{text}");
+        assert!(
+            text.contains("# - api: 2 replicas, ports 8080 and 8081\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("# - worker: no probe could be guessed;"),
+            "{text}"
+        );
+        assert!(
+            text.lines()
+                .filter(|line| line.starts_with('#'))
+                .all(|line| line.chars().count() <= COMMENT_CHARS_MAX),
+            "{text}"
+        );
     }
 
     #[test]
@@ -131,11 +171,19 @@ mod tests {
 
     #[test]
     fn a_mistake_is_named_with_its_line() {
-        let text = write(&shop(), &[]).unwrap().replace("watch_window_s = 5", "watch_windows = 5");
+        let text = write(&shop(), &[])
+            .unwrap()
+            .replace("watch_window_s = 5", "watch_windows = 5");
         let said = read(&text).unwrap_err().render(Paint::default());
-        assert!(said.contains("watch_windows") && said.contains("line "), "{said}");
+        assert!(
+            said.contains("watch_windows") && said.contains("line "),
+            "{said}"
+        );
         let text = write(&shop(), &[]).unwrap().replace("/health", "health");
         let said = read(&text).unwrap_err().render(Paint::default());
-        assert!(said.contains("components[0].probes[0].path: start with `/`"), "{said}");
+        assert!(
+            said.contains("components[0].probes[0].path: start with `/`"),
+            "{said}"
+        );
     }
 }

@@ -11,7 +11,10 @@ use super::{
 use crate::{
     client::{
         Client, Conditions,
-        answers::{DeploymentAnswer, DeploymentRequest, Listing, PhaseWord, RollbackItem, StateWord, VerdictWord},
+        answers::{
+            DeploymentAnswer, DeploymentRequest, Listing, PhaseWord, RollbackItem, StateWord,
+            VerdictWord,
+        },
         problem::Failure,
         segment,
     },
@@ -33,17 +36,34 @@ pub async fn record(args: &RecordDeployArgs, client: &Client, out: &Out) -> Resu
         images: args.images.iter().cloned().collect(),
     };
     if body.images.len() != count {
-        return Err(Failure::new(Exit::Usage, "a component was given two images", &["give --image once for each component"]));
+        return Err(Failure::new(
+            Exit::Usage,
+            "a component was given two images",
+            &["give --image once for each component"],
+        ));
     }
-    let path = format!("/api/v1/applications/{}/deployments", segment(args.application.as_str()));
+    let path = format!(
+        "/api/v1/applications/{}/deployments",
+        segment(args.application.as_str())
+    );
     let reply = client.post(&path, &body, Conditions::default()).await?;
     let answer: DeploymentAnswer = reply.read()?;
     if out.json {
         out.object(&reply.raw);
         return Ok(Exit::Reached);
     }
-    let known = if reply.status == 201 { "recorded" } else { "was recorded before" };
-    out.data(&format!("{} {} {known}: deployment {} is {}", answer.application, answer.version, answer.id, state(answer.state).0));
+    let known = if reply.status == 201 {
+        "recorded"
+    } else {
+        "was recorded before"
+    };
+    out.data(&format!(
+        "{} {} {known}: deployment {} is {}",
+        answer.application,
+        answer.version,
+        answer.id,
+        state(answer.state).0
+    ));
     if answer.state == StateWord::Resolving {
         out.say("Its images are not looked up yet: the engine or the worker did not answer in time. It goes on by itself.");
     }
@@ -70,29 +90,70 @@ pub fn state(state: StateWord) -> (&'static str, Tone) {
 pub async fn history(args: &HistoryArgs, client: &Client, out: &Out) -> Result<Exit, Failure> {
     let name = segment(args.of.application.as_str());
     let limit = args.of.limit;
-    let deployments = client.get(&format!("/api/v1/applications/{name}/deployments?limit={limit}")).await?;
-    let rollbacks = client.get(&format!("/api/v1/rollbacks?application={name}&limit={limit}")).await?;
+    let deployments = client
+        .get(&format!(
+            "/api/v1/applications/{name}/deployments?limit={limit}"
+        ))
+        .await?;
+    let rollbacks = client
+        .get(&format!(
+            "/api/v1/rollbacks?application={name}&limit={limit}"
+        ))
+        .await?;
     if out.json {
         out.object(&serde_json::json!({ "deployments": deployments.raw["items"], "rollbacks": rollbacks.raw["items"] }));
         return Ok(Exit::Reached);
     }
-    let (deployments, rollbacks) = (deployments.read::<Listing<_>>()?, rollbacks.read::<Listing<_>>()?);
+    let (deployments, rollbacks) = (
+        deployments.read::<Listing<_>>()?,
+        rollbacks.read::<Listing<_>>()?,
+    );
     let more = deployments.next.is_some() || rollbacks.next.is_some();
-    out.data(&text(&deployments.items, &rollbacks.items, limit.into(), out.data));
+    out.data(&text(
+        &deployments.items,
+        &rollbacks.items,
+        limit.into(),
+        out.data,
+    ));
     if more {
         out.say(&format!("There is more: --limit shows up to 100 rows, GET /api/v1/applications/{name}/deployments all of them."));
     }
     Ok(Exit::Reached)
 }
 
-fn text(deployments: &[DeploymentAnswer], rollbacks: &[RollbackItem], limit: usize, paint: Paint) -> String {
-    let of = |row: &DeploymentAnswer| rollbacks.iter().find(|rollback| Some(rollback.id) == row.rollback_id);
-    let recorded = |rollback: &&RollbackItem| !deployments.iter().any(|row| row.rollback_id == Some(rollback.id));
-    let mut rows: Vec<(Moment, [Cell; 6])> = deployments.iter().map(|row| (row.deployed_at, deployment(row, of(row)))).collect();
-    rows.extend(rollbacks.iter().filter(recorded).map(|rollback| (rollback.requested_at, unrecorded(rollback))));
+fn text(
+    deployments: &[DeploymentAnswer],
+    rollbacks: &[RollbackItem],
+    limit: usize,
+    paint: Paint,
+) -> String {
+    let of = |row: &DeploymentAnswer| {
+        rollbacks
+            .iter()
+            .find(|rollback| Some(rollback.id) == row.rollback_id)
+    };
+    let recorded = |rollback: &&RollbackItem| {
+        !deployments
+            .iter()
+            .any(|row| row.rollback_id == Some(rollback.id))
+    };
+    let mut rows: Vec<(Moment, [Cell; 6])> = deployments
+        .iter()
+        .map(|row| (row.deployed_at, deployment(row, of(row))))
+        .collect();
+    rows.extend(
+        rollbacks
+            .iter()
+            .filter(recorded)
+            .map(|rollback| (rollback.requested_at, unrecorded(rollback))),
+    );
     rows.sort_by_key(|(at, _)| Reverse(*at));
     let rows: Vec<[Cell; 6]> = rows.into_iter().take(limit).map(|(_, row)| row).collect();
-    table::render(["WHEN", "WHAT", "VERSION", "STATE", "BY", "WHY"], &rows, paint)
+    table::render(
+        ["WHEN", "WHAT", "VERSION", "STATE", "BY", "WHY"],
+        &rows,
+        paint,
+    )
 }
 
 fn deployment(row: &DeploymentAnswer, rollback: Option<&RollbackItem>) -> [Cell; 6] {
@@ -122,8 +183,14 @@ fn unrecorded(rollback: &RollbackItem) -> [Cell; 6] {
         Some(VerdictWord::Cancelled) => ("cancelled", Tone::Warn),
         Some(VerdictWord::NeedsHuman) => ("needs_human", Tone::Bad),
     };
-    let cause = rollback.cause.as_ref().filter(|_| rollback.phase == PhaseWord::Ended);
-    let why = cause.map_or_else(|| why(rollback), |cause| format!("{}; {}", why(rollback), cause.sentence));
+    let cause = rollback
+        .cause
+        .as_ref()
+        .filter(|_| rollback.phase == PhaseWord::Ended);
+    let why = cause.map_or_else(
+        || why(rollback),
+        |cause| format!("{}; {}", why(rollback), cause.sentence),
+    );
     [
         date(rollback.requested_at).into(),
         "rollback".into(),
@@ -135,7 +202,10 @@ fn unrecorded(rollback: &RollbackItem) -> [Cell; 6] {
 }
 
 fn why(rollback: &RollbackItem) -> String {
-    let note = rollback.note.as_deref().map_or(String::new(), |note| format!(": {note}"));
+    let note = rollback
+        .note
+        .as_deref()
+        .map_or(String::new(), |note| format!(": {note}"));
     format!("{}{note} ({})", rollback.reason.word(), rollback.id)
 }
 
@@ -167,7 +237,10 @@ mod tests {
         let cause = serde_json::json!({"code": "image_missing", "sentence": "the image is gone"});
         let rollbacks = [
             rollback(id, serde_json::json!({"note": "500 on checkout"})),
-            rollback(other, serde_json::json!({"phase": "ended", "verdict": "refused", "cause": cause, "requested_at": "2026-11-22T08:10:00Z"})),
+            rollback(
+                other,
+                serde_json::json!({"phase": "ended", "verdict": "refused", "cause": cause, "requested_at": "2026-11-22T08:10:00Z"}),
+            ),
         ];
         assert_eq!(
             text(&deployments, &rollbacks, 20, Paint::default()),

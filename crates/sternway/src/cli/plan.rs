@@ -31,7 +31,10 @@ pub async fn run(args: &PlanArgs, client: &Client, out: &Out) -> Result<Exit, Fa
     }
     out.data(&text(&plan, out.data));
     if !plan.changes_nothing {
-        out.say(&format!("Nothing was changed. To do it: sternway rollback {} --to {} --reason REASON", plan.application, plan.to));
+        out.say(&format!(
+            "Nothing was changed. To do it: sternway rollback {} --to {} --reason REASON",
+            plan.application, plan.to
+        ));
     }
     Ok(Exit::Reached)
 }
@@ -40,43 +43,77 @@ pub async fn run(args: &PlanArgs, client: &Client, out: &Out) -> Result<Exit, Fa
 ///
 /// # Errors
 /// What the server says no with.
-pub async fn make(client: &Client, application: &ApplicationName, target: Target) -> Result<Reply, Failure> {
-    let path = format!("/api/v1/applications/{}/plans", segment(application.as_str()));
-    client.post(&path, &PlanRequest { target }, Conditions::default()).await
+pub async fn make(
+    client: &Client,
+    application: &ApplicationName,
+    target: Target,
+) -> Result<Reply, Failure> {
+    let path = format!(
+        "/api/v1/applications/{}/plans",
+        segment(application.as_str())
+    );
+    client
+        .post(&path, &PlanRequest { target }, Conditions::default())
+        .await
 }
 
 /// The plan for a person.
 #[must_use]
 pub fn text(plan: &PlanAnswer, paint: Paint) -> String {
     if plan.changes_nothing {
-        return format!("{} runs {} already: there is nothing to do, and nothing would be restarted.", plan.application, plan.to);
+        return format!(
+            "{} runs {} already: there is nothing to do, and nothing would be restarted.",
+            plan.application, plan.to
+        );
     }
     let mut lines = vec![paint.strong(&format!("Plan for {}", move_words(plan)))];
     for step in &plan.steps {
-        lines.push(format!("  {:>2}. {}", step.number, one_line(&step.sentence)));
+        lines.push(format!(
+            "  {:>2}. {}",
+            step.number,
+            one_line(&step.sentence)
+        ));
     }
     if let Some(downtime) = &plan.downtime {
-        lines.push(format!("Expected downtime: {} ({})", downtime.expected_ms, one_line(&downtime.basis)));
+        lines.push(format!(
+            "Expected downtime: {} ({})",
+            downtime.expected_ms,
+            one_line(&downtime.basis)
+        ));
     }
     if !plan.unchanged.is_empty() {
         lines.push("Stays as it is:".to_owned());
-        lines.extend(plan.unchanged.iter().map(|line| format!("  - {}", one_line(line))));
+        lines.extend(
+            plan.unchanged
+                .iter()
+                .map(|line| format!("  - {}", one_line(line))),
+        );
     }
     if !plan.warnings.is_empty() {
         lines.push(paint.warn("Worth knowing:"));
-        lines.extend(plan.warnings.iter().map(|line| format!("  ! {}", one_line(line))));
+        lines.extend(
+            plan.warnings
+                .iter()
+                .map(|line| format!("  ! {}", one_line(line))),
+        );
     }
     if plan.approval_required {
         lines.push(paint.warn("It waits for another person's approval before it starts."));
     }
-    lines.push(paint.faint(&format!("Plan digest {}", &plan.digest.as_str()[..DIGEST_CHARS])));
+    lines.push(paint.faint(&format!(
+        "Plan digest {}",
+        &plan.digest.as_str()[..DIGEST_CHARS]
+    )));
     lines.join("\n")
 }
 
 /// `shop: 1.5.0 → 1.4.2`.
 #[must_use]
 pub fn move_words(plan: &PlanAnswer) -> String {
-    let from = plan.from.as_ref().map_or("an unknown version", |from| from.as_str());
+    let from = plan
+        .from
+        .as_ref()
+        .map_or("an unknown version", |from| from.as_str());
     format!("{}: {from} → {}", plan.application, plan.to)
 }
 

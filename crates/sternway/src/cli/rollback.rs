@@ -26,7 +26,9 @@ use crate::{
 /// # Errors
 /// What is missing on the command line, and what the server says no with.
 pub async fn run(args: &RollbackArgs, client: &Client, out: &Out) -> Result<Exit, Failure> {
-    let Some(target) = args.target.target() else { return targets(args, client, out).await };
+    let Some(target) = args.target.target() else {
+        return targets(args, client, out).await;
+    };
     let reason = reason(args, out)?;
     let reply = plan::make(client, &args.application, target).await?;
     let plan: PlanAnswer = reply.read()?;
@@ -48,7 +50,9 @@ pub async fn run(args: &RollbackArgs, client: &Client, out: &Out) -> Result<Exit
     let wait = watch::Wait {
         until: Until::Proof,
         patient: false,
-        timeout: args.timeout.map(|seconds| Duration::from_secs(seconds.into())),
+        timeout: args
+            .timeout
+            .map(|seconds| Duration::from_secs(seconds.into())),
     };
     let titles = plan.steps.iter().map(|step| step.title.clone()).collect();
     watch::wait(client, out, &rollback, titles, wait).await
@@ -78,12 +82,27 @@ fn reason(args: &RollbackArgs, out: &Out) -> Result<Reason, Failure> {
     if let Some(reason) = args.reason {
         return Ok(reason);
     }
-    let missing = || Failure::new(Exit::Usage, format!("say why with --reason: one of {}", words()), &[]);
-    let answer = out.ask(&format!("Why? ({})", words())).ok_or_else(missing)?;
-    answer.parse().map_err(|said: String| Failure::new(Exit::Usage, said, &[]))
+    let missing = || {
+        Failure::new(
+            Exit::Usage,
+            format!("say why with --reason: one of {}", words()),
+            &[],
+        )
+    };
+    let answer = out
+        .ask(&format!("Why? ({})", words()))
+        .ok_or_else(missing)?;
+    answer
+        .parse()
+        .map_err(|said: String| Failure::new(Exit::Usage, said, &[]))
 }
 
-async fn confirm(args: &RollbackArgs, plan: &PlanAnswer, client: &Client, out: &Out) -> Result<(), Failure> {
+async fn confirm(
+    args: &RollbackArgs,
+    plan: &PlanAnswer,
+    client: &Client,
+    out: &Out,
+) -> Result<(), Failure> {
     if args.yes {
         return Ok(());
     }
@@ -91,12 +110,22 @@ async fn confirm(args: &RollbackArgs, plan: &PlanAnswer, client: &Client, out: &
         let what = "nobody can be asked here, and it was not said that it is to be done without: give --yes";
         return Err(Failure::new(Exit::Usage, what, &["nothing was changed"]));
     }
-    let path = format!("/api/v1/applications/{}", segment(plan.application.as_str()));
+    let path = format!(
+        "/api/v1/applications/{}",
+        segment(plan.application.as_str())
+    );
     let application: domain::application::Application = client.get(&path).await?.read()?;
-    let question = format!("Roll back {} in {} to {} now? [y/N]", plan.application, application.environment, plan.to);
+    let question = format!(
+        "Roll back {} in {} to {} now? [y/N]",
+        plan.application, application.environment, plan.to
+    );
     match out.ask(&question).as_deref() {
         Some("y" | "Y" | "yes") => Ok(()),
-        _ => Err(Failure::new(Exit::Cancelled, "not confirmed; nothing was changed", &[])),
+        _ => Err(Failure::new(
+            Exit::Cancelled,
+            "not confirmed; nothing was changed",
+            &[],
+        )),
     }
 }
 
@@ -104,10 +133,22 @@ async fn confirm(args: &RollbackArgs, plan: &PlanAnswer, client: &Client, out: &
 ///
 /// # Errors
 /// What the server says no with.
-pub async fn request(client: &Client, plan: &PlanAnswer, reason: Reason, note: Option<&str>) -> Result<Reply, Failure> {
+pub async fn request(
+    client: &Client,
+    plan: &PlanAnswer,
+    reason: Reason,
+    note: Option<&str>,
+) -> Result<Reply, Failure> {
     let key = Uuid::now_v7().to_string();
-    let body = RollbackRequest { plan_digest: plan.digest.clone(), reason, note: note.map(str::to_owned) };
-    let conditions = Conditions { idempotency_key: Some(&key), ..Conditions::default() };
+    let body = RollbackRequest {
+        plan_digest: plan.digest.clone(),
+        reason,
+        note: note.map(str::to_owned),
+    };
+    let conditions = Conditions {
+        idempotency_key: Some(&key),
+        ..Conditions::default()
+    };
     client.post("/api/v1/rollbacks", &body, conditions).await
 }
 
@@ -118,7 +159,11 @@ fn detached(reply: &Reply, rollback: &RollbackAnswer, out: &Out) -> Exit {
         out.data(&rollback.id.to_string());
     }
     out.say(&watch::how_to_go_on(rollback.id));
-    if rollback.phase == PhaseWord::AwaitingApproval { Exit::WaitsForApproval } else { Exit::Reached }
+    if rollback.phase == PhaseWord::AwaitingApproval {
+        Exit::WaitsForApproval
+    } else {
+        Exit::Reached
+    }
 }
 
 /// The target in a few words.

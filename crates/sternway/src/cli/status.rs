@@ -11,7 +11,9 @@ use super::{
 use crate::{
     client::{
         Client,
-        answers::{ApplicationItem, Listing, PhaseWord, ReleaseAnswer, ReleasesAnswer, RollbackItem},
+        answers::{
+            ApplicationItem, Listing, PhaseWord, ReleaseAnswer, ReleasesAnswer, RollbackItem,
+        },
         problem::Failure,
         segment,
     },
@@ -42,7 +44,12 @@ pub async fn run(args: &StatusArgs, client: &Client, out: &Out) -> Result<Exit, 
 async fn one(name: &ApplicationName, client: &Client, out: &Out) -> Result<Exit, Failure> {
     let application = client.get(&application::path(name)).await?;
     let releases = versions::releases(client, name, out).await?;
-    let rollbacks = client.get(&format!("/api/v1/rollbacks?application={}&limit=1", segment(name.as_str()))).await?;
+    let rollbacks = client
+        .get(&format!(
+            "/api/v1/rollbacks?application={}&limit=1",
+            segment(name.as_str())
+        ))
+        .await?;
     if out.json {
         let rollback = &rollbacks.raw["items"][0];
         out.object(&serde_json::json!({
@@ -53,7 +60,11 @@ async fn one(name: &ApplicationName, client: &Client, out: &Out) -> Result<Exit,
     let known = Known {
         application: application.read()?,
         releases: releases.read::<ReleasesAnswer>()?.items,
-        rollback: rollbacks.read::<Listing<RollbackItem>>()?.items.into_iter().next(),
+        rollback: rollbacks
+            .read::<Listing<RollbackItem>>()?
+            .items
+            .into_iter()
+            .next(),
     };
     out.data(&text(&known, out.data));
     Ok(Exit::Reached)
@@ -72,12 +83,41 @@ async fn all(client: &Client, out: &Out) -> Result<Exit, Failure> {
     let mut rows = Vec::new();
     for item in page.items {
         let name = &item.application.name;
-        let releases = versions::releases(client, name, out).await?.read::<ReleasesAnswer>()?.items;
-        let path = format!("/api/v1/rollbacks?application={}&active=true&limit=1", segment(name.as_str()));
-        let rollback = client.get(&path).await?.read::<Listing<RollbackItem>>()?.items.into_iter().next();
-        rows.push(Known { application: item.application, releases, rollback }.row());
+        let releases = versions::releases(client, name, out)
+            .await?
+            .read::<ReleasesAnswer>()?
+            .items;
+        let path = format!(
+            "/api/v1/rollbacks?application={}&active=true&limit=1",
+            segment(name.as_str())
+        );
+        let rollback = client
+            .get(&path)
+            .await?
+            .read::<Listing<RollbackItem>>()?
+            .items
+            .into_iter()
+            .next();
+        rows.push(
+            Known {
+                application: item.application,
+                releases,
+                rollback,
+            }
+            .row(),
+        );
     }
-    out.data(&table::render(["APPLICATION", "ENVIRONMENT", "RUNS", "LAST KNOWN GOOD", "ROLLBACK"], &rows, out.data));
+    out.data(&table::render(
+        [
+            "APPLICATION",
+            "ENVIRONMENT",
+            "RUNS",
+            "LAST KNOWN GOOD",
+            "ROLLBACK",
+        ],
+        &rows,
+        out.data,
+    ));
     if page.next.is_some() {
         out.say("These are the first 100; GET /api/v1/applications lists all.");
     }
@@ -86,15 +126,22 @@ async fn all(client: &Client, out: &Out) -> Result<Exit, Failure> {
 
 impl Known {
     fn present(&self) -> Option<&ReleaseAnswer> {
-        self.releases.iter().find(|release| release.present == Some(true))
+        self.releases
+            .iter()
+            .find(|release| release.present == Some(true))
     }
 
     fn good(&self) -> Option<&ReleaseAnswer> {
-        self.releases.iter().find(|release| release.last_known_good == Some(true))
+        self.releases
+            .iter()
+            .find(|release| release.last_known_good == Some(true))
     }
 
     fn row(&self) -> [Cell; 5] {
-        let rollback = self.rollback.as_ref().filter(|rollback| rollback.phase != PhaseWord::Ended);
+        let rollback = self
+            .rollback
+            .as_ref()
+            .filter(|rollback| rollback.phase != PhaseWord::Ended);
         [
             self.application.name.as_str().into(),
             self.application.environment.as_str().into(),
@@ -102,7 +149,17 @@ impl Known {
             Cell::or_dash(self.good().map(|release| release.version.as_str())),
             rollback.map_or_else(
                 || Cell::or_dash(None::<&str>),
-                |rollback| Cell::toned(format!("{} to {} ({})", rollback.phase.word(), rollback.to, rollback.id), Tone::Busy),
+                |rollback| {
+                    Cell::toned(
+                        format!(
+                            "{} to {} ({})",
+                            rollback.phase.word(),
+                            rollback.to,
+                            rollback.id
+                        ),
+                        Tone::Busy,
+                    )
+                },
             ),
         ]
     }
@@ -110,15 +167,45 @@ impl Known {
 
 fn text(known: &Known, paint: Paint) -> String {
     let application = &known.application;
-    let mut lines = vec![paint.strong(&format!("{} in {}", application.name, application.environment))];
+    let mut lines = vec![paint.strong(&format!(
+        "{} in {}",
+        application.name, application.environment
+    ))];
     let mut row = |name: &str, text: String| lines.push(format!("  {name:<16} {text}"));
-    let names: Vec<&str> = application.components.iter().map(|component| component.name.as_str()).collect();
-    row("components", format!("{} on engine {}", names.join(", "), one_line(&application.engine)));
-    row("runs", known.present().map_or_else(|| "a version that the ledger does not know".to_owned(), runs));
-    row("last known good", known.good().map_or_else(|| none(known, paint), good));
-    for release in known.releases.iter().filter(|release| release.hold.is_some()) {
+    let names: Vec<&str> = application
+        .components
+        .iter()
+        .map(|component| component.name.as_str())
+        .collect();
+    row(
+        "components",
+        format!(
+            "{} on engine {}",
+            names.join(", "),
+            one_line(&application.engine)
+        ),
+    );
+    row(
+        "runs",
+        known.present().map_or_else(
+            || "a version that the ledger does not know".to_owned(),
+            runs,
+        ),
+    );
+    row(
+        "last known good",
+        known.good().map_or_else(|| none(known, paint), good),
+    );
+    for release in known
+        .releases
+        .iter()
+        .filter(|release| release.hold.is_some())
+    {
         let why = release.hold.as_deref().unwrap_or_default();
-        row("held", paint.warn(&format!("{}: {}", release.version, one_line(why))));
+        row(
+            "held",
+            paint.warn(&format!("{}: {}", release.version, one_line(why))),
+        );
     }
     if let Some(rollback) = &known.rollback {
         row("last rollback", rollback_words(rollback));
@@ -128,19 +215,30 @@ fn text(known: &Known, paint: Paint) -> String {
 
 /// What runs is never where a rollback goes to, however good it is.
 fn none(known: &Known, paint: Paint) -> String {
-    if known.present().is_some_and(|release| release.good_at.is_some()) {
+    if known
+        .present()
+        .is_some_and(|release| release.good_at.is_some())
+    {
         return "none but what runs".to_owned();
     }
     paint.warn("none that could come back")
 }
 
 fn runs(release: &ReleaseAnswer) -> String {
-    let proved = release.good_at.map_or("not proved good".to_owned(), |at| format!("proved good {}", date(at)));
-    format!("{}, deployed {}, {proved}", release.version, date(release.deployed_at))
+    let proved = release.good_at.map_or("not proved good".to_owned(), |at| {
+        format!("proved good {}", date(at))
+    });
+    format!(
+        "{}, deployed {}, {proved}",
+        release.version,
+        date(release.deployed_at)
+    )
 }
 
 fn good(release: &ReleaseAnswer) -> String {
-    let proved = release.good_at.map_or(String::new(), |at| format!(", proved {}", date(at)));
+    let proved = release
+        .good_at
+        .map_or(String::new(), |at| format!(", proved {}", date(at)));
     let ready = match release.blockers.as_deref() {
         None => String::new(),
         Some([]) => ", ready".to_owned(),
@@ -151,7 +249,11 @@ fn good(release: &ReleaseAnswer) -> String {
 
 fn rollback_words(rollback: &RollbackItem) -> String {
     let how = match (rollback.verdict, &rollback.cause) {
-        (None, _) => format!("{}; follow it with `sternway watch {}`", rollback.phase.word(), rollback.id),
+        (None, _) => format!(
+            "{}; follow it with `sternway watch {}`",
+            rollback.phase.word(),
+            rollback.id
+        ),
         (Some(_), Some(cause)) => format!("{}: {}", verdict(rollback), one_line(&cause.sentence)),
         (Some(_), None) => verdict(rollback),
     };
@@ -188,7 +290,11 @@ mod tests {
             "name": "shop", "environment": "production", "project": "shop", "components": [{"name": "api"}, {"name": "worker"}]
         }))
         .unwrap();
-        let known = Known { application, releases, rollback: Some(rollback) };
+        let known = Known {
+            application,
+            releases,
+            rollback: Some(rollback),
+        };
         assert_eq!(
             text(&known, Paint::default()),
             "shop in production\n\
@@ -199,7 +305,10 @@ mod tests {
              \x20 last rollback    to 1.4.2, 2026-11-22 08:20:31Z, restored: not proved"
         );
         assert_eq!(
-            table::render(["A", "E", "R", "G", "X"], &[known.row()], Paint::default()).lines().nth(1).unwrap(),
+            table::render(["A", "E", "R", "G", "X"], &[known.row()], Paint::default())
+                .lines()
+                .nth(1)
+                .unwrap(),
             "shop  production  1.5.0  1.4.2  –"
         );
     }

@@ -29,7 +29,10 @@ impl Cell {
     /// A cell with a tone.
     #[must_use]
     pub fn toned(text: impl AsRef<str>, tone: Tone) -> Self {
-        Self { text: one_line(text.as_ref()), tone }
+        Self {
+            text: one_line(text.as_ref()),
+            tone,
+        }
     }
 
     /// A cell, or a dash when there is nothing to say.
@@ -57,22 +60,45 @@ impl<T: AsRef<str>> From<T> for Cell {
 
 /// Heads and rows as lines; the last column is as wide as it wants to be.
 #[must_use]
-pub fn render<const COLUMNS: usize>(heads: [&str; COLUMNS], rows: &[[Cell; COLUMNS]], paint: Paint) -> String {
+pub fn render<const COLUMNS: usize>(
+    heads: [&str; COLUMNS],
+    rows: &[[Cell; COLUMNS]],
+    paint: Paint,
+) -> String {
     let mut widths = heads.map(|head| head.chars().count());
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.text.chars().count());
         }
     }
-    let line = |cells: Vec<(String, &Cell)>| cells.iter().map(|(text, cell)| cell.paint(text, paint)).collect::<Vec<_>>().join("  ");
+    let line = |cells: Vec<(String, &Cell)>| {
+        cells
+            .iter()
+            .map(|(text, cell)| cell.paint(text, paint))
+            .collect::<Vec<_>>()
+            .join("  ")
+    };
     let pad = |text: &str, column: usize| {
-        let width = if column + 1 == COLUMNS { 0 } else { widths[column] };
+        let width = if column + 1 == COLUMNS {
+            0
+        } else {
+            widths[column]
+        };
         format!("{text:<width$}")
     };
-    let head: Vec<String> = heads.iter().enumerate().map(|(column, head)| pad(head, column)).collect();
+    let head: Vec<String> = heads
+        .iter()
+        .enumerate()
+        .map(|(column, head)| pad(head, column))
+        .collect();
     let mut lines = vec![paint.strong(&head.join("  "))];
     for row in rows {
-        lines.push(line(row.iter().enumerate().map(|(column, cell)| (pad(&cell.text, column), cell)).collect()));
+        lines.push(line(
+            row.iter()
+                .enumerate()
+                .map(|(column, cell)| (pad(&cell.text, column), cell))
+                .collect(),
+        ));
     }
     lines.join("\n")
 }
@@ -83,7 +109,13 @@ mod tests {
 
     #[test]
     fn columns_stand_under_each_other() {
-        let rows = [["a".into(), "long\u{1b}[31m text".into()], ["bbbb".into(), Cell::or_dash(None::<&str>)]];
-        assert_eq!(render(["K", "V"], &rows, Paint::default()), "K     V\na     long text\nbbbb  –");
+        let rows = [
+            ["a".into(), "long\u{1b}[31m text".into()],
+            ["bbbb".into(), Cell::or_dash(None::<&str>)],
+        ];
+        assert_eq!(
+            render(["K", "V"], &rows, Paint::default()),
+            "K     V\na     long text\nbbbb  –"
+        );
     }
 }

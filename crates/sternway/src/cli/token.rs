@@ -26,7 +26,14 @@ pub async fn run(command: &TokenCommand, client: &Client, out: &Out) -> Result<E
         TokenCommand::Create(args) => create(args, client, out).await,
         TokenCommand::List => list(client, out).await,
         TokenCommand::Revoke { id } => {
-            client.send(Method::DELETE, &format!("/api/v1/tokens/{id}"), None::<&()>, Conditions::default()).await?;
+            client
+                .send(
+                    Method::DELETE,
+                    &format!("/api/v1/tokens/{id}"),
+                    None::<&()>,
+                    Conditions::default(),
+                )
+                .await?;
             if out.json {
                 out.object(&serde_json::json!({ "id": id, "revoked": true }));
             } else {
@@ -38,7 +45,11 @@ pub async fn run(command: &TokenCommand, client: &Client, out: &Out) -> Result<E
 }
 
 async fn create(args: &TokenCreateArgs, client: &Client, out: &Out) -> Result<Exit, Failure> {
-    let kind = if args.person.is_some() { TokenKindWord::Person } else { TokenKindWord::Service };
+    let kind = if args.person.is_some() {
+        TokenKindWord::Person
+    } else {
+        TokenKindWord::Service
+    };
     let body = TokenRequest {
         name: args.name.clone(),
         kind,
@@ -47,7 +58,9 @@ async fn create(args: &TokenCreateArgs, client: &Client, out: &Out) -> Result<Ex
         applications: (!args.applications.is_empty()).then(|| args.applications.clone()),
         expires_in_days: Some(args.days.into()),
     };
-    let reply = client.post("/api/v1/tokens", &body, Conditions::default()).await?;
+    let reply = client
+        .post("/api/v1/tokens", &body, Conditions::default())
+        .await?;
     if out.json {
         out.object(&reply.raw);
         return Ok(Exit::Reached);
@@ -90,9 +103,16 @@ fn text(tokens: &[TokenAnswer], paint: Paint) -> String {
     let rows: Vec<[Cell; 7]> = tokens
         .iter()
         .map(|token| {
-            let scope = token.applications.as_ref().map_or("all".to_owned(), |names| {
-                names.iter().map(domain::name::ApplicationName::as_str).collect::<Vec<_>>().join(" ")
-            });
+            let scope = token
+                .applications
+                .as_ref()
+                .map_or("all".to_owned(), |names| {
+                    names
+                        .iter()
+                        .map(domain::name::ApplicationName::as_str)
+                        .collect::<Vec<_>>()
+                        .join(" ")
+                });
             [
                 token.id.to_string().into(),
                 token.name.as_str().into(),
@@ -104,14 +124,31 @@ fn text(tokens: &[TokenAnswer], paint: Paint) -> String {
             ]
         })
         .collect();
-    table::render(["ID", "NAME", "ACTS AS", "ROLE", "APPLICATIONS", "LAST USED", "STATE"], &rows, paint)
+    table::render(
+        [
+            "ID",
+            "NAME",
+            "ACTS AS",
+            "ROLE",
+            "APPLICATIONS",
+            "LAST USED",
+            "STATE",
+        ],
+        &rows,
+        paint,
+    )
 }
 
 fn state(token: &TokenAnswer) -> Cell {
     match token.revoked_at {
         Some(at) => Cell::toned(format!("revoked {}", date(at)), Tone::Warn),
-        None if token.expires_at <= now() => Cell::toned(format!("expired {}", date(token.expires_at)), Tone::Warn),
-        None => Cell::toned(format!("valid until {}", date(token.expires_at)), Tone::Good),
+        None if token.expires_at <= now() => {
+            Cell::toned(format!("expired {}", date(token.expires_at)), Tone::Warn)
+        }
+        None => Cell::toned(
+            format!("valid until {}", date(token.expires_at)),
+            Tone::Good,
+        ),
     }
 }
 
@@ -127,7 +164,12 @@ mod tests {
         ]))
         .unwrap();
         let text = text(&tokens, Paint::default());
-        assert!(text.ends_with("ci    service:ci  operator  shop          –          expired 2020-02-01 00:00:00Z"), "{text}");
+        assert!(
+            text.ends_with(
+                "ci    service:ci  operator  shop          –          expired 2020-02-01 00:00:00Z"
+            ),
+            "{text}"
+        );
         assert!(!text.contains("rb_never"));
     }
 }

@@ -38,7 +38,12 @@ pub async fn run(args: &ApplicationArgs, client: &Client, out: &Out) -> Result<E
 ///
 /// # Errors
 /// What the server says no with.
-pub async fn look(client: &Client, application: &ApplicationName, limit: usize, out: &Out) -> Result<(Value, String), Failure> {
+pub async fn look(
+    client: &Client,
+    application: &ApplicationName,
+    limit: usize,
+    out: &Out,
+) -> Result<(Value, String), Failure> {
     let reply = releases(client, application, out).await?;
     let mut answer: ReleasesAnswer = reply.read()?;
     if answer.items.is_empty() {
@@ -54,12 +59,26 @@ pub async fn look(client: &Client, application: &ApplicationName, limit: usize, 
 ///
 /// # Errors
 /// What the server says no with.
-pub async fn releases(client: &Client, application: &ApplicationName, out: &Out) -> Result<Reply, Failure> {
-    let path = format!("/api/v1/applications/{}/releases", segment(application.as_str()));
+pub async fn releases(
+    client: &Client,
+    application: &ApplicationName,
+    out: &Out,
+) -> Result<Reply, Failure> {
+    let path = format!(
+        "/api/v1/applications/{}/releases",
+        segment(application.as_str())
+    );
     match client.get(&format!("{path}?readiness=true")).await {
         Err(failure) if failure.problem.code.as_deref() == Some("engine_unreachable") => {
-            let why = failure.problem.detail.as_deref().unwrap_or("the engine does not answer");
-            out.say(&format!("{} {why}; what is shown is from the ledger alone", out.talk.warn("warning:")));
+            let why = failure
+                .problem
+                .detail
+                .as_deref()
+                .unwrap_or("the engine does not answer");
+            out.say(&format!(
+                "{} {why}; what is shown is from the ledger alone",
+                out.talk.warn("warning:")
+            ));
             client.get(&path).await
         }
         other => other,
@@ -78,7 +97,11 @@ fn text(releases: &[ReleaseAnswer], paint: Paint) -> String {
             ]
         })
         .collect();
-    table::render(["VERSION", "DEPLOYED", "PROVED GOOD", "COULD IT COME BACK"], &rows, paint)
+    table::render(
+        ["VERSION", "DEPLOYED", "PROVED GOOD", "COULD IT COME BACK"],
+        &rows,
+        paint,
+    )
 }
 
 fn readiness(release: &ReleaseAnswer) -> Cell {
@@ -93,11 +116,17 @@ fn readiness(release: &ReleaseAnswer) -> Cell {
     }
     match release.blockers.as_deref() {
         None => Cell::toned("not known: the engine could not be asked", Tone::Warn),
-        Some([]) if release.last_known_good == Some(true) => Cell::toned("ready, last known good", Tone::Good),
+        Some([]) if release.last_known_good == Some(true) => {
+            Cell::toned("ready, last known good", Tone::Good)
+        }
         Some([]) if release.good_at.is_some() => Cell::toned("ready", Tone::Good),
         Some([]) => Cell::toned("ready, but it was never proved good", Tone::Warn),
         Some([first, rest @ ..]) => {
-            let more = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
+            let more = if rest.is_empty() {
+                String::new()
+            } else {
+                format!(" (and {} more)", rest.len())
+            };
             Cell::toned(format!("no: {}{more}", first.sentence), Tone::Bad)
         }
     }
@@ -108,13 +137,21 @@ fn readiness(release: &ReleaseAnswer) -> Cell {
 /// # Errors
 /// What the server says no with.
 pub async fn hold(args: &HoldArgs, client: &Client, out: &Out) -> Result<Exit, Failure> {
-    let body = HoldRequest { reason: args.reason.clone(), insecure: args.insecure };
+    let body = HoldRequest {
+        reason: args.reason.clone(),
+        insecure: args.insecure,
+    };
     let path = path(&args.application, args.version.as_str());
-    let reply = client.send(Method::PUT, &path, Some(&body), Conditions::default()).await?;
+    let reply = client
+        .send(Method::PUT, &path, Some(&body), Conditions::default())
+        .await?;
     if out.json {
         out.object(&reply.raw);
     } else {
-        out.data(&format!("{} {} is held: it may not come back until released", args.application, args.version));
+        out.data(&format!(
+            "{} {} is held: it may not come back until released",
+            args.application, args.version
+        ));
     }
     Ok(Exit::Reached)
 }
@@ -125,17 +162,26 @@ pub async fn hold(args: &HoldArgs, client: &Client, out: &Out) -> Result<Exit, F
 /// What the server says no with.
 pub async fn release(args: &ReleaseArgs, client: &Client, out: &Out) -> Result<Exit, Failure> {
     let path = path(&args.application, args.version.as_str());
-    client.send(Method::DELETE, &path, None::<&()>, Conditions::default()).await?;
+    client
+        .send(Method::DELETE, &path, None::<&()>, Conditions::default())
+        .await?;
     if out.json {
         out.object(&serde_json::json!({ "application": args.application, "version": args.version, "held": false }));
     } else {
-        out.data(&format!("{} {} is released: it may come back", args.application, args.version));
+        out.data(&format!(
+            "{} {} is released: it may come back",
+            args.application, args.version
+        ));
     }
     Ok(Exit::Reached)
 }
 
 fn path(application: &ApplicationName, version: &str) -> String {
-    format!("/api/v1/applications/{}/releases/{}/hold", segment(application.as_str()), segment(version))
+    format!(
+        "/api/v1/applications/{}/releases/{}/hold",
+        segment(application.as_str()),
+        segment(version)
+    )
 }
 
 #[cfg(test)]
@@ -159,7 +205,9 @@ mod tests {
             release(serde_json::json!({"version": "1.5.0", "present": true, "blockers": []})),
             release(serde_json::json!({"good_at": good, "last_known_good": true, "blockers": []})),
             release(serde_json::json!({"version": "1.4.1", "blockers": []})),
-            release(serde_json::json!({"version": "1.4.0", "hold": "loses orders", "blockers": [blocker]})),
+            release(
+                serde_json::json!({"version": "1.4.0", "hold": "loses orders", "blockers": [blocker]}),
+            ),
             release(serde_json::json!({"version": "1.3.0", "blockers": [blocker, blocker]})),
             release(serde_json::json!({"version": "1.2.0"})),
         ];

@@ -9,7 +9,9 @@ use super::args::{RunArgs, Until, WatchArgs};
 use crate::{
     client::{
         Client, Conditions,
-        answers::{ApprovalRequest, Decision, PhaseWord, PlanAnswer, RollbackAnswer, whole_verdict},
+        answers::{
+            ApprovalRequest, Decision, PhaseWord, PlanAnswer, RollbackAnswer, whole_verdict,
+        },
         problem::Failure,
     },
     exit::Exit,
@@ -39,10 +41,26 @@ pub struct Wait {
 /// What the server says no with.
 pub async fn run(args: &WatchArgs, client: &Client, out: &Out) -> Result<Exit, Failure> {
     let rollback: RollbackAnswer = client.get(&path(RollbackId(args.id))).await?.read()?;
-    let plan: PlanAnswer = client.get(&format!("/api/v1/plans/{}", rollback.plan_digest)).await?.read()?;
+    let plan: PlanAnswer = client
+        .get(&format!("/api/v1/plans/{}", rollback.plan_digest))
+        .await?
+        .read()?;
     let titles = plan.steps.into_iter().map(|step| step.title).collect();
-    let timeout = args.timeout.map(|seconds| Duration::from_secs(seconds.into()));
-    wait(client, out, &rollback, titles, Wait { until: args.until, patient: true, timeout }).await
+    let timeout = args
+        .timeout
+        .map(|seconds| Duration::from_secs(seconds.into()));
+    wait(
+        client,
+        out,
+        &rollback,
+        titles,
+        Wait {
+            until: args.until,
+            patient: true,
+            timeout,
+        },
+    )
+    .await
 }
 
 /// `cancel`.
@@ -51,11 +69,16 @@ pub async fn run(args: &WatchArgs, client: &Client, out: &Out) -> Result<Exit, F
 /// What the server says no with.
 pub async fn cancel(args: &RunArgs, client: &Client, out: &Out) -> Result<Exit, Failure> {
     let path = format!("{}/cancel", path(RollbackId(args.id)));
-    let reply = client.send(Method::POST, &path, None::<&()>, Conditions::default()).await?;
+    let reply = client
+        .send(Method::POST, &path, None::<&()>, Conditions::default())
+        .await?;
     if out.json {
         out.object(&reply.raw);
     } else {
-        out.data(&format!("asked to cancel rollback {}: it stops at its next safe point", args.id));
+        out.data(&format!(
+            "asked to cancel rollback {}: it stops at its next safe point",
+            args.id
+        ));
     }
     out.say(&format!("what comes of it: sternway watch {}", args.id));
     Ok(Exit::Reached)
@@ -65,10 +88,24 @@ pub async fn cancel(args: &RunArgs, client: &Client, out: &Out) -> Result<Exit, 
 ///
 /// # Errors
 /// What the server says no with.
-pub async fn decide(args: &RunArgs, decision: Decision, client: &Client, out: &Out) -> Result<Exit, Failure> {
+pub async fn decide(
+    args: &RunArgs,
+    decision: Decision,
+    client: &Client,
+    out: &Out,
+) -> Result<Exit, Failure> {
     let rollback: RollbackAnswer = client.get(&path(RollbackId(args.id))).await?.read()?;
-    let body = ApprovalRequest { decision, plan_digest: rollback.plan_digest.clone() };
-    let reply = client.post(&format!("{}/approval", path(rollback.id)), &body, Conditions::default()).await?;
+    let body = ApprovalRequest {
+        decision,
+        plan_digest: rollback.plan_digest.clone(),
+    };
+    let reply = client
+        .post(
+            &format!("{}/approval", path(rollback.id)),
+            &body,
+            Conditions::default(),
+        )
+        .await?;
     if out.json {
         out.object(&reply.raw);
     } else {
@@ -76,7 +113,11 @@ pub async fn decide(args: &RunArgs, decision: Decision, client: &Client, out: &O
             Decision::Approve => "approved",
             Decision::Reject => "rejected",
         };
-        out.data(&format!("{word} rollback {} ({})", rollback.id, move_words(&rollback)));
+        out.data(&format!(
+            "{word} rollback {} ({})",
+            rollback.id,
+            move_words(&rollback)
+        ));
     }
     out.say(&format!("what comes of it: sternway watch {}", rollback.id));
     Ok(Exit::Reached)
@@ -86,7 +127,13 @@ pub async fn decide(args: &RunArgs, decision: Decision, client: &Client, out: &O
 ///
 /// # Errors
 /// What the server says no with, and a server that is away for minutes.
-pub async fn wait(client: &Client, out: &Out, rollback: &RollbackAnswer, titles: Vec<String>, wait: Wait) -> Result<Exit, Failure> {
+pub async fn wait(
+    client: &Client,
+    out: &Out,
+    rollback: &RollbackAnswer,
+    titles: Vec<String>,
+    wait: Wait,
+) -> Result<Exit, Failure> {
     let header = format!("Rollback {} of {}", rollback.id, move_words(rollback));
     let mut view = View::new(*out, Tree::new(header, titles));
     let mut follower = Follower::new(client, rollback.id, wait.until, wait.patient);
@@ -125,8 +172,13 @@ async fn left(timeout: Option<Duration>) -> Exit {
 /// Leaves a rollback to itself.
 async fn detach(client: &Client, out: &Out, id: RollbackId, exit: Exit) -> Exit {
     let asked = tokio::time::timeout(Duration::from_secs(2), client.get(&path(id))).await;
-    let answer = asked.ok().and_then(Result::ok).and_then(|reply| Some((reply.read::<RollbackAnswer>().ok()?, reply.raw)));
-    let waits = answer.as_ref().is_some_and(|(answer, _)| answer.phase == PhaseWord::AwaitingApproval);
+    let answer = asked
+        .ok()
+        .and_then(Result::ok)
+        .and_then(|reply| Some((reply.read::<RollbackAnswer>().ok()?, reply.raw)));
+    let waits = answer
+        .as_ref()
+        .is_some_and(|(answer, _)| answer.phase == PhaseWord::AwaitingApproval);
     if out.json {
         match answer {
             Some((_, raw)) => out.object(&raw),
@@ -134,13 +186,19 @@ async fn detach(client: &Client, out: &Out, id: RollbackId, exit: Exit) -> Exit 
         }
     }
     out.say(&how_to_go_on(id));
-    if waits && exit == Exit::TimedOut { Exit::WaitsForApproval } else { exit }
+    if waits && exit == Exit::TimedOut {
+        Exit::WaitsForApproval
+    } else {
+        exit
+    }
 }
 
 /// What a person needs who leaves a rollback to itself.
 #[must_use]
 pub fn how_to_go_on(id: RollbackId) -> String {
-    format!("Rollback {id} goes on by itself.\n  follow it:    sternway watch {id}\n  call it off:  sternway cancel {id}")
+    format!(
+        "Rollback {id} goes on by itself.\n  follow it:    sternway watch {id}\n  call it off:  sternway cancel {id}"
+    )
 }
 
 fn exit(answer: &RollbackAnswer, ended: Option<Ending>) -> Exit {
@@ -159,7 +217,10 @@ fn path(id: RollbackId) -> String {
 /// `shop: 1.5.0 → 1.4.2`.
 #[must_use]
 pub fn move_words(rollback: &RollbackAnswer) -> String {
-    let from = rollback.from.as_ref().map_or("an unknown version", |from| from.as_str());
+    let from = rollback
+        .from
+        .as_ref()
+        .map_or("an unknown version", |from| from.as_str());
     format!("{}: {from} → {}", rollback.application, rollback.to)
 }
 
@@ -168,16 +229,34 @@ pub fn move_words(rollback: &RollbackAnswer) -> String {
 pub fn summary(rollback: &RollbackAnswer, paint: Paint) -> String {
     let mut lines = vec![headline(rollback, paint)];
     let mut row = |name: &str, text: String| lines.push(format!("  {name:<10} {text}"));
-    let note = rollback.note.as_deref().map_or(String::new(), |note| format!(": {}", one_line(note)));
-    row("asked", format!("{} by {}, {}{note}", date(rollback.requested_at), one_line(rollback.requested_by.as_str()), rollback.reason.word()));
+    let note = rollback
+        .note
+        .as_deref()
+        .map_or(String::new(), |note| format!(": {}", one_line(note)));
+    row(
+        "asked",
+        format!(
+            "{} by {}, {}{note}",
+            date(rollback.requested_at),
+            one_line(rollback.requested_by.as_str()),
+            rollback.reason.word()
+        ),
+    );
     if let Some(proved) = rollback.proved_at {
-        row("proved", format!("{} after the request", proved.since(rollback.requested_at)));
+        row(
+            "proved",
+            format!("{} after the request", proved.since(rollback.requested_at)),
+        );
     }
     if let Some(ms) = rollback.downtime_ms {
         row("downtime", format!("{} at most", domain::time::Millis(ms)));
     }
     if let Some(until) = rollback.until {
-        let what = if rollback.phase == PhaseWord::Watching { "its probes must stay green until" } else { "it waits until" };
+        let what = if rollback.phase == PhaseWord::Watching {
+            "its probes must stay green until"
+        } else {
+            "it waits until"
+        };
         row("until", format!("{what} {}", clock(until)));
     }
     if let Some(ended) = rollback.ended_at {
@@ -189,11 +268,24 @@ pub fn summary(rollback: &RollbackAnswer, paint: Paint) -> String {
     for note in &rollback.notes {
         row("note", one_line(note));
     }
-    let head = rollback.log.head.get(..12).unwrap_or(&rollback.log.head).to_owned();
-    row("log", format!("{} events, head {head}; rollback {}", rollback.log.seq, rollback.id));
+    let head = rollback
+        .log
+        .head
+        .get(..12)
+        .unwrap_or(&rollback.log.head)
+        .to_owned();
+    row(
+        "log",
+        format!(
+            "{} events, head {head}; rollback {}",
+            rollback.log.seq, rollback.id
+        ),
+    );
     for action in &rollback.next_actions {
         let how = action.method.as_deref().zip(action.path.as_deref());
-        let how = how.map_or(String::new(), |(method, path)| format!(" ({} {})", one_line(method), one_line(path)));
+        let how = how.map_or(String::new(), |(method, path)| {
+            format!(" ({} {})", one_line(method), one_line(path))
+        });
         row("next", format!("{}{how}", one_line(&action.sentence)));
     }
     lines.join("\n")
@@ -201,28 +293,62 @@ pub fn summary(rollback: &RollbackAnswer, paint: Paint) -> String {
 
 fn headline(rollback: &RollbackAnswer, paint: Paint) -> String {
     let (name, to) = (&rollback.application, &rollback.to);
-    let cause = rollback.cause.as_ref().map_or(String::new(), |cause| format!(": {}", one_line(&cause.sentence)));
-    let was = rollback.from.as_ref().map_or(String::new(), |from| format!(" (it ran {from})"));
+    let cause = rollback.cause.as_ref().map_or(String::new(), |cause| {
+        format!(": {}", one_line(&cause.sentence))
+    });
+    let was = rollback
+        .from
+        .as_ref()
+        .map_or(String::new(), |from| format!(" (it ran {from})"));
     match whole_verdict(rollback) {
         Some(Verdict::RolledBack { good, .. }) => {
-            let good = if good { " and green for its whole watch window" } else { "; its watch window was not completed" };
-            format!("{} {name} serves {to}, proved on every replica{good}{was}", paint.good("✓ rolled_back"))
+            let good = if good {
+                " and green for its whole watch window"
+            } else {
+                "; its watch window was not completed"
+            };
+            format!(
+                "{} {name} serves {to}, proved on every replica{good}{was}",
+                paint.good("✓ rolled_back")
+            )
         }
         Some(Verdict::Restored { .. }) => {
-            format!("{} what served before serves again{cause}", paint.warn("↩ restored"))
+            format!(
+                "{} what served before serves again{cause}",
+                paint.warn("↩ restored")
+            )
         }
-        Some(Verdict::Refused { .. }) => format!("{} nothing was changed{cause}", paint.bad("✗ refused")),
+        Some(Verdict::Refused { .. }) => {
+            format!("{} nothing was changed{cause}", paint.bad("✗ refused"))
+        }
         Some(Verdict::Cancelled { .. }) => {
-            format!("{} what served before serves{cause}", paint.warn("– cancelled"))
+            format!(
+                "{} what served before serves{cause}",
+                paint.warn("– cancelled")
+            )
         }
-        Some(Verdict::NeedsHuman { .. }) => format!("{} a person has to look{cause}", paint.bad("✗ needs_human")),
+        Some(Verdict::NeedsHuman { .. }) => {
+            format!("{} a person has to look{cause}", paint.bad("✗ needs_human"))
+        }
         None => match rollback.phase {
-            PhaseWord::Watching => format!("{} {name} serves {to}, proved on every replica{was}", paint.good("✓ proved")),
+            PhaseWord::Watching => format!(
+                "{} {name} serves {to}, proved on every replica{was}",
+                paint.good("✓ proved")
+            ),
             PhaseWord::AwaitingApproval => {
-                format!("{} rollback of {} waits for another person: sternway approve {}", paint.busy("… awaiting_approval"), move_words(rollback), rollback.id)
+                format!(
+                    "{} rollback of {} waits for another person: sternway approve {}",
+                    paint.busy("… awaiting_approval"),
+                    move_words(rollback),
+                    rollback.id
+                )
             }
             PhaseWord::Forward | PhaseWord::Backward | PhaseWord::Ended => {
-                format!("{} {}{cause}", paint.busy(&format!("… {}", rollback.phase.word())), move_words(rollback))
+                format!(
+                    "{} {}{cause}",
+                    paint.busy(&format!("… {}", rollback.phase.word())),
+                    move_words(rollback)
+                )
             }
         },
     }

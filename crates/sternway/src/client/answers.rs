@@ -13,7 +13,10 @@ pub use api::{
         page::Listing,
         plans::{PlanAnswer, PlanRequest, PlannedStep},
         releases::{ReleaseAnswer, ReleasesAnswer},
-        rollbacks::{LogHead, NextAction, PhaseWord, PresentStep, RollbackAnswer, RollbackItem, RollbackRequest, VerdictWord},
+        rollbacks::{
+            LogHead, NextAction, PhaseWord, PresentStep, RollbackAnswer, RollbackItem,
+            RollbackRequest, VerdictWord,
+        },
         steps::{StepProgress, StepState, StepsAnswer},
         tokens::{NewTokenAnswer, TokenAnswer, TokenKindWord, TokenRequest},
     },
@@ -23,14 +26,23 @@ use domain::verdict::{Cause, CauseCode, Verdict};
 /// The verdict with what the answer says beside it; none while it runs.
 #[must_use]
 pub fn whole_verdict(rollback: &RollbackAnswer) -> Option<Verdict> {
-    let cause = || rollback.cause.clone().unwrap_or_else(|| Cause::new(CauseCode::DeadlinePassed, "no cause was given"));
+    let cause = || {
+        rollback
+            .cause
+            .clone()
+            .unwrap_or_else(|| Cause::new(CauseCode::DeadlinePassed, "no cause was given"))
+    };
     Some(match rollback.verdict? {
-        VerdictWord::RolledBack => Verdict::RolledBack { good: rollback.good.unwrap_or(false), notes: rollback.notes.clone() },
+        VerdictWord::RolledBack => Verdict::RolledBack {
+            good: rollback.good.unwrap_or(false),
+            notes: rollback.notes.clone(),
+        },
         VerdictWord::Restored => Verdict::Restored { cause: cause() },
         VerdictWord::Refused => Verdict::Refused { cause: cause() },
         VerdictWord::Cancelled => Verdict::Cancelled { cause: cause() },
-        VerdictWord::NeedsHuman => {
-            Verdict::NeedsHuman { cause: cause(), production: rollback.production.clone().unwrap_or_default() }
-        }
+        VerdictWord::NeedsHuman => Verdict::NeedsHuman {
+            cause: cause(),
+            production: rollback.production.clone().unwrap_or_default(),
+        },
     })
 }

@@ -27,23 +27,38 @@ impl Client {
     /// # Errors
     /// When the server can not be reached or says no.
     pub async fn events(&self, path: &str, last: Option<&str>) -> Result<Events, Failure> {
-        let mut request = self.request(Method::GET, path).header(header::ACCEPT, "text/event-stream");
+        let mut request = self
+            .request(Method::GET, path)
+            .header(header::ACCEPT, "text/event-stream");
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }
         let sent = tokio::time::timeout(super::CONNECT_LIMIT * 2, request.send()).await;
-        let response = sent.map_err(|_| self.silent())?.map_err(|error| self.unreachable(&error))?;
+        let response = sent
+            .map_err(|_| self.silent())?
+            .map_err(|error| self.unreachable(&error))?;
         if !response.status().is_success() {
             return match self.reply(response).await {
                 Err(failure) => Err(failure),
-                Ok(reply) => Err(Failure::new(Exit::Internal, format!("{} is no stream of events", reply.status), &[])),
+                Ok(reply) => Err(Failure::new(
+                    Exit::Internal,
+                    format!("{} is no stream of events", reply.status),
+                    &[],
+                )),
             };
         }
-        Ok(Events { response, parser: Parser::default() })
+        Ok(Events {
+            response,
+            parser: Parser::default(),
+        })
     }
 
     fn silent(&self) -> Failure {
-        Failure::new(Exit::Unreachable, format!("the server at {} fell silent", self.place), &["`sternway doctor` looks further"])
+        Failure::new(
+            Exit::Unreachable,
+            format!("the server at {} fell silent", self.place),
+            &["`sternway doctor` looks further"],
+        )
     }
 }
 
@@ -51,7 +66,10 @@ impl Events {
     /// The next events; `None` when the stream has ended, whatever ended it.
     pub async fn next(&mut self) -> Option<Vec<Frame>> {
         loop {
-            let chunk = tokio::time::timeout(SILENCE_MAX, self.response.chunk()).await.ok()?.ok()??;
+            let chunk = tokio::time::timeout(SILENCE_MAX, self.response.chunk())
+                .await
+                .ok()?
+                .ok()??;
             let frames = self.parser.push(&chunk).ok()?;
             if !frames.is_empty() {
                 return Some(frames);

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{exit::Exit, out::{Paint, one_line}};
+use crate::{
+    exit::Exit,
+    out::{Paint, one_line},
+};
 
 /// An RFC 9457 problem as the server answers it. Unknown members are kept out of sight, not refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,15 +86,28 @@ impl Failure {
             next_actions: next.iter().map(|&next| next.to_owned()).collect(),
             ..Problem::default()
         };
-        Self { exit, problem: Box::new(problem) }
+        Self {
+            exit,
+            problem: Box::new(problem),
+        }
     }
 
     /// What the server said no with.
     #[must_use]
     pub fn of(problem: Problem) -> Self {
-        let unknown = problem.blockers.iter().any(|blocker| blocker.code == "unknown_version");
-        let exit = if unknown { Exit::NotFound } else { Exit::of_status(problem.status) };
-        Self { exit, problem: Box::new(problem) }
+        let unknown = problem
+            .blockers
+            .iter()
+            .any(|blocker| blocker.code == "unknown_version");
+        let exit = if unknown {
+            Exit::NotFound
+        } else {
+            Exit::of_status(problem.status)
+        };
+        Self {
+            exit,
+            problem: Box::new(problem),
+        }
     }
 
     /// The failure for a person.
@@ -108,7 +124,11 @@ impl Problem {
         let what = one_line(self.detail.as_deref().unwrap_or(&self.title));
         let mut lines = vec![format!("{} {what}", paint.bad("error:"))];
         for error in &self.errors {
-            lines.push(format!("  {}: {}", one_line(&error.field), one_line(&error.what)));
+            lines.push(format!(
+                "  {}: {}",
+                one_line(&error.field),
+                one_line(&error.what)
+            ));
         }
         for blocker in &self.blockers {
             lines.push(format!("  - {}", one_line(&blocker.sentence)));
@@ -125,7 +145,12 @@ impl Problem {
             lines.push(format!("production now: {}", one_line(state)));
         }
         let mut nexts: Vec<String> = Vec::new();
-        for next in self.blockers.iter().map(|blocker| &blocker.next_action).chain(&self.next_actions) {
+        for next in self
+            .blockers
+            .iter()
+            .map(|blocker| &blocker.next_action)
+            .chain(&self.next_actions)
+        {
             let line = format!("next: {}", one_line(next));
             if !nexts.contains(&line) {
                 nexts.push(line);
@@ -168,7 +193,10 @@ mod tests {
             "blockers": [{"code": "unknown_version", "sentence": "no release 9.9", "next_action": "list them"}]
         }))
         .unwrap();
-        assert_eq!(problem.render(Paint::default()), "error: no release 9.9\nnext: list them");
+        assert_eq!(
+            problem.render(Paint::default()),
+            "error: no release 9.9\nnext: list them"
+        );
         assert_eq!(Failure::of(problem).exit, Exit::NotFound);
     }
 

@@ -93,17 +93,33 @@ mod tests {
     const STREAM: &str = "\u{feff}: hello\r\n\r\nid: 1\nevent: event\ndata: {\"a\":\ndata: 1}\n\nretry: 10\n\n:\n\ndata:x\r\rid: 3\n\ndata: cut";
 
     fn expected() -> Vec<Frame> {
-        let first = Frame { id: Some("1".to_owned()), event: Some("event".to_owned()), data: "{\"a\":\n1}".to_owned() };
-        vec![first, Frame { data: "x".to_owned(), ..Frame::default() }]
+        let first = Frame {
+            id: Some("1".to_owned()),
+            event: Some("event".to_owned()),
+            data: "{\"a\":\n1}".to_owned(),
+        };
+        vec![
+            first,
+            Frame {
+                data: "x".to_owned(),
+                ..Frame::default()
+            },
+        ]
     }
 
     #[test]
     fn events_are_the_same_however_the_bytes_are_cut() {
-        assert_eq!(Parser::default().push(STREAM.as_bytes()).unwrap(), expected());
+        assert_eq!(
+            Parser::default().push(STREAM.as_bytes()).unwrap(),
+            expected()
+        );
         for size in 1..STREAM.len() {
             let mut parser = Parser::default();
-            let frames: Vec<Frame> =
-                STREAM.as_bytes().chunks(size).flat_map(|chunk| parser.push(chunk).unwrap()).collect();
+            let frames: Vec<Frame> = STREAM
+                .as_bytes()
+                .chunks(size)
+                .flat_map(|chunk| parser.push(chunk).unwrap())
+                .collect();
             assert_eq!(frames, expected(), "chunks of {size}");
         }
     }

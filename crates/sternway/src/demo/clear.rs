@@ -42,7 +42,11 @@ pub async fn away(folder: Folder, compose: &Compose, note: &Note) -> Result<(), 
     if left.is_empty() {
         return folder.remove();
     }
-    let mut failure = Failure::new(Exit::Internal, "not everything of the demo could be removed", &["`sternway demo --stop` tries again"]);
+    let mut failure = Failure::new(
+        Exit::Internal,
+        "not everything of the demo could be removed",
+        &["`sternway demo --stop` tries again"],
+    );
     failure.problem.difference = left;
     Err(failure)
 }
@@ -53,12 +57,25 @@ pub async fn away(folder: Folder, compose: &Compose, note: &Note) -> Result<(), 
 /// # Errors
 /// When there are containers.
 pub async fn before(endpoint: &str) -> Result<(), Failure> {
-    let unknown = |said: String| Failure::new(Exit::Unreachable, said, &["`sternway doctor` looks at the engine"]);
+    let unknown = |said: String| {
+        Failure::new(
+            Exit::Unreachable,
+            said,
+            &["`sternway doctor` looks at the engine"],
+        )
+    };
     let application = nominal()?;
     let look = look(endpoint, &application).await.map_err(unknown)?;
     if let Some(container) = look.containers.first() {
-        let what = format!("the engine has containers of the demo already, such as {}", container.name);
-        return Err(Failure::new(Exit::Conflict, what, &["stop that demo where it was started, or remove them with docker-compose down"]));
+        let what = format!(
+            "the engine has containers of the demo already, such as {}",
+            container.name
+        );
+        return Err(Failure::new(
+            Exit::Conflict,
+            what,
+            &["stop that demo where it was started, or remove them with docker-compose down"],
+        ));
     }
     containers(endpoint, &application).await.map_err(unknown)
 }
@@ -68,13 +85,23 @@ fn nominal() -> Result<Application, Failure> {
     let definition = serde_json::json!({
         "name": PROJECT, "environment": "demo", "project": PROJECT, "components": [{"name": "api"}, {"name": "worker"}]
     });
-    serde_json::from_value(definition).map_err(|error| Failure::new(Exit::Internal, error.to_string(), &[]))
+    serde_json::from_value(definition)
+        .map_err(|error| Failure::new(Exit::Internal, error.to_string(), &[]))
 }
 
 async fn look(endpoint: &str, application: &Application) -> Result<EngineLook, String> {
     let engine = Engine::connect(endpoint).map_err(|error| error.to_string())?;
-    let request = LookRequest { application, images: &[], disk: false, specifications: false };
-    Ok(engine.look(&request).await.map_err(|error| error.to_string())?.look)
+    let request = LookRequest {
+        application,
+        images: &[],
+        disk: false,
+        specifications: false,
+    };
+    Ok(engine
+        .look(&request)
+        .await
+        .map_err(|error| error.to_string())?
+        .look)
 }
 
 /// Ends and removes what an earlier demo left, on purpose or not.
@@ -97,11 +124,22 @@ async fn containers(endpoint: &str, application: &Application) -> Result<(), Str
     let look = look(endpoint, application).await?;
     let mut effects = Vec::new();
     for container in look.containers {
-        effects.push(Effect::StopContainer { container: container.id.clone(), grace_s: GRACE_S });
-        effects.push(Effect::RemoveContainer { container: container.id });
+        effects.push(Effect::StopContainer {
+            container: container.id.clone(),
+            grace_s: GRACE_S,
+        });
+        effects.push(Effect::RemoveContainer {
+            container: container.id,
+        });
     }
-    let holder = look.lock.as_ref().map_or(RollbackId(Uuid::nil()), |lock| lock.rollback);
-    let owned = look.kept.into_values().chain(look.lock.map(|lock| lock.container));
+    let holder = look
+        .lock
+        .as_ref()
+        .map_or(RollbackId(Uuid::nil()), |lock| lock.rollback);
+    let owned = look
+        .kept
+        .into_values()
+        .chain(look.lock.map(|lock| lock.container));
     effects.extend(owned.map(|container| Effect::RemoveContainer { container }));
     let ctx = PerformContext {
         application,

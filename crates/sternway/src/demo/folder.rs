@@ -4,7 +4,9 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::Write as _,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{
+        DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+    },
     path::{Path, PathBuf},
 };
 
@@ -50,11 +52,20 @@ impl Folder {
     /// When it is somebody else's, or another demo holds it.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let failed = |error: std::io::Error| {
-            let what = format!("the demo's folder `{}` can not be used: {error}", path.display());
-            Failure::new(Exit::Internal, what, &["remove it, or set TMPDIR to another folder"])
+            let what = format!(
+                "the demo's folder `{}` can not be used: {error}",
+                path.display()
+            );
+            Failure::new(
+                Exit::Internal,
+                what,
+                &["remove it, or set TMPDIR to another folder"],
+            )
         };
         match DirBuilder::new().mode(0o711).create(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(failed(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(failed(error));
+            }
             Ok(()) | Err(_) => {}
         }
         let facts = fs::symlink_metadata(path).map_err(failed)?;
@@ -62,12 +73,25 @@ impl Folder {
             return Err(failed(std::io::Error::other("it belongs to somebody else")));
         }
         fs::set_permissions(path, fs::Permissions::from_mode(0o711)).map_err(failed)?;
-        let lock = private().truncate(false).open(path.join("lock")).map_err(failed)?;
+        let lock = private()
+            .truncate(false)
+            .open(path.join("lock"))
+            .map_err(failed)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-            let what = format!("a demo of yours is running already (it holds `{}`)", path.display());
-            Failure::new(Exit::Conflict, what, &["wait for its end, or end it with Ctrl-C where it runs"])
+            let what = format!(
+                "a demo of yours is running already (it holds `{}`)",
+                path.display()
+            );
+            Failure::new(
+                Exit::Conflict,
+                what,
+                &["wait for its end, or end it with Ctrl-C where it runs"],
+            )
         })?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
     }
 
     /// The server's state folder.
@@ -93,7 +117,10 @@ impl Folder {
     /// # Errors
     /// When it can not be made.
     pub fn create(&self, path: &Path) -> Result<File, Failure> {
-        private().truncate(true).open(path).map_err(|error| unwritable(path, &error))
+        private()
+            .truncate(true)
+            .open(path)
+            .map_err(|error| unwritable(path, &error))
     }
 
     /// What an earlier demo left running, when it did.
@@ -109,7 +136,9 @@ impl Folder {
     pub fn write(&self, note: &Note) -> Result<(), Failure> {
         let path = self.path.join("demo.json");
         let text = serde_json::to_vec_pretty(note).unwrap_or_default();
-        self.create(&path)?.write_all(&text).map_err(|error| unwritable(&path, &error))
+        self.create(&path)?
+            .write_all(&text)
+            .map_err(|error| unwritable(&path, &error))
     }
 
     /// Removes it with everything in it.
@@ -128,7 +157,14 @@ fn private() -> OpenOptions {
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(Exit::Internal, format!("`{}` can not be written or removed: {error}", path.display()), &[])
+    Failure::new(
+        Exit::Internal,
+        format!(
+            "`{}` can not be written or removed: {error}",
+            path.display()
+        ),
+        &[],
+    )
 }
 
 #[cfg(test)]
@@ -143,7 +179,13 @@ mod tests {
         let folder = Folder::open(&path).unwrap();
         assert_eq!(Folder::open(&path).unwrap_err().exit, Exit::Conflict);
         assert_eq!(folder.note(), None);
-        let note = Note { kept: true, server: Some(1), docker_host: "unix:///x".to_owned(), compose_file: "/c".into(), application: None };
+        let note = Note {
+            kept: true,
+            server: Some(1),
+            docker_host: "unix:///x".to_owned(),
+            compose_file: "/c".into(),
+            application: None,
+        };
         folder.write(&note).unwrap();
         drop(folder);
         let folder = Folder::open(&path).unwrap();

@@ -12,7 +12,12 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tokio::process::{Child, Command};
 
 use super::folder::Folder;
-use crate::{client::{Client, problem::Failure}, exit::Exit, out::one_line, state_folder::StateFolder};
+use crate::{
+    client::{Client, problem::Failure},
+    exit::Exit,
+    out::one_line,
+    state_folder::StateFolder,
+};
 
 /// A first start makes a database, which takes seconds on a slow disk.
 const READY_LIMIT: Duration = Duration::from_secs(90);
@@ -40,23 +45,53 @@ impl Server {
     /// # Errors
     /// When it can not be started.
     pub fn start(folder: &Folder, docker_host: &str, keep: bool) -> Result<Self, Failure> {
-        let failed = |error: std::io::Error| Failure::new(Exit::Internal, format!("the demo's server can not be started: {error}"), &[]);
+        let failed = |error: std::io::Error| {
+            Failure::new(
+                Exit::Internal,
+                format!("the demo's server can not be started: {error}"),
+                &[],
+            )
+        };
         let program = std::env::current_exe().map_err(failed)?;
         let port = free_port().map_err(failed)?;
         let log = folder.create(&folder.log())?;
-        let mut command = if keep { Command::new(&program) } else { tied(&program) };
-        command.arg("serve").arg("--listen").arg(format!("127.0.0.1:{port}")).arg("--state-dir").arg(folder.state());
+        let mut command = if keep {
+            Command::new(&program)
+        } else {
+            tied(&program)
+        };
+        command
+            .arg("serve")
+            .arg("--listen")
+            .arg(format!("127.0.0.1:{port}"))
+            .arg("--state-dir")
+            .arg(folder.state());
         command.env("DOCKER_HOST", docker_host);
-        for name in ["DATABASE_URL", "STERNWAY_URL", "STERNWAY_TOKEN", "STERNWAY_TOKEN_FILE", "STERNWAY_STATE_DIR", "STERNWAY_KEY_FILE"] {
+        for name in [
+            "DATABASE_URL",
+            "STERNWAY_URL",
+            "STERNWAY_TOKEN",
+            "STERNWAY_TOKEN_FILE",
+            "STERNWAY_STATE_DIR",
+            "STERNWAY_KEY_FILE",
+        ] {
             command.env_remove(name);
         }
         // Its own group: Ctrl-C is the demo's to answer.
         command.process_group(0).stdin(Stdio::null());
         command.stdout(log.try_clone().map_err(failed)?).stderr(log);
         let child = command.spawn().map_err(failed)?;
-        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
+        let pid = child
+            .id()
+            .and_then(|pid| i32::try_from(pid).ok())
+            .unwrap_or(0);
         let local = Client::at_socket(&StateFolder::socket_in(&folder.state()))?;
-        Ok(Self { child, pid, url: format!("http://127.0.0.1:{port}"), local })
+        Ok(Self {
+            child,
+            pid,
+            url: format!("http://127.0.0.1:{port}"),
+            local,
+        })
     }
 
     /// Its process.
@@ -85,9 +120,19 @@ impl Server {
 
     fn failed(&self, how: &str, log: &Path) -> Failure {
         let said = std::fs::read_to_string(log).unwrap_or_default();
-        let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
-        let last = lines[lines.len().saturating_sub(LINES_SHOWN)..].iter().map(|line| one_line(line)).collect::<Vec<_>>();
-        let mut failure = Failure::new(Exit::Internal, format!("the demo's server {how}"), &["`sternway doctor` looks at what it needs"]);
+        let lines: Vec<&str> = said
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .collect();
+        let last = lines[lines.len().saturating_sub(LINES_SHOWN)..]
+            .iter()
+            .map(|line| one_line(line))
+            .collect::<Vec<_>>();
+        let mut failure = Failure::new(
+            Exit::Internal,
+            format!("the demo's server {how}"),
+            &["`sternway doctor` looks at what it needs"],
+        );
         failure.problem.difference = last;
         failure
     }
@@ -97,7 +142,10 @@ impl Server {
         if let Some(pid) = Pid::from_raw(self.pid) {
             let _ = kill_process(pid, Signal::TERM);
         }
-        if tokio::time::timeout(STOP_LIMIT, self.child.wait()).await.is_err() {
+        if tokio::time::timeout(STOP_LIMIT, self.child.wait())
+            .await
+            .is_err()
+        {
             let _ = self.child.kill().await;
         }
     }
@@ -105,7 +153,9 @@ impl Server {
 
 /// Ends a server that an earlier demo left running; nothing when that process is gone or is another one.
 pub async fn stop_left(pid: i32, state: &Path) {
-    let Some(id) = Pid::from_raw(pid).filter(|_| is_ours(pid, state)) else { return };
+    let Some(id) = Pid::from_raw(pid).filter(|_| is_ours(pid, state)) else {
+        return;
+    };
     let _ = kill_process(id, Signal::TERM);
     let begin = Instant::now();
     while test_kill_process(id).is_ok() && is_ours(pid, state) {
@@ -122,7 +172,9 @@ pub async fn stop_left(pid: i32, state: &Path) {
 /// Whether a process is the server of this state folder: a number may have been given to another one since.
 #[must_use]
 pub fn is_ours(pid: i32, state: &Path) -> bool {
-    let Ok(line) = std::fs::read(format!("/proc/{pid}/cmdline")) else { return false };
+    let Ok(line) = std::fs::read(format!("/proc/{pid}/cmdline")) else {
+        return false;
+    };
     let state = state.as_os_str().as_encoded_bytes();
     let arguments: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
     arguments.contains(&b"serve".as_slice()) && arguments.contains(&state)
@@ -130,11 +182,17 @@ pub fn is_ours(pid: i32, state: &Path) -> bool {
 
 /// The program under `setpriv`, where there is one: the kernel ends it when we die, however we die.
 fn tied(program: &Path) -> Command {
-    let setpriv = ["/usr/bin/setpriv", "/bin/setpriv"].into_iter().find(|path| Path::new(path).is_file());
+    let setpriv = ["/usr/bin/setpriv", "/bin/setpriv"]
+        .into_iter()
+        .find(|path| Path::new(path).is_file());
     match setpriv {
         Some(setpriv) => {
             let mut command = Command::new(setpriv);
-            command.arg("--pdeathsig").arg("TERM").arg("--").arg(program);
+            command
+                .arg("--pdeathsig")
+                .arg("TERM")
+                .arg("--")
+                .arg(program);
             command
         }
         None => Command::new(program),

@@ -12,7 +12,10 @@ use super::{
     story::{BAD, GOOD},
     traffic::Counts,
 };
-use crate::{client::answers::RollbackAnswer, out::{Out, Paint, one_line}};
+use crate::{
+    client::answers::RollbackAnswer,
+    out::{Out, Paint, one_line},
+};
 
 /// What happened, as measured from outside.
 #[derive(Clone, Debug)]
@@ -65,26 +68,65 @@ fn ms(duration: Duration) -> String {
 
 /// From the request to the proof, by the server's clock.
 fn proof(story: &Story) -> Option<Millis> {
-    story.rollback.proved_at.map(|at| at.since(story.rollback.requested_at))
+    story
+        .rollback
+        .proved_at
+        .map(|at| at.since(story.rollback.requested_at))
 }
 
 fn text(story: &Story, paint: Paint) -> String {
     let rollback = &story.rollback;
     let name = &rollback.application;
     let all = story.before.good + story.before.bad + story.before.nothing;
-    let mut lines = vec![paint.good(&format!("✓ {name} serves {GOOD} again: rolled back, proved, and good"))];
+    let mut lines = vec![paint.good(&format!(
+        "✓ {name} serves {GOOD} again: rolled back, proved, and good"
+    ))];
     let mut row = |title: &str, text: String| lines.push(format!("  {title:<13} {text}"));
-    row("before", format!("{BAD}, {} of {all} requests failed", story.before.bad));
-    row("now", format!("{GOOD}, by its own version endpoint; {} good answers since, {} bad, {} lost", story.after.good, story.after.bad, story.after.nothing));
-    row("accepted", format!("{} after the request", ms(story.accepted_after)));
+    row(
+        "before",
+        format!("{BAD}, {} of {all} requests failed", story.before.bad),
+    );
+    row(
+        "now",
+        format!(
+            "{GOOD}, by its own version endpoint; {} good answers since, {} bad, {} lost",
+            story.after.good, story.after.bad, story.after.nothing
+        ),
+    );
+    row(
+        "accepted",
+        format!("{} after the request", ms(story.accepted_after)),
+    );
     if let Some(after) = story.first_good {
-        row("first good", format!("{} after the request a client had its first good answer", ms(after)));
+        row(
+            "first good",
+            format!(
+                "{} after the request a client had its first good answer",
+                ms(after)
+            ),
+        );
     }
     if let Some(after) = proof(story) {
-        row("proof", format!("{after} after the request, on every replica"));
+        row(
+            "proof",
+            format!("{after} after the request, on every replica"),
+        );
     }
-    row("downtime", format!("{} without any answer, for a client that asks every 20 ms", ms(story.outage)));
-    row("log", format!("{} events, hash chain intact, head {}", rollback.log.seq, rollback.log.head.get(..12).unwrap_or_default()));
+    row(
+        "downtime",
+        format!(
+            "{} without any answer, for a client that asks every 20 ms",
+            ms(story.outage)
+        ),
+    );
+    row(
+        "log",
+        format!(
+            "{} events, hash chain intact, head {}",
+            rollback.log.seq,
+            rollback.log.head.get(..12).unwrap_or_default()
+        ),
+    );
     row("ledger", format!("sternway history {name}"));
     row("", format!("GET /api/v1/applications/{name}/deployments"));
     row("rollback", format!("sternway watch {}", rollback.id));
@@ -96,7 +138,9 @@ fn text(story: &Story, paint: Paint) -> String {
 }
 
 fn kept_text(kept: &Kept, story: &Story, paint: Paint) -> String {
-    let program = std::env::args().next().unwrap_or_else(|| "sternway".to_owned());
+    let program = std::env::args()
+        .next()
+        .unwrap_or_else(|| "sternway".to_owned());
     let name = &story.rollback.application;
     format!(
         "\n{}\n  export STERNWAY_STATE_DIR={}    (this machine: no token needed)\n  \
@@ -113,7 +157,8 @@ fn kept_text(kept: &Kept, story: &Story, paint: Paint) -> String {
 
 fn object(story: &Story, kept: Option<&Kept>) -> Value {
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let counts = |counts: &Counts| json!({ "good": counts.good, "bad": counts.bad, "lost": counts.nothing });
+    let counts =
+        |counts: &Counts| json!({ "good": counts.good, "bad": counts.bad, "lost": counts.nothing });
     json!({
         "application": story.rollback.application,
         "from": BAD,
@@ -146,8 +191,18 @@ mod tests {
             accepted_after: Duration::from_millis(14),
             first_good: Some(Duration::from_millis(1210)),
             outage: Duration::from_millis(310),
-            before: Counts { good: 0, bad: 150, nothing: 0, status: Some(500) },
-            after: Counts { good: 300, bad: 0, nothing: 0, status: None },
+            before: Counts {
+                good: 0,
+                bad: 150,
+                nothing: 0,
+                status: Some(500),
+            },
+            after: Counts {
+                good: 300,
+                bad: 0,
+                nothing: 0,
+                status: None,
+            },
             rollback,
         }
     }
@@ -174,8 +229,16 @@ mod tests {
 
     #[test]
     fn what_is_kept_says_how_to_use_and_stop_it() {
-        let kept = Kept { url: "http://127.0.0.1:1".to_owned(), state: "/s".into(), token: "/t".into(), log: "/l".into() };
+        let kept = Kept {
+            url: "http://127.0.0.1:1".to_owned(),
+            state: "/s".into(),
+            token: "/t".into(),
+            log: "/l".into(),
+        };
         let text = kept_text(&kept, &story(), Paint::default());
-        assert!(text.contains("STERNWAY_STATE_DIR=/s") && text.contains("demo --stop"), "{text}");
+        assert!(
+            text.contains("STERNWAY_STATE_DIR=/s") && text.contains("demo --stop"),
+            "{text}"
+        );
     }
 }

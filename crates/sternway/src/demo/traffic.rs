@@ -70,7 +70,13 @@ pub fn http() -> Result<reqwest::Client, Failure> {
         .redirect(reqwest::redirect::Policy::none())
         .timeout(LIMIT)
         .build()
-        .map_err(|error| Failure::new(Exit::Internal, format!("no HTTP client could be made: {error}"), &[]))
+        .map_err(|error| {
+            Failure::new(
+                Exit::Internal,
+                format!("no HTTP client could be made: {error}"),
+                &[],
+            )
+        })
 }
 
 impl Traffic {
@@ -116,7 +122,10 @@ impl Traffic {
     #[must_use]
     pub fn first_good(&self, since: Instant) -> Option<Instant> {
         let kept = self.kept();
-        kept.iter().filter(|answer| answer.asked >= since && answer.came == Came::Good).map(|answer| answer.ended).min()
+        kept.iter()
+            .filter(|answer| answer.asked >= since && answer.came == Came::Good)
+            .map(|answer| answer.ended)
+            .min()
     }
 
     fn kept(&self) -> std::sync::MutexGuard<'_, Vec<Answer>> {
@@ -146,14 +155,21 @@ async fn ask(http: reqwest::Client, url: String, kept: Arc<Mutex<Vec<Answer>>>) 
     };
     let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
     if kept.len() < ANSWERS_MAX {
-        kept.push(Answer { asked, ended: Instant::now(), came });
+        kept.push(Answer {
+            asked,
+            ended: Instant::now(),
+            came,
+        });
     }
 }
 
 /// From the last answer before questions went unanswered to the next answer: the longest such time.
 fn outage(answers: &[Answer], since: Instant) -> Duration {
-    let mut answered: Vec<Instant> =
-        answers.iter().filter(|answer| answer.came != Came::Nothing && answer.ended >= since).map(|answer| answer.ended).collect();
+    let mut answered: Vec<Instant> = answers
+        .iter()
+        .filter(|answer| answer.came != Came::Nothing && answer.ended >= since)
+        .map(|answer| answer.ended)
+        .collect();
     answered.sort_unstable();
     let lost: Vec<Instant> = answers
         .iter()
@@ -162,8 +178,15 @@ fn outage(answers: &[Answer], since: Instant) -> Duration {
         .collect();
     let spans = answered.windows(2).map(|pair| (pair[0], pair[1]));
     // A question asked a little before the last answer, and lost, belongs to the span after it.
-    let held = |from: Instant, to: Instant| lost.iter().any(|asked| *asked + EVERY >= from && *asked <= to);
-    spans.filter(|(from, to)| held(*from, *to)).map(|(from, to)| to - from).max().unwrap_or_default()
+    let held = |from: Instant, to: Instant| {
+        lost.iter()
+            .any(|asked| *asked + EVERY >= from && *asked <= to)
+    };
+    spans
+        .filter(|(from, to)| held(*from, *to))
+        .map(|(from, to)| to - from)
+        .max()
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -172,7 +195,11 @@ mod tests {
 
     fn answer(begin: Instant, asked: u64, took: u64, came: Came) -> Answer {
         let asked = begin + Duration::from_millis(asked);
-        Answer { asked, ended: asked + Duration::from_millis(took), came }
+        Answer {
+            asked,
+            ended: asked + Duration::from_millis(took),
+            came,
+        }
     }
 
     #[test]
@@ -195,7 +222,10 @@ mod tests {
     #[test]
     fn a_slow_answer_is_no_outage() {
         let begin = Instant::now();
-        let answers = [answer(begin, 0, 2, Came::Good), answer(begin, 20, 300, Came::Good)];
+        let answers = [
+            answer(begin, 0, 2, Came::Good),
+            answer(begin, 20, 300, Came::Good),
+        ];
         assert_eq!(outage(&answers, begin), Duration::ZERO);
     }
 
@@ -206,6 +236,9 @@ mod tests {
         while traffic.counts(begin).nothing < 3 {
             tokio::time::sleep(EVERY).await;
         }
-        assert_eq!((traffic.counts(begin).good, traffic.first_good(begin)), (0, None));
+        assert_eq!(
+            (traffic.counts(begin).good, traffic.first_good(begin)),
+            (0, None)
+        );
     }
 }

@@ -32,8 +32,17 @@ async fn reach(url: &str) -> Finding {
     let shown = place.words();
     let fix = "start it, or correct DATABASE_URL; Postgres 15 or newer is needed";
     match tokio::time::timeout(KNOCK, knock).await {
-        Ok(Ok(())) => Finding::ok("postgres", format!("something listens at {shown}; the server's own check says whether it may log in")),
-        Ok(Err(error)) => Finding::fail("postgres", format!("{shown} can not be reached: {error}"), fix),
+        Ok(Ok(())) => Finding::ok(
+            "postgres",
+            format!(
+                "something listens at {shown}; the server's own check says whether it may log in"
+            ),
+        ),
+        Ok(Err(error)) => Finding::fail(
+            "postgres",
+            format!("{shown} can not be reached: {error}"),
+            fix,
+        ),
         Err(_) => Finding::fail("postgres", format!("{shown} does not answer"), fix),
     }
 }
@@ -46,10 +55,17 @@ enum Place {
 
 impl Place {
     fn of(url: &str) -> Option<Self> {
-        let url = reqwest::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "postgres" | "postgresql"))?;
+        let url = reqwest::Url::parse(url)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "postgres" | "postgresql"))?;
         let port = url.port().unwrap_or(5432);
-        let named = url.query_pairs().find(|(name, _)| name == "host").map(|(_, host)| host.into_owned());
-        let host = named.or_else(|| url.host_str().map(str::to_owned)).filter(|host| !host.is_empty())?;
+        let named = url
+            .query_pairs()
+            .find(|(name, _)| name == "host")
+            .map(|(_, host)| host.into_owned());
+        let host = named
+            .or_else(|| url.host_str().map(str::to_owned))
+            .filter(|host| !host.is_empty())?;
         let host = host.replace("%2F", "/").replace("%2f", "/");
         if host.starts_with('/') {
             return Some(Self::Socket(format!("{host}/.s.PGSQL.{port}")));
@@ -68,20 +84,37 @@ impl Place {
 fn embedded(state: &Path) -> Vec<Finding> {
     let check = postgres::check(state);
     let mut findings = vec![match &check.chosen {
-        Ok(chosen) => Finding::ok("postgres", format!("embedded: {} in {}", chosen.version, chosen.folder.display())),
+        Ok(chosen) => Finding::ok(
+            "postgres",
+            format!(
+                "embedded: {} in {}",
+                chosen.version,
+                chosen.folder.display()
+            ),
+        ),
         Err(error) => Finding::fail(
             "postgres",
             error.to_string(),
-            format!("apt-get install postgresql ({MAJOR_MIN} or newer; its own service need not run), or set DATABASE_URL"),
+            format!(
+                "apt-get install postgresql ({MAJOR_MIN} or newer; its own service need not run), or set DATABASE_URL"
+            ),
         ),
     }];
     findings.push(match &check.runs_as {
         Ok(user) => Finding::ok("postgres user", format!("it runs as {user}")),
-        Err(error) => Finding::fail("postgres user", error.to_string(), "Postgres never runs as root: make that user, or run the server as another one"),
+        Err(error) => Finding::fail(
+            "postgres user",
+            error.to_string(),
+            "Postgres never runs as root: make that user, or run the server as another one",
+        ),
     });
     if !check.dies_with_us {
         let found = "it lives on when the server is killed; the next start takes it over";
-        findings.push(Finding::warn("postgres life", found, "install `setpriv` (package util-linux) to have it end with the server"));
+        findings.push(Finding::warn(
+            "postgres life",
+            found,
+            "install `setpriv` (package util-linux) to have it end with the server",
+        ));
     }
     findings
 }
@@ -94,11 +127,17 @@ mod tests {
     #[test]
     fn a_database_is_found_in_its_url() {
         let tcp = |host: &str, port| Some(Place::Tcp(host.to_owned(), port));
-        assert_eq!(Place::of("postgres://u:p@db.example/x"), tcp("db.example", 5432));
+        assert_eq!(
+            Place::of("postgres://u:p@db.example/x"),
+            tcp("db.example", 5432)
+        );
         assert_eq!(Place::of("postgresql://[::1]:5433/x"), tcp("::1", 5433));
         let socket = Some(Place::Socket("/run/pg/.s.PGSQL.5432".to_owned()));
         assert_eq!(Place::of("postgres:///x?host=/run/pg"), socket);
-        assert_eq!(Place::of("postgres://u@localhost/x?host=%2Frun%2Fpg"), socket);
+        assert_eq!(
+            Place::of("postgres://u@localhost/x?host=%2Frun%2Fpg"),
+            socket
+        );
         assert_eq!(Place::of("mysql://a/b"), None);
     }
 

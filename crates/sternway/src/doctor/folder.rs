@@ -1,6 +1,9 @@
 //! Looks at the state folder: is it ours alone, and is its disk not full. Makes nothing.
 
-use std::{os::unix::fs::MetadataExt as _, path::{Path, PathBuf}};
+use std::{
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
 
 use super::Finding;
 
@@ -16,24 +19,44 @@ pub fn look(path: &Path) -> Vec<Finding> {
 
 fn rights(path: &Path) -> Finding {
     let shown = path.display();
-    let Ok(facts) = std::fs::metadata(path) else { return missing(path) };
+    let Ok(facts) = std::fs::metadata(path) else {
+        return missing(path);
+    };
     let user = rustix::process::geteuid().as_raw();
     if facts.uid() != user {
         let found = format!("{shown} belongs to uid {}, you are uid {user}", facts.uid());
-        return Finding::warn("state folder", found, "run the server as that user, or set STERNWAY_STATE_DIR to a folder of your own");
+        return Finding::warn(
+            "state folder",
+            found,
+            "run the server as that user, or set STERNWAY_STATE_DIR to a folder of your own",
+        );
     }
     let key = path.join("key");
     if let Ok(key_facts) = std::fs::metadata(&key)
         && key_facts.mode() & 0o077 != 0
     {
-        let found = format!("{} can be read by others (mode {:o})", key.display(), key_facts.mode() & 0o777);
-        return Finding::fail("state folder", found, format!("chmod 600 {}, and consider the key seen", key.display()));
+        let found = format!(
+            "{} can be read by others (mode {:o})",
+            key.display(),
+            key_facts.mode() & 0o777
+        );
+        return Finding::fail(
+            "state folder",
+            found,
+            format!("chmod 600 {}, and consider the key seen", key.display()),
+        );
     }
     if facts.mode() & 0o067 != 0 {
-        let found = format!("{shown} is open to others (mode {:o})", facts.mode() & 0o777);
+        let found = format!(
+            "{shown} is open to others (mode {:o})",
+            facts.mode() & 0o777
+        );
         return Finding::warn("state folder", found, format!("chmod 700 {shown}"));
     }
-    Finding::ok("state folder", format!("{shown}, mode {:o}", facts.mode() & 0o777))
+    Finding::ok(
+        "state folder",
+        format!("{shown}, mode {:o}", facts.mode() & 0o777),
+    )
 }
 
 fn missing(path: &Path) -> Finding {
@@ -43,24 +66,42 @@ fn missing(path: &Path) -> Finding {
     if writable {
         return Finding::ok("state folder", format!("{found}; the first start makes it"));
     }
-    let fix = format!("make it writable for you, or set STERNWAY_STATE_DIR: {} is not", parent.display());
+    let fix = format!(
+        "make it writable for you, or set STERNWAY_STATE_DIR: {} is not",
+        parent.display()
+    );
     Finding::fail("state folder", found, fix)
 }
 
 /// The nearest folder above that exists.
 fn existing(path: &Path) -> PathBuf {
-    path.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("/")).to_owned()
+    path.ancestors()
+        .skip(1)
+        .find(|folder| folder.is_dir())
+        .unwrap_or(Path::new("/"))
+        .to_owned()
 }
 
 fn disk(path: &Path) -> Option<Finding> {
-    let place = if path.is_dir() { path.to_owned() } else { existing(path) };
+    let place = if path.is_dir() {
+        path.to_owned()
+    } else {
+        existing(path)
+    };
     let disk = rustix::fs::statvfs(&place).ok()?;
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
     if free < DISK_WARN {
         let found = format!("{} MiB free at {}", free >> 20, place.display());
-        return Some(Finding::warn("state disk", found, "free some disk: a database without room stops"));
+        return Some(Finding::warn(
+            "state disk",
+            found,
+            "free some disk: a database without room stops",
+        ));
     }
-    Some(Finding::ok("state disk", format!("{} GiB free", free >> 30)))
+    Some(Finding::ok(
+        "state disk",
+        format!("{} GiB free", free >> 30),
+    ))
 }
 
 #[cfg(test)]

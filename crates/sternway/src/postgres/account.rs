@@ -31,12 +31,19 @@ pub(super) fn choose(data: &Path) -> Result<Option<Account>, PostgresError> {
     if !geteuid().is_root() {
         return Ok(None);
     }
-    let preferred = CANDIDATES.iter().find_map(|name| look_up(name)).ok_or(PostgresError::NobodyToRunAs)?;
+    let preferred = CANDIDATES
+        .iter()
+        .find_map(|name| look_up(name))
+        .ok_or(PostgresError::NobodyToRunAs)?;
     if !data.exists() {
         return Ok(Some(preferred));
     }
     let owner = fs::metadata(data).map_err(failed(data, "looked at"))?.uid();
-    let foreign = || PostgresError::ForeignData { data: data.to_owned(), owner, account: preferred.name.clone() };
+    let foreign = || PostgresError::ForeignData {
+        data: data.to_owned(),
+        owner,
+        account: preferred.name.clone(),
+    };
     match look_up(&owner.to_string()) {
         Some(account) if owner != 0 => Ok(Some(account)),
         Some(_) | None => Err(foreign()),
@@ -64,7 +71,14 @@ mod tests {
     #[test]
     fn a_passwd_line_is_read() {
         let line = "postgres:x:101:104:PostgreSQL administrator,,,:/var/lib/postgresql:/bin/bash\n";
-        assert_eq!(parse(line), Some(Account { name: "postgres".into(), uid: 101, gid: 104 }));
+        assert_eq!(
+            parse(line),
+            Some(Account {
+                name: "postgres".into(),
+                uid: 101,
+                gid: 104
+            })
+        );
         assert_eq!(parse(""), None);
     }
 }

@@ -61,21 +61,37 @@ impl Running {
 
 impl Cluster {
     /// Looks at what is there; changes nothing.
-    pub(super) fn new(folder: PostgresFolder, found: &[Binaries], bare: bool) -> Result<Self, PostgresError> {
+    pub(super) fn new(
+        folder: PostgresFolder,
+        found: &[Binaries],
+        bare: bool,
+    ) -> Result<Self, PostgresError> {
         let data = folder.data();
         let binaries = binaries::choose(found, &data)?;
         let mut launcher = Launcher::new(account::choose(&data)?);
         if bare {
             launcher.setpriv = None;
         }
-        Ok(Self { folder, binaries, launcher })
+        Ok(Self {
+            folder,
+            binaries,
+            launcher,
+        })
     }
 
     /// Makes the folders, the rules of access and, the first time, the database.
     pub(super) fn prepare(&self) -> Result<(), PostgresError> {
         self.folder.prepare(&self.launcher)?;
-        settings::write_access(&self.folder, &Account::own()?, self.launcher.account.as_ref())?;
-        if self.folder.data().exists() { Ok(()) } else { self.make_data() }
+        settings::write_access(
+            &self.folder,
+            &Account::own()?,
+            self.launcher.account.as_ref(),
+        )?;
+        if self.folder.data().exists() {
+            Ok(())
+        } else {
+            self.make_data()
+        }
     }
 
     /// Made under another name and renamed when it is whole and on the disk: a kill in the middle leaves
@@ -88,25 +104,39 @@ impl Cluster {
         let data = self.folder.data();
         fs::rename(&aside, &data).map_err(failed(&data, "renamed to"))?;
         let parent = data.parent().unwrap_or(Path::new("/"));
-        File::open(parent).and_then(|folder| folder.sync_all()).map_err(failed(parent, "made durable"))
+        File::open(parent)
+            .and_then(|folder| folder.sync_all())
+            .map_err(failed(parent, "made durable"))
     }
 
     fn initdb(&self, data: &Path) -> Result<(), PostgresError> {
         let program = self.binaries.initdb();
         let mut command = self.launcher.command(&program);
         command.arg("-D").arg(data);
-        command.args(["--username", settings::SUPERUSER, "--encoding", "UTF8", "--locale", "C"]);
+        command.args([
+            "--username",
+            settings::SUPERUSER,
+            "--encoding",
+            "UTF8",
+            "--locale",
+            "C",
+        ]);
         // Our own rules replace these at every start; they are for a person who starts it by hand.
         command.args(["--auth-local", "peer", "--auth-host", "reject"]);
         let said = self.launcher.run(command, "");
-        said.map(drop).map_err(|said| PostgresError::NotMade { program, said })
+        said.map(drop)
+            .map_err(|said| PostgresError::NotMade { program, said })
     }
 
     /// In single-user mode, so that the role and the database exist before anybody can log in.
     fn make_database(&self, data: &Path) -> Result<(), PostgresError> {
         let program = self.binaries.postgres();
         let mut command = self.launcher.command(&program);
-        command.arg("--single").arg("-D").arg(data).args(["-c", "log_checkpoints=off", "postgres"]);
+        command
+            .arg("--single")
+            .arg("-D")
+            .arg(data)
+            .args(["-c", "log_checkpoints=off", "postgres"]);
         let (role, database) = (settings::ROLE, settings::DATABASE);
         let input = format!("create role {role} login\ncreate database {database} owner {role}\n");
         match self.launcher.run(command, &input) {
@@ -132,18 +162,31 @@ impl Cluster {
     }
 
     /// `None`: it has ended, or had to be ended because it runs with other settings than ours.
-    fn adopt(&self, handle: Arc<Handle>, words: &[std::ffi::OsString], shared: &Shared) -> Result<Option<Running>, PostgresError> {
+    fn adopt(
+        &self,
+        handle: Arc<Handle>,
+        words: &[std::ffi::OsString],
+        shared: &Shared,
+    ) -> Result<Option<Running>, PostgresError> {
         let program = self.binaries.postgres();
         let ours = settings::server_arguments(&self.folder);
-        let same = words.split_first().is_some_and(|(first, rest)| Path::new(first) == program && rest == ours);
+        let same = words
+            .split_first()
+            .is_some_and(|(first, rest)| Path::new(first) == program && rest == ours);
         if !same {
-            tracing::info!(pid = handle.pid, "a live Postgres of this data has other settings; it is stopped and started again");
+            tracing::info!(
+                pid = handle.pid,
+                "a live Postgres of this data has other settings; it is stopped and started again"
+            );
             end(&handle)?;
             return Ok(None);
         }
         shared.publish(&handle)?;
         match self.wait_ready(&handle) {
-            Ok(()) => Ok(Some(Running { handle, child: None })),
+            Ok(()) => Ok(Some(Running {
+                handle,
+                child: None,
+            })),
             // Its former parent's death was stopping it.
             Err(Unready::Ended) => Ok(None),
             Err(other) => Err(self.explain(other, "nothing that we could hear")),
@@ -153,18 +196,31 @@ impl Cluster {
     fn spawn(&self, shared: &Shared) -> Result<Running, PostgresError> {
         let program = self.binaries.postgres();
         let mut command = self.launcher.command(&program);
-        command.args(settings::server_arguments(&self.folder)).stderr(Stdio::piped());
+        command
+            .args(settings::server_arguments(&self.folder))
+            .stderr(Stdio::piped());
         let mut child = command.spawn().map_err(failed(&program, "started"))?;
         let handle = Arc::new(Handle::of(&child).map_err(failed(&program, "watched"))?);
-        let stderr = child.stderr.take().ok_or_else(|| failed(&program, "heard")(std::io::ErrorKind::BrokenPipe.into()))?;
+        let stderr = child
+            .stderr
+            .take()
+            .ok_or_else(|| failed(&program, "heard")(std::io::ErrorKind::BrokenPipe.into()))?;
         let log = ServerLog::follow(stderr).map_err(failed(&program, "heard"))?;
-        let ready = shared.publish(&handle).and_then(|()| match self.wait_ready(&handle) {
-            Ok(()) => Ok(()),
-            Err(Unready::Ended) => Err(PostgresError::Ended { status: describe_status(&mut child), said: log.last_words() }),
-            Err(other) => Err(self.explain(other, &log.last_words())),
-        });
+        let ready = shared
+            .publish(&handle)
+            .and_then(|()| match self.wait_ready(&handle) {
+                Ok(()) => Ok(()),
+                Err(Unready::Ended) => Err(PostgresError::Ended {
+                    status: describe_status(&mut child),
+                    said: log.last_words(),
+                }),
+                Err(other) => Err(self.explain(other, &log.last_words())),
+            });
         match ready {
-            Ok(()) => Ok(Running { handle, child: Some((child, log)) }),
+            Ok(()) => Ok(Running {
+                handle,
+                child: Some((child, log)),
+            }),
             Err(error) => {
                 end(&handle)?;
                 let _ = child.wait();
@@ -194,8 +250,15 @@ impl Cluster {
         let socket = self.folder.sockets();
         match why {
             Unready::Refused(said) => PostgresError::Refused { socket, said },
-            Unready::Slow(last) => PostgresError::Slow { socket, seconds: READY_MAX.as_secs(), said: format!("{last} / {log}") },
-            Unready::Ended => PostgresError::Ended { status: "unknown".into(), said: log.into() },
+            Unready::Slow(last) => PostgresError::Slow {
+                socket,
+                seconds: READY_MAX.as_secs(),
+                said: format!("{last} / {log}"),
+            },
+            Unready::Ended => PostgresError::Ended {
+                status: "unknown".into(),
+                said: log.into(),
+            },
         }
     }
 }
@@ -213,7 +276,10 @@ pub(super) fn end(handle: &Handle) -> Result<(), PostgresError> {
     if handle.ended_within(Some(STOP_MAX)) {
         return Ok(());
     }
-    tracing::warn!(pid = handle.pid, "Postgres does not stop in time; it is stopped at once, and replays its log at the next start");
+    tracing::warn!(
+        pid = handle.pid,
+        "Postgres does not stop in time; it is stopped at once, and replays its log at the next start"
+    );
     handle.signal(Signal::QUIT);
     // A server that somebody has suspended hears nothing else.
     handle.signal(Signal::CONT);
@@ -222,13 +288,21 @@ pub(super) fn end(handle: &Handle) -> Result<(), PostgresError> {
     }
     handle.signal(Signal::KILL);
     handle.ended_within(Some(Duration::from_secs(5)));
-    Err(PostgresError::DidNotStop { pid: handle.pid, seconds: STOP_MAX.as_secs() + 5 })
+    Err(PostgresError::DidNotStop {
+        pid: handle.pid,
+        seconds: STOP_MAX.as_secs() + 5,
+    })
 }
 
 fn describe(child: Option<(Child, ServerLog)>) -> String {
-    child.map_or_else(|| "adopted, so its status is unknown".into(), |(mut child, _)| describe_status(&mut child))
+    child.map_or_else(
+        || "adopted, so its status is unknown".into(),
+        |(mut child, _)| describe_status(&mut child),
+    )
 }
 
 fn describe_status(child: &mut Child) -> String {
-    child.wait().map_or_else(|error| error.to_string(), |status| status.to_string())
+    child
+        .wait()
+        .map_or_else(|error| error.to_string(), |status| status.to_string())
 }

@@ -6,16 +6,22 @@ use std::{io, path::PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum PostgresError {
     /// Nothing is installed.
-    #[error("no Postgres server binaries were found on PATH or in /usr/lib/postgresql/*/bin; install Debian's package `postgresql`, or set DATABASE_URL to a Postgres 15 or newer")]
+    #[error(
+        "no Postgres server binaries were found on PATH or in /usr/lib/postgresql/*/bin; install Debian's package `postgresql`, or set DATABASE_URL to a Postgres 15 or newer"
+    )]
     BinariesMissing,
     /// What is installed is too old for our SQL.
-    #[error("only PostgreSQL {found} is installed, but 15 or newer is needed; install Debian's package `postgresql`, or set DATABASE_URL to a Postgres 15 or newer")]
+    #[error(
+        "only PostgreSQL {found} is installed, but 15 or newer is needed; install Debian's package `postgresql`, or set DATABASE_URL to a Postgres 15 or newer"
+    )]
     BinariesOld {
         /// Majors, as `13, 14`.
         found: String,
     },
     /// The data was written by a major that is not installed.
-    #[error("the data in `{data}` was written by PostgreSQL {wanted}, but only {found} is installed; nothing was changed. Install Debian's package `postgresql-{wanted}`, or move the data to the new major with `pg_upgrade --old-datadir {data} --new-datadir <folder made by initdb> --old-bindir /usr/lib/postgresql/{wanted}/bin --new-bindir <folder of the new binaries>` (it needs both majors once)")]
+    #[error(
+        "the data in `{data}` was written by PostgreSQL {wanted}, but only {found} is installed; nothing was changed. Install Debian's package `postgresql-{wanted}`, or move the data to the new major with `pg_upgrade --old-datadir {data} --new-datadir <folder made by initdb> --old-bindir /usr/lib/postgresql/{wanted}/bin --new-bindir <folder of the new binaries>` (it needs both majors once)"
+    )]
     OtherMajor {
         /// The data folder.
         data: PathBuf,
@@ -25,7 +31,9 @@ pub enum PostgresError {
         found: String,
     },
     /// `PG_VERSION` is missing or is not a number.
-    #[error("`{data}` is not a Postgres data folder that can be read: {what}; put it back from a backup, or move it away to begin anew")]
+    #[error(
+        "`{data}` is not a Postgres data folder that can be read: {what}; put it back from a backup, or move it away to begin anew"
+    )]
     DataDamaged {
         /// The data folder.
         data: PathBuf,
@@ -33,16 +41,22 @@ pub enum PostgresError {
         what: String,
     },
     /// As root there is nobody whom Postgres could run as.
-    #[error("Postgres does not run as root, and there is neither a user `postgres` nor `nobody` on this machine; install Debian's package `postgresql`, which makes the user, or set DATABASE_URL")]
+    #[error(
+        "Postgres does not run as root, and there is neither a user `postgres` nor `nobody` on this machine; install Debian's package `postgresql`, which makes the user, or set DATABASE_URL"
+    )]
     NobodyToRunAs,
     /// Our own uid has no name, which peer authentication needs.
-    #[error("uid {uid} has no name on this machine (`getent passwd {uid}` is empty), and Postgres needs one; add the user, or set DATABASE_URL")]
+    #[error(
+        "uid {uid} has no name on this machine (`getent passwd {uid}` is empty), and Postgres needs one; add the user, or set DATABASE_URL"
+    )]
     Nameless {
         /// The uid.
         uid: u32,
     },
     /// The data folder belongs to nobody whom we could become.
-    #[error("`{data}` belongs to uid {owner}, as whom Postgres cannot run; run `chown -R {account} {data}` if this is Sternway's data")]
+    #[error(
+        "`{data}` belongs to uid {owner}, as whom Postgres cannot run; run `chown -R {account} {data}` if this is Sternway's data"
+    )]
     ForeignData {
         /// The data folder.
         data: PathBuf,
@@ -52,7 +66,9 @@ pub enum PostgresError {
         account: String,
     },
     /// The account cannot walk to its folder.
-    #[error("user `{account}`, as whom Postgres runs, cannot reach `{folder}` because `{blocker}` is closed to it; set STERNWAY_STATE_DIR to a folder elsewhere (root's default is /var/lib/sternway), or run `chmod o+x {blocker}`")]
+    #[error(
+        "user `{account}`, as whom Postgres runs, cannot reach `{folder}` because `{blocker}` is closed to it; set STERNWAY_STATE_DIR to a folder elsewhere (root's default is /var/lib/sternway), or run `chmod o+x {blocker}`"
+    )]
     Unreachable {
         /// Who cannot.
         account: String,
@@ -62,7 +78,9 @@ pub enum PostgresError {
         blocker: PathBuf,
     },
     /// Unix socket paths are short.
-    #[error("`{path}` has {length} bytes, but a unix socket's path may have at most 107; set STERNWAY_STATE_DIR to a shorter path")]
+    #[error(
+        "`{path}` has {length} bytes, but a unix socket's path may have at most 107; set STERNWAY_STATE_DIR to a shorter path"
+    )]
     SocketPathLong {
         /// The socket.
         path: PathBuf,
@@ -118,7 +136,9 @@ pub enum PostgresError {
     #[error("Postgres was told to stop while it was starting")]
     Stopping,
     /// Neither a fast nor an immediate shutdown ended it.
-    #[error("Postgres (pid {pid}) did not stop within {seconds} s and was killed; its data is safe, and the next start replays its log")]
+    #[error(
+        "Postgres (pid {pid}) did not stop within {seconds} s and was killed; its data is safe, and the next start replays its log"
+    )]
     DidNotStop {
         /// The postmaster.
         pid: i32,
@@ -128,7 +148,10 @@ pub enum PostgresError {
 }
 
 /// For `map_err`: what was done to which path.
-pub(super) fn failed(path: &std::path::Path, act: &'static str) -> impl FnOnce(io::Error) -> PostgresError {
+pub(super) fn failed(
+    path: &std::path::Path,
+    act: &'static str,
+) -> impl FnOnce(io::Error) -> PostgresError {
     let path = path.to_owned();
     move |source| PostgresError::Io { path, act, source }
 }

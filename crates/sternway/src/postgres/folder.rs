@@ -34,7 +34,9 @@ impl PostgresFolder {
     /// The folder that `lock` guards; nothing is made yet.
     #[must_use]
     pub fn of(lock: &HostLock) -> Self {
-        Self { state: lock.folder().path().to_owned() }
+        Self {
+            state: lock.folder().path().to_owned(),
+        }
     }
 
     fn root(&self) -> PathBuf {
@@ -55,7 +57,8 @@ impl PostgresFolder {
 
     /// A fresh name under which data is made before it is renamed to [`Self::data`].
     pub(super) fn unfinished(&self) -> PathBuf {
-        self.root().join(format!("unfinished-{}", uuid::Uuid::now_v7().simple()))
+        self.root()
+            .join(format!("unfinished-{}", uuid::Uuid::now_v7().simple()))
     }
 
     pub(super) fn hba(&self) -> PathBuf {
@@ -84,7 +87,8 @@ impl PostgresFolder {
     pub(super) fn make_own(&self, path: &Path, launcher: &Launcher) -> Result<(), PostgresError> {
         make(path)?;
         if let Some(account) = &launcher.account {
-            chown(path, Some(account.uid), Some(account.gid)).map_err(failed(path, "given to its user"))?;
+            chown(path, Some(account.uid), Some(account.gid))
+                .map_err(failed(path, "given to its user"))?;
         }
         Ok(())
     }
@@ -92,7 +96,10 @@ impl PostgresFolder {
     /// What a first start left behind when it was killed.
     fn forget_unfinished(&self) -> Result<(), PostgresError> {
         let root = self.root();
-        for entry in fs::read_dir(&root).map_err(failed(&root, "listed"))?.flatten() {
+        for entry in fs::read_dir(&root)
+            .map_err(failed(&root, "listed"))?
+            .flatten()
+        {
             if entry.file_name().as_bytes().starts_with(b"unfinished-") {
                 let path = entry.path();
                 // An initdb whose parent was killed may still be ending; the next start removes the rest.
@@ -129,27 +136,40 @@ fn make(path: &Path) -> Result<(), PostgresError> {
 
 fn walkable(path: &Path, account: &Account) -> Result<(), PostgresError> {
     chown(path, None, Some(account.gid)).map_err(failed(path, "given to a group"))?;
-    fs::set_permissions(path, Permissions::from_mode(0o710)).map_err(failed(path, "opened for its group"))
+    fs::set_permissions(path, Permissions::from_mode(0o710))
+        .map_err(failed(path, "opened for its group"))
 }
 
 /// The account itself tries, so that access lists and the like are honoured; only the blame is computed.
 fn refuse_unreachable(folder: &Path, launcher: &Launcher) -> Result<(), PostgresError> {
-    let Some(account) = &launcher.account else { return Ok(()) };
+    let Some(account) = &launcher.account else {
+        return Ok(());
+    };
     let mut command = launcher.command(Path::new("/usr/bin/test"));
     command.arg("-w").arg(folder);
-    let Err(said) = launcher.run(command, "") else { return Ok(()) };
-    match folder.ancestors().filter(|path| closed_to(path, account)).last() {
+    let Err(said) = launcher.run(command, "") else {
+        return Ok(());
+    };
+    match folder
+        .ancestors()
+        .filter(|path| closed_to(path, account))
+        .last()
+    {
         Some(blocker) => Err(PostgresError::Unreachable {
             account: account.name.clone(),
             folder: folder.to_owned(),
             blocker: blocker.to_owned(),
         }),
-        None => Err(failed(folder, "reached by its user")(std::io::Error::other(said))),
+        None => Err(failed(folder, "reached by its user")(
+            std::io::Error::other(said),
+        )),
     }
 }
 
 fn closed_to(path: &Path, account: &Account) -> bool {
-    let Ok(found) = fs::metadata(path) else { return false };
+    let Ok(found) = fs::metadata(path) else {
+        return false;
+    };
     let bit = match (found.uid() == account.uid, found.gid() == account.gid) {
         (true, _) => 0o100,
         (false, true) => 0o010,

@@ -60,7 +60,9 @@ impl Shared {
 
     /// `false`: told to stop meanwhile.
     fn pause(&self, pause: Duration) -> bool {
-        let waited = self.changed.wait_timeout_while(self.lock(), pause, |state| !state.stopping);
+        let waited = self
+            .changed
+            .wait_timeout_while(self.lock(), pause, |state| !state.stopping);
         !waited.unwrap_or_else(PoisonError::into_inner).0.stopping
     }
 }
@@ -123,7 +125,9 @@ impl Keeper {
         self.shared.changed.notify_all();
         let ended = current.map_or(Ok(()), |handle| end(&handle));
         match self.alive.recv_timeout(STOP_MAX) {
-            Err(RecvTimeoutError::Timeout) => tracing::warn!("the thread that keeps Postgres is still busy"),
+            Err(RecvTimeoutError::Timeout) => {
+                tracing::warn!("the thread that keeps Postgres is still busy")
+            }
             Ok(()) | Err(RecvTimeoutError::Disconnected) => {}
         }
         ended
@@ -131,7 +135,9 @@ impl Keeper {
 }
 
 fn keep(cluster: &Cluster, shared: &Shared, tell: &Sender<Result<Started, PostgresError>>) {
-    let started = cluster.prepare().and_then(|()| first_start(cluster, shared));
+    let started = cluster
+        .prepare()
+        .and_then(|()| first_start(cluster, shared));
     let running = match started {
         Ok(running) => running,
         Err(error) => {
@@ -139,7 +145,9 @@ fn keep(cluster: &Cluster, shared: &Shared, tell: &Sender<Result<Started, Postgr
             return;
         }
     };
-    let _ = tell.send(Ok(Started { adopted: running.adopted() }));
+    let _ = tell.send(Ok(Started {
+        adopted: running.adopted(),
+    }));
     supervise(cluster, shared, running);
 }
 
@@ -171,9 +179,14 @@ fn supervise(cluster: &Cluster, shared: &Shared, mut running: Running) {
         if since.elapsed() > CALM {
             backoff = Backoff(PAUSE_MIN);
         }
-        let Some(again) = restart(cluster, shared, &mut backoff) else { return };
+        let Some(again) = restart(cluster, shared, &mut backoff) else {
+            return;
+        };
         running = again;
-        tracing::info!(duration_ms = since.elapsed().as_millis(), "Postgres is back");
+        tracing::info!(
+            duration_ms = since.elapsed().as_millis(),
+            "Postgres is back"
+        );
     }
 }
 

@@ -52,7 +52,9 @@ fn log_in(mut stream: UnixStream) -> io::Result<Answer> {
                 return Ok(Answer::Ready);
             }
             b'E' => return Ok(judge(&body)),
-            b'R' if body != [0, 0, 0, 0] => return Ok(Answer::Refused("it asks for a password".into())),
+            b'R' if body != [0, 0, 0, 0] => {
+                return Ok(Answer::Refused("it asks for a password".into()));
+            }
             // Parameters, the cancel key and notices.
             _ => {}
         }
@@ -61,7 +63,14 @@ fn log_in(mut stream: UnixStream) -> io::Result<Answer> {
 
 fn startup_message() -> Vec<u8> {
     let mut body = PROTOCOL.to_be_bytes().to_vec();
-    for word in ["user", ROLE, "database", DATABASE, "application_name", "sternway start"] {
+    for word in [
+        "user",
+        ROLE,
+        "database",
+        DATABASE,
+        "application_name",
+        "sternway start",
+    ] {
         body.extend_from_slice(word.as_bytes());
         body.push(0);
     }
@@ -85,8 +94,12 @@ fn read_message(stream: &mut impl Read) -> io::Result<(u8, Vec<u8>)> {
 
 fn judge(body: &[u8]) -> Answer {
     let field = |letter: u8| {
-        let found = body.split(|byte| *byte == 0).find(|field| field.first() == Some(&letter));
-        found.map_or_else(String::new, |field| String::from_utf8_lossy(&field[1..]).into_owned())
+        let found = body
+            .split(|byte| *byte == 0)
+            .find(|field| field.first() == Some(&letter));
+        found.map_or_else(String::new, |field| {
+            String::from_utf8_lossy(&field[1..]).into_owned()
+        })
     };
     let (code, message) = (field(b'C'), field(b'M'));
     match code.as_str() {
@@ -108,9 +121,15 @@ mod tests {
 
     #[test]
     fn answers_are_told_apart() {
-        assert_eq!(judge(&error("57P03", "starting up")), Answer::NotYet("starting up".into()));
+        assert_eq!(
+            judge(&error("57P03", "starting up")),
+            Answer::NotYet("starting up".into())
+        );
         assert_eq!(judge(&error("53300", "too many")), Answer::Ready);
-        assert_eq!(judge(&error("28000", "no role")), Answer::Refused("no role (28000)".into()));
+        assert_eq!(
+            judge(&error("28000", "no role")),
+            Answer::Refused("no role (28000)".into())
+        );
     }
 
     #[test]
@@ -120,6 +139,9 @@ mod tests {
 
     #[test]
     fn no_socket_means_not_yet() {
-        assert!(matches!(knock(Path::new("/nonexistent")), Answer::NotYet(_)));
+        assert!(matches!(
+            knock(Path::new("/nonexistent")),
+            Answer::NotYet(_)
+        ));
     }
 }

@@ -3,10 +3,7 @@
 
 use std::{
     io::{self, Read as _, Write as _},
-    os::{
-        fd::OwnedFd,
-        unix::process::CommandExt as _,
-    },
+    os::{fd::OwnedFd, unix::process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -35,7 +32,10 @@ pub(super) struct Launcher {
 
 impl Launcher {
     pub(super) fn new(account: Option<Account>) -> Self {
-        Self { setpriv: find_setpriv(), account }
+        Self {
+            setpriv: find_setpriv(),
+            account,
+        }
     }
 
     /// The program gets SIGINT (a fast, clean shutdown to Postgres) when the *thread* that starts it ends.
@@ -51,14 +51,26 @@ impl Launcher {
             (None, None) => Command::new(program),
         };
         // Its own process group: Ctrl-C in a terminal is for us, who stop Postgres last.
-        command.env_clear().env("LC_ALL", "C").env("TZ", "UTC").env("PATH", "/usr/bin:/bin");
-        command.current_dir("/").process_group(0).stdin(Stdio::null()).stdout(Stdio::null());
+        command
+            .env_clear()
+            .env("LC_ALL", "C")
+            .env("TZ", "UTC")
+            .env("PATH", "/usr/bin:/bin");
+        command
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
         command
     }
 
     /// Runs a short program to its end; `Err` holds the end of what it said.
     pub(super) fn run(&self, mut command: Command, input: &str) -> Result<String, String> {
-        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(|error| error.to_string())?;
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| error.to_string())?;
         let handle = Handle::of(&child).map_err(|error| error.to_string())?;
         if let Some(mut stdin) = child.stdin.take() {
             // A program that ended early says why on stderr; a broken pipe would hide it.
@@ -73,7 +85,11 @@ impl Launcher {
         if let Some(stderr) = child.stderr.take() {
             let _ = stderr.take(1 << 16).read_to_string(&mut said);
         }
-        if status.success() { Ok(said) } else { Err(format!("{} ({status})", said.trim())) }
+        if status.success() {
+            Ok(said)
+        } else {
+            Err(format!("{} ({status})", said.trim()))
+        }
     }
 }
 
@@ -81,7 +97,10 @@ fn through_setpriv(setpriv: &Path, account: Option<&Account>, program: &Path) ->
     let mut command = Command::new(setpriv);
     command.args(["--pdeathsig", "INT"]);
     if let Some(account) = account {
-        command.arg(format!("--reuid={}", account.uid)).arg(format!("--regid={}", account.gid)).arg("--clear-groups");
+        command
+            .arg(format!("--reuid={}", account.uid))
+            .arg(format!("--regid={}", account.gid))
+            .arg("--clear-groups");
     }
     command.arg("--").arg(program);
     command
@@ -91,7 +110,9 @@ fn through_setpriv(setpriv: &Path, account: Option<&Account>, program: &Path) ->
 fn find_setpriv() -> Option<PathBuf> {
     let setpriv = Path::new("/usr/bin/setpriv");
     let help = Command::new(setpriv).arg("--help").output().ok()?;
-    String::from_utf8_lossy(&help.stdout).contains("--pdeathsig").then(|| setpriv.to_owned())
+    String::from_utf8_lossy(&help.stdout)
+        .contains("--pdeathsig")
+        .then(|| setpriv.to_owned())
 }
 
 /// A process, ours or adopted, by its pidfd.
@@ -104,12 +125,17 @@ pub(super) struct Handle {
 impl Handle {
     pub(super) fn of(child: &Child) -> io::Result<Self> {
         let pid = Pid::from_child(child);
-        Ok(Self { pid: pid.as_raw_nonzero().get(), fd: pidfd_open(pid, PidfdFlags::empty())? })
+        Ok(Self {
+            pid: pid.as_raw_nonzero().get(),
+            fd: pidfd_open(pid, PidfdFlags::empty())?,
+        })
     }
 
     /// `None` where nobody has this pid.
     pub(super) fn of_pid(pid: i32) -> io::Result<Option<Self>> {
-        let Some(known) = Pid::from_raw(pid) else { return Ok(None) };
+        let Some(known) = Pid::from_raw(pid) else {
+            return Ok(None);
+        };
         match pidfd_open(known, PidfdFlags::empty()) {
             Ok(fd) => Ok(Some(Self { pid, fd })),
             Err(Errno::SRCH | Errno::INVAL) => Ok(None),
@@ -132,7 +158,10 @@ impl Handle {
         loop {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-            match poll(&mut [PollFd::new(&self.fd, PollFlags::IN)], timeout.as_ref()) {
+            match poll(
+                &mut [PollFd::new(&self.fd, PollFlags::IN)],
+                timeout.as_ref(),
+            ) {
                 Ok(0) => return false,
                 Ok(_) => return true,
                 Err(Errno::INTR) => {}

@@ -27,23 +27,39 @@ pub(super) enum Found {
 
 /// Looks at the data's postmaster, if there is one.
 pub(super) fn find(data: &Path) -> Result<Found, PostgresError> {
-    let Some(pid) = recorded_pid(data) else { return Ok(Found::Nobody) };
+    let Some(pid) = recorded_pid(data) else {
+        return Ok(Found::Nobody);
+    };
     let proc = Path::new("/proc").join(pid.to_string());
     // The handle first, then the look: if the pid changes hands in between, the handle says so.
-    let Some(handle) = Handle::of_pid(pid).map_err(failed(&proc, "opened"))? else { return Ok(Found::Nobody) };
+    let Some(handle) = Handle::of_pid(pid).map_err(failed(&proc, "opened"))? else {
+        return Ok(Found::Nobody);
+    };
     // Not its `exe` or `cwd`: root in a container may not read those of another user.
-    let Ok(line) = fs::read(proc.join("cmdline")) else { return Ok(Found::Nobody) };
-    let words = line.strip_suffix(&[0]).unwrap_or(&line).split(|byte| *byte == 0);
-    let words: Vec<OsString> = words.map(|word| OsStr::from_bytes(word).to_owned()).collect();
+    let Ok(line) = fs::read(proc.join("cmdline")) else {
+        return Ok(Found::Nobody);
+    };
+    let words = line
+        .strip_suffix(&[0])
+        .unwrap_or(&line)
+        .split(|byte| *byte == 0);
+    let words: Vec<OsString> = words
+        .map(|word| OsStr::from_bytes(word).to_owned())
+        .collect();
     Ok(judge(handle, words, data))
 }
 
 fn judge(handle: Handle, words: Vec<OsString>, data: &Path) -> Found {
-    let program = words.first().and_then(|program| Path::new(program).file_name());
+    let program = words
+        .first()
+        .and_then(|program| Path::new(program).file_name());
     if program != Some(OsStr::new("postgres")) {
         return Found::Stranger;
     }
-    if words.windows(2).any(|pair| pair[0] == "-D" && Path::new(&pair[1]) == data) {
+    if words
+        .windows(2)
+        .any(|pair| pair[0] == "-D" && Path::new(&pair[1]) == data)
+    {
         return Found::Alive(handle, words);
     }
     Found::Nobody
@@ -59,6 +75,15 @@ pub(super) fn forget_stranger(data: &Path) -> Result<(), PostgresError> {
 
 fn recorded_pid(data: &Path) -> Option<i32> {
     let mut text = String::new();
-    File::open(data.join("postmaster.pid")).ok()?.take(4096).read_to_string(&mut text).ok()?;
-    text.lines().next()?.trim().parse().ok().filter(|pid| *pid > 0)
+    File::open(data.join("postmaster.pid"))
+        .ok()?
+        .take(4096)
+        .read_to_string(&mut text)
+        .ok()?;
+    text.lines()
+        .next()?
+        .trim()
+        .parse()
+        .ok()
+        .filter(|pid| *pid > 0)
 }

@@ -46,7 +46,15 @@ impl ServerLog {
     pub(super) fn last_words(&self) -> String {
         let _ = self.open.recv_timeout(Duration::from_millis(200));
         let lines = self.tail.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.is_empty() { "nothing".into() } else { lines.iter().map(String::as_str).collect::<Vec<_>>().join(" / ") }
+        if lines.is_empty() {
+            "nothing".into()
+        } else {
+            lines
+                .iter()
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(" / ")
+        }
     }
 }
 
@@ -90,7 +98,11 @@ fn loudness(line: &str) -> Loudness {
     let severity = rest.split(':').next().unwrap_or_default();
     match (severity, process) {
         ("PANIC", _) => Loudness::Error,
-        ("ERROR" | "FATAL", process) if process != "client backend" && process != "postmaster" && !process.is_empty() => Loudness::Warn,
+        ("ERROR" | "FATAL", process)
+            if process != "client backend" && process != "postmaster" && !process.is_empty() =>
+        {
+            Loudness::Warn
+        }
         _ => Loudness::Debug,
     }
 }
@@ -109,10 +121,22 @@ mod tests {
 
     #[test]
     fn a_clients_error_is_its_own_affair_and_a_full_disk_is_ours() {
-        assert_eq!(loudness("client backend|ERROR:  duplicate key value violates .."), Loudness::Debug);
-        assert_eq!(loudness("checkpointer|ERROR:  could not write to file"), Loudness::Warn);
-        assert_eq!(loudness("walwriter|PANIC:  could not fsync file"), Loudness::Error);
-        assert_eq!(loudness("postmaster|LOG:  database system is ready"), Loudness::Debug);
+        assert_eq!(
+            loudness("client backend|ERROR:  duplicate key value violates .."),
+            Loudness::Debug
+        );
+        assert_eq!(
+            loudness("checkpointer|ERROR:  could not write to file"),
+            Loudness::Warn
+        );
+        assert_eq!(
+            loudness("walwriter|PANIC:  could not fsync file"),
+            Loudness::Error
+        );
+        assert_eq!(
+            loudness("postmaster|LOG:  database system is ready"),
+            Loudness::Debug
+        );
     }
 
     #[test]
@@ -123,6 +147,9 @@ mod tests {
         }
         let log = ServerLog::follow(std::io::Cursor::new(said)).unwrap();
         let words = log.last_words();
-        assert!(words.starts_with("line 88 / ") && words.ends_with("line 99"), "{words}");
+        assert!(
+            words.starts_with("line 88 / ") && words.ends_with("line 99"),
+            "{words}"
+        );
     }
 }

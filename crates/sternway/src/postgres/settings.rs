@@ -82,12 +82,19 @@ pub(super) fn server_arguments(folder: &PostgresFolder) -> Vec<OsString> {
 
 /// Who is let in: the kernel says who is at the other end of the socket, and only we and the account that
 /// Postgres runs as have a role. There is no password that could leak.
-pub(super) fn write_access(folder: &PostgresFolder, own: &Account, account: Option<&Account>) -> Result<(), PostgresError> {
+pub(super) fn write_access(
+    folder: &PostgresFolder,
+    own: &Account,
+    account: Option<&Account>,
+) -> Result<(), PostgresError> {
     let mut ident = String::new();
     for user in std::iter::once(own).chain(account.filter(|account| *account != own)) {
         for role in [ROLE, SUPERUSER] {
             // Quoted, so that a name is never taken for a pattern or a comment.
-            ident.push_str(&format!("sternway \"{}\" {role}\n", user.name.replace('"', "")));
+            ident.push_str(&format!(
+                "sternway \"{}\" {role}\n",
+                user.name.replace('"', "")
+            ));
         }
     }
     write_readable(&folder.ident(), &ident)?;

@@ -36,7 +36,10 @@ struct House {
 impl House {
     fn new() -> Self {
         let place = TestFolder::new();
-        let lock = StateFolder::open(&place.path().join("s")).unwrap().lock().unwrap();
+        let lock = StateFolder::open(&place.path().join("s"))
+            .unwrap()
+            .lock()
+            .unwrap();
         Self { place, lock }
     }
 
@@ -54,11 +57,18 @@ fn installed() -> Vec<super::Binaries> {
 }
 
 fn program(name: &str) -> PathBuf {
-    installed().first().expect("the tests need Debian's package `postgresql`").folder.join(name)
+    installed()
+        .first()
+        .expect("the tests need Debian's package `postgresql`")
+        .folder
+        .join(name)
 }
 
 fn query(url: &str, sql: &str) -> Result<String, String> {
-    let answer = Command::new(program("psql")).args(["-X", "-tA", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", sql]).output().unwrap();
+    let answer = Command::new(program("psql"))
+        .args(["-X", "-tA", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", sql])
+        .output()
+        .unwrap();
     if answer.status.success() {
         Ok(String::from_utf8(answer.stdout).unwrap().trim().to_owned())
     } else {
@@ -68,10 +78,18 @@ fn query(url: &str, sql: &str) -> Result<String, String> {
 
 /// `shut down` only after a clean stop.
 fn cluster_state(folder: &PostgresFolder) -> String {
-    let answer = Command::new(program("pg_controldata")).arg(folder.data()).env("LC_ALL", "C").output().unwrap();
+    let answer = Command::new(program("pg_controldata"))
+        .arg(folder.data())
+        .env("LC_ALL", "C")
+        .output()
+        .unwrap();
     let text = String::from_utf8(answer.stdout).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix("Database cluster state:"));
-    line.expect("pg_controldata says the state").trim().to_owned()
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Database cluster state:"));
+    line.expect("pg_controldata says the state")
+        .trim()
+        .to_owned()
 }
 
 fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -92,11 +110,22 @@ fn the_first_start_makes_a_durable_private_database() {
     let url = postgres.url();
     assert!(!postgres.adopted());
     for setting in ["fsync", "synchronous_commit", "full_page_writes"] {
-        assert_eq!(query(&url, &format!("show {setting}")).unwrap(), "on", "{setting}");
+        assert_eq!(
+            query(&url, &format!("show {setting}")).unwrap(),
+            "on",
+            "{setting}"
+        );
     }
     assert_eq!(query(&url, "show listen_addresses").unwrap(), "");
     assert_eq!(query(&url, "show server_encoding").unwrap(), "UTF8");
-    assert_eq!(query(&url, "select datcollate from pg_database where datname = current_database()").unwrap(), "C");
+    assert_eq!(
+        query(
+            &url,
+            "select datcollate from pg_database where datname = current_database()"
+        )
+        .unwrap(),
+        "C"
+    );
     let who = "select current_user, current_database(), rolsuper, pg_get_userbyid(datdba) from pg_roles, pg_database \
                where rolname = current_user and datname = current_database()";
     assert_eq!(query(&url, who).unwrap(), "sternway|sternway|f|sternway");
@@ -116,7 +145,10 @@ fn only_its_own_folders_belong_to_the_account() {
     let account = account::choose(&house.folder().data()).unwrap();
     let (owner, passage) = account.map_or((own, 0o700), |account| (account.uid, 0o710));
     assert_eq!(look(house.lock.folder().path()), (own, passage));
-    assert_eq!(look(&house.lock.folder().path().join("postgres")), (own, passage));
+    assert_eq!(
+        look(&house.lock.folder().path().join("postgres")),
+        (own, passage)
+    );
     assert_eq!(look(&house.folder().data()), (owner, 0o700));
     assert_eq!(look(&house.folder().sockets()), (owner, 0o700));
     postgres.stop().unwrap();
@@ -129,7 +161,10 @@ fn the_environment_with_its_secrets_stays_with_us() {
     let pid = postgres.pid().unwrap();
     let environment = fs::read(format!("/proc/{pid}/environ")).unwrap();
     let environment = String::from_utf8_lossy(&environment).into_owned();
-    assert!(environment.contains("LC_ALL=C") && !environment.contains("CARGO"), "{environment}");
+    assert!(
+        environment.contains("LC_ALL=C") && !environment.contains("CARGO"),
+        "{environment}"
+    );
     postgres.stop().unwrap();
 }
 
@@ -139,11 +174,28 @@ fn data_survives_and_open_connections_do_not_delay_the_stop() {
     let postgres = house.start();
     let url = postgres.url();
     query(&url, "create table kept as select 42 as n").unwrap();
-    let mut idle = Command::new(program("psql")).args(["-X", "-d", &url]).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    until("the idle connection", || (query(&url, "select count(*) from pg_stat_activity where application_name = 'psql'").unwrap() == "2").then_some(()));
+    let mut idle = Command::new(program("psql"))
+        .args(["-X", "-d", &url])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    until("the idle connection", || {
+        (query(
+            &url,
+            "select count(*) from pg_stat_activity where application_name = 'psql'",
+        )
+        .unwrap()
+            == "2")
+            .then_some(())
+    });
     let since = Instant::now();
     postgres.stop().unwrap();
-    assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+    assert!(
+        since.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        since.elapsed()
+    );
     drop(idle.stdin.take());
     idle.wait().unwrap();
 
@@ -161,7 +213,16 @@ fn without_root_it_runs_as_ourselves() {
     let place = TestFolder::new();
     let nobody = 65534;
     chown(place.path(), Some(nobody), Some(nobody)).unwrap();
-    let mut helper = killed::helper(place.path(), &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"], "set");
+    let mut helper = killed::helper(
+        place.path(),
+        &[
+            "setpriv",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+        ],
+        "set",
+    );
     let pid = killed::ready(place.path(), &mut helper);
     let owner = fs::metadata(format!("/proc/{pid}")).unwrap().uid();
     assert_eq!(owner, nobody);
@@ -173,8 +234,16 @@ fn without_root_it_runs_as_ourselves() {
 
 #[test]
 fn the_url_is_for_any_path() {
-    let address = super::Address { socket_folder: "/tmp/a b&c/run".into(), port: 5432, user: "sternway", database: "sternway" };
-    assert_eq!(address.url(), "postgres://sternway@localhost:5432/sternway?host=%2Ftmp%2Fa%20b%26c%2Frun&sslmode=disable");
+    let address = super::Address {
+        socket_folder: "/tmp/a b&c/run".into(),
+        port: 5432,
+        user: "sternway",
+        database: "sternway",
+    };
+    assert_eq!(
+        address.url(),
+        "postgres://sternway@localhost:5432/sternway?host=%2Ftmp%2Fa%20b%26c%2Frun&sslmode=disable"
+    );
 }
 
 #[test]
@@ -196,18 +265,25 @@ fn measure() {
         let ready = postgres.ready_after();
         let since = Instant::now();
         postgres.stop().unwrap();
-        eprintln!("{round}: ready after {ready:?}, {pss} kB Pss, stopped after {:?}", since.elapsed());
+        eprintln!(
+            "{round}: ready after {ready:?}, {pss} kB Pss, stopped after {:?}",
+            since.elapsed()
+        );
     }
 }
 
 fn family(pid: i32) -> Vec<i32> {
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let children = children.split_whitespace().map(|child| child.parse().unwrap());
+    let children =
+        fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let children = children
+        .split_whitespace()
+        .map(|child| child.parse().unwrap());
     std::iter::once(pid).chain(children).collect()
 }
 
 fn pss_kb(pid: i32) -> u64 {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
     let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
 }

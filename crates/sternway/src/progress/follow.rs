@@ -58,7 +58,14 @@ impl<'a> Follower<'a> {
     /// A follower that has seen nothing yet.
     #[must_use]
     pub fn new(client: &'a Client, id: RollbackId, until: Until, patient: bool) -> Self {
-        Self { client, id, until, patient, last: 0, polled: false }
+        Self {
+            client,
+            id,
+            until,
+            patient,
+            last: 0,
+            polled: false,
+        }
     }
 
     /// Follows.
@@ -80,7 +87,10 @@ impl<'a> Follower<'a> {
                 Ok(()) => silent_since = None,
                 Err(failure) => {
                     self.weigh(failure, silent_since)?;
-                    if silent_since.replace(silent_since.unwrap_or_else(Instant::now)).is_none() {
+                    if silent_since
+                        .replace(silent_since.unwrap_or_else(Instant::now))
+                        .is_none()
+                    {
                         view.remark("the server does not answer; the rollback does not need us, trying again ...");
                     }
                 }
@@ -110,14 +120,20 @@ impl<'a> Follower<'a> {
     }
 
     fn take(&mut self, view: &mut View, frame: &Frame) {
-        let Ok(mut value) = serde_json::from_str::<Value>(&frame.data) else { return };
+        let Ok(mut value) = serde_json::from_str::<Value>(&frame.data) else {
+            return;
+        };
         out::clean_json(&mut value);
         let new = seq(frame) > self.last;
         self.last = self.last.max(seq(frame));
         match serde_json::from_value::<EventAnswer>(value.clone()) {
             Ok(answer) => view.event(&answer.event, &answer.sentence, answer.at, new),
             // A kind of event that is newer than we are: its sentence is all that we need.
-            Err(_) if new => view.remark(value["sentence"].as_str().unwrap_or("an event that this version does not know")),
+            Err(_) if new => view.remark(
+                value["sentence"]
+                    .as_str()
+                    .unwrap_or("an event that this version does not know"),
+            ),
             Err(_) => {}
         }
     }
@@ -125,7 +141,13 @@ impl<'a> Follower<'a> {
     /// One question instead of the stream. The next stream is then read from the beginning, silently.
     async fn poll(&mut self, view: &mut View) -> Result<(), Failure> {
         let answer = self.answer(view).await?;
-        let steps: StepsAnswer = drawn(view, self.client.get(&format!("/api/v1/rollbacks/{}/steps", self.id))).await?.read()?;
+        let steps: StepsAnswer = drawn(
+            view,
+            self.client
+                .get(&format!("/api/v1/rollbacks/{}/steps", self.id)),
+        )
+        .await?
+        .read()?;
         view.polled(&answer, &steps);
         view.redraw();
         self.polled = true;
@@ -133,7 +155,12 @@ impl<'a> Follower<'a> {
     }
 
     async fn answer(&self, view: &View) -> Result<RollbackAnswer, Failure> {
-        drawn(view, self.client.get(&format!("/api/v1/rollbacks/{}", self.id))).await?.read()
+        drawn(
+            view,
+            self.client.get(&format!("/api/v1/rollbacks/{}", self.id)),
+        )
+        .await?
+        .read()
     }
 
     /// Whether it is worth trying again.
@@ -143,7 +170,13 @@ impl<'a> Follower<'a> {
             return Ok(());
         }
         let mut failure = failure;
-        failure.problem.next_actions.insert(0, format!("the rollback goes on by itself; follow it again with `sternway watch {}`", self.id));
+        failure.problem.next_actions.insert(
+            0,
+            format!(
+                "the rollback goes on by itself; follow it again with `sternway watch {}`",
+                self.id
+            ),
+        );
         Err(failure)
     }
 
@@ -156,13 +189,19 @@ impl<'a> Follower<'a> {
                 let answer = self.answer(view).await.ok()?;
                 (answer.phase == PhaseWord::AwaitingApproval).then_some(Ending::AwaitsApproval)
             }
-            Stage::AwaitingApproval | Stage::Watching | Stage::Forward(_) | Stage::Backward(_) => None,
+            Stage::AwaitingApproval | Stage::Watching | Stage::Forward(_) | Stage::Backward(_) => {
+                None
+            }
         }
     }
 }
 
 fn seq(frame: &Frame) -> i32 {
-    frame.id.as_deref().and_then(|id| id.parse().ok()).unwrap_or(0)
+    frame
+        .id
+        .as_deref()
+        .and_then(|id| id.parse().ok())
+        .unwrap_or(0)
 }
 
 /// Something that takes its time, with the tree redrawn meanwhile.
@@ -176,3 +215,6 @@ async fn drawn<T>(view: &View, work: impl Future<Output = T>) -> T {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

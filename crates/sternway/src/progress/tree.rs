@@ -8,7 +8,9 @@ use domain::{
 };
 
 use crate::{
-    client::answers::{PhaseWord, RollbackAnswer, StepProgress, StepState, StepsAnswer, whole_verdict},
+    client::answers::{
+        PhaseWord, RollbackAnswer, StepProgress, StepState, StepsAnswer, whole_verdict,
+    },
     out::{Paint, one_line},
 };
 
@@ -113,9 +115,22 @@ impl Tree {
     pub fn new(header: String, titles: impl IntoIterator<Item = String>) -> Self {
         let rows = titles
             .into_iter()
-            .map(|title| Row { title, state: State::Waiting, began: None, ended: None, note: String::new() })
+            .map(|title| Row {
+                title,
+                state: State::Waiting,
+                began: None,
+                ended: None,
+                note: String::new(),
+            })
             .collect();
-        Self { header, rows, stage: Stage::Forward(0), requested_at: None, remark: None, ahead: Millis(0) }
+        Self {
+            header,
+            rows,
+            stage: Stage::Forward(0),
+            requested_at: None,
+            remark: None,
+            ahead: Millis(0),
+        }
     }
 
     /// Takes note of what the server's clock said at a moment of ours.
@@ -128,7 +143,10 @@ impl Tree {
         match event {
             Event::Requested { approval_until } => self.requested(approval_until.is_some(), at),
             Event::Approved { .. } => self.enter(0, at),
-            Event::TakenOver { .. } | Event::Performed { outcome: Outcome::Done } => {}
+            Event::TakenOver { .. }
+            | Event::Performed {
+                outcome: Outcome::Done,
+            } => {}
             Event::Intended { .. } | Event::Performed { .. } => self.note(sentence),
             Event::EngineBack | Event::WatchGreen => self.remark = None,
             Event::EngineLost { .. } | Event::WatchRed { .. } | Event::CancelRefused { .. } => {
@@ -145,14 +163,20 @@ impl Tree {
     pub fn restart(&mut self) {
         let titles: Vec<String> = self.rows.drain(..).map(|row| row.title).collect();
         let ahead = self.ahead;
-        *self = Self { ahead, ..Self::new(std::mem::take(&mut self.header), titles) };
+        *self = Self {
+            ahead,
+            ..Self::new(std::mem::take(&mut self.header), titles)
+        };
     }
 
     /// The whole as one question found it.
     pub fn polled(&mut self, rollback: &RollbackAnswer, steps: &StepsAnswer) {
         self.requested_at = Some(rollback.requested_at);
         self.rows = steps.items.iter().map(Row::of).collect();
-        let at = rollback.step.as_ref().map_or(0, |step| step.number.saturating_sub(1) as usize);
+        let at = rollback
+            .step
+            .as_ref()
+            .map_or(0, |step| step.number.saturating_sub(1) as usize);
         self.remark = None;
         self.stage = match rollback.phase {
             PhaseWord::AwaitingApproval => Stage::AwaitingApproval,
@@ -168,7 +192,9 @@ impl Tree {
     pub fn verdict(&self) -> Option<&Verdict> {
         match &self.stage {
             Stage::Ended(verdict) => Some(verdict),
-            Stage::AwaitingApproval | Stage::Forward(_) | Stage::Backward(_) | Stage::Watching => None,
+            Stage::AwaitingApproval | Stage::Forward(_) | Stage::Backward(_) | Stage::Watching => {
+                None
+            }
         }
     }
 
@@ -191,7 +217,11 @@ impl Tree {
     }
 
     fn enter(&mut self, index: usize, at: Moment) {
-        self.stage = if index < self.rows.len() { Stage::Forward(index) } else { Stage::Watching };
+        self.stage = if index < self.rows.len() {
+            Stage::Forward(index)
+        } else {
+            Stage::Watching
+        };
         if let Some(row) = self.rows.get_mut(index) {
             (row.state, row.began, row.ended) = (State::Running, Some(at), None);
         }
@@ -262,15 +292,34 @@ impl Tree {
     #[must_use]
     pub fn lines(&self, here: Moment, rows_max: usize, paint: Paint) -> Vec<String> {
         let now = here.after(self.ahead);
-        let elapsed = self.requested_at.map_or(String::new(), |at| format!("  {}", now.since(at)));
-        let elapsed = if self.verdict().is_some() { String::new() } else { elapsed };
-        let mut lines = vec![format!("{}{}", paint.strong(&self.header), paint.faint(&elapsed))];
-        let width = self.rows.iter().map(|row| row.title.chars().count()).max().unwrap_or(0);
+        let elapsed = self
+            .requested_at
+            .map_or(String::new(), |at| format!("  {}", now.since(at)));
+        let elapsed = if self.verdict().is_some() {
+            String::new()
+        } else {
+            elapsed
+        };
+        let mut lines = vec![format!(
+            "{}{}",
+            paint.strong(&self.header),
+            paint.faint(&elapsed)
+        )];
+        let width = self
+            .rows
+            .iter()
+            .map(|row| row.title.chars().count())
+            .max()
+            .unwrap_or(0);
         let (from, to) = self.window(rows_max);
         if from > 0 {
             lines.push(paint.faint(&format!("  ({from} earlier steps)")));
         }
-        lines.extend(self.rows[from..to].iter().map(|row| row.line(width, now, paint)));
+        lines.extend(
+            self.rows[from..to]
+                .iter()
+                .map(|row| row.line(width, now, paint)),
+        );
         if to < self.rows.len() {
             lines.push(paint.faint(&format!("  ({} more steps)", self.rows.len() - to)));
         }
@@ -298,7 +347,10 @@ impl Tree {
         }
         match &self.stage {
             Stage::AwaitingApproval => Some(format!("  {}", paint.busy("… waits for approval"))),
-            Stage::Watching => Some(format!("  {}", paint.busy("… proved; its probes must stay green through the watch window"))),
+            Stage::Watching => Some(format!(
+                "  {}",
+                paint.busy("… proved; its probes must stay green through the watch window")
+            )),
             Stage::Forward(_) | Stage::Backward(_) | Stage::Ended(_) => None,
         }
     }
@@ -315,9 +367,18 @@ impl Row {
             StepState::Undone => State::Undone,
             StepState::Failed => State::Failed,
         };
-        let ended = step.started_at.zip(step.duration_ms).map(|(began, ms)| began.after(Millis(ms)));
+        let ended = step
+            .started_at
+            .zip(step.duration_ms)
+            .map(|(began, ms)| began.after(Millis(ms)));
         let note = one_line(step.note.as_deref().unwrap_or_default());
-        Self { title: step.title.clone(), state, began: step.started_at, ended, note }
+        Self {
+            title: step.title.clone(),
+            state,
+            began: step.started_at,
+            ended,
+            note,
+        }
     }
 
     fn line(&self, width: usize, now: Moment, paint: Paint) -> String {
@@ -329,8 +390,18 @@ impl Row {
             (None, _) => String::new(),
         };
         let note: String = self.note.chars().take(NOTE_CHARS_MAX).collect();
-        let more = if self.note.chars().count() > NOTE_CHARS_MAX { "…" } else { "" };
-        format!("  {state} {:<width$}  {took:>9}  {}", self.title, paint.faint(&format!("{note}{more}"))).trim_end().to_owned()
+        let more = if self.note.chars().count() > NOTE_CHARS_MAX {
+            "…"
+        } else {
+            ""
+        };
+        format!(
+            "  {state} {:<width$}  {took:>9}  {}",
+            self.title,
+            paint.faint(&format!("{note}{more}"))
+        )
+        .trim_end()
+        .to_owned()
     }
 }
 

@@ -11,27 +11,42 @@ use crate::out::one_line;
 #[must_use]
 pub fn line(tree: &Tree, event: &Event, sentence: &str, at: Moment) -> Option<String> {
     let head = head(tree, event, at)?;
-    let since = tree.requested_at.map_or(String::new(), |begin| format!("+{}", at.since(begin)));
-    Some(format!("{} {since:>9}  {head}{}", clock(at), one_line(sentence)))
+    let since = tree
+        .requested_at
+        .map_or(String::new(), |begin| format!("+{}", at.since(begin)));
+    Some(format!(
+        "{} {since:>9}  {head}{}",
+        clock(at),
+        one_line(sentence)
+    ))
 }
 
 fn head(tree: &Tree, event: &Event, at: Moment) -> Option<String> {
     let row = tree.at();
     let step = row.map_or("", |row| row.title.as_str());
-    let took = row.and_then(|row| row.began).map_or(String::new(), |began| format!(" in {}", at.since(began)));
+    let took = row
+        .and_then(|row| row.began)
+        .map_or(String::new(), |began| format!(" in {}", at.since(began)));
     let undone = matches!(tree.stage, Stage::Backward(_));
     match event {
-        Event::Intended { .. } | Event::Performed { outcome: Outcome::Done } => None,
+        Event::Intended { .. }
+        | Event::Performed {
+            outcome: Outcome::Done,
+        } => None,
         Event::StepDone { .. } if undone => Some(format!("↩ undone   {step}{took}: ")),
         Event::StepDone { .. } => Some(format!("✓ done     {step}{took}: ")),
         Event::StepSkipped { .. } => Some(format!("– skipped  {step}: ")),
         Event::TurnedBack { .. } => Some(format!("✗ failed   {step}: ")),
         Event::Performed { .. } => Some(format!("! {step}: ")),
-        Event::EngineLost { .. } | Event::CancelRefused { .. } | Event::WatchRed { .. } => Some("! ".to_owned()),
-        Event::Ended { verdict } => Some(format!("{}: ", verdict.word())),
-        Event::Requested { .. } | Event::Approved { .. } | Event::TakenOver { .. } | Event::EngineBack | Event::WatchGreen => {
-            Some(String::new())
+        Event::EngineLost { .. } | Event::CancelRefused { .. } | Event::WatchRed { .. } => {
+            Some("! ".to_owned())
         }
+        Event::Ended { verdict } => Some(format!("{}: ", verdict.word())),
+        Event::Requested { .. }
+        | Event::Approved { .. }
+        | Event::TakenOver { .. }
+        | Event::EngineBack
+        | Event::WatchGreen => Some(String::new()),
     }
 }
 
@@ -39,12 +54,16 @@ fn head(tree: &Tree, event: &Event, at: Moment) -> Option<String> {
 #[must_use]
 pub fn clock(at: Moment) -> String {
     let format = format_description!("[hour]:[minute]:[second].[subsecond digits:3]Z");
-    OffsetDateTime::from(at).format(format).unwrap_or_else(|_| at.to_string())
+    OffsetDateTime::from(at)
+        .format(format)
+        .unwrap_or_else(|_| at.to_string())
 }
 
 /// `2026-11-22 08:20:31Z`.
 #[must_use]
 pub fn date(at: Moment) -> String {
     let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");
-    OffsetDateTime::from(at).format(format).unwrap_or_else(|_| at.to_string())
+    OffsetDateTime::from(at)
+        .format(format)
+        .unwrap_or_else(|_| at.to_string())
 }

@@ -11,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 use crate::out::Out;
 
 /// Durations from a call on a local socket to a stop with its grace.
-const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const SECONDS: [f64; 14] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
 /// How often old samples of histograms are folded, so that they do not pile up when nobody scrapes.
 const UPKEEP: Duration = Duration::from_secs(30);
 /// How often rows that nobody needs any more are cleared away.
@@ -19,8 +21,11 @@ const PRUNE: Duration = Duration::from_secs(3600);
 
 /// The recorder of this process's metrics.
 pub(super) fn metrics() -> anyhow::Result<PrometheusHandle> {
-    let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS);
-    let handle = builder.context("the metrics' buckets are not accepted")?.install_recorder();
+    let builder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS);
+    let handle = builder
+        .context("the metrics' buckets are not accepted")?
+        .install_recorder();
     let handle = handle.context("the metrics of this process were set up twice")?;
     let upkeep = handle.clone();
     tokio::spawn(async move {
@@ -59,15 +64,23 @@ pub(super) fn readiness(store: Store, shutdown: CancellationToken) -> ReadinessC
 }
 
 fn reason(what: &str, sentence: &str) -> NotReady {
-    NotReady { what: what.to_owned(), sentence: sentence.to_owned() }
+    NotReady {
+        what: what.to_owned(),
+        sentence: sentence.to_owned(),
+    }
 }
 
 /// The one-time set-up token of a first start: once, on stderr, in plain text, never in the log.
 pub(super) async fn announce_setup(store: &Store, addresses: &[SocketAddr]) -> anyhow::Result<()> {
-    let Some(token) = api::setup_token(store).await.context("the set-up token can not be stored")? else {
+    let Some(token) = api::setup_token(store)
+        .await
+        .context("the set-up token can not be stored")?
+    else {
         return Ok(());
     };
-    let address = addresses.first().map_or_else(String::new, |address| format!("http://{address}"));
+    let address = addresses
+        .first()
+        .map_or_else(String::new, |address| format!("http://{address}"));
     let minutes = api::SETUP_TOKEN_MINUTES;
     let secret = token.reveal();
     Out::detect(false, false).say(&format!(

@@ -26,21 +26,37 @@ pub(super) async fn lay(args: &ServeArgs) -> anyhow::Result<Foundation> {
     let (database, embedded) = postgres(args, &lock).await?;
     let migrated = store::migrate(&database).await.map_err(with_sources)?;
     if migrated.from != Some(migrated.to) {
-        tracing::info!(from = migrated.from, to = migrated.to, "the database was migrated");
+        tracing::info!(
+            from = migrated.from,
+            to = migrated.to,
+            "the database was migrated"
+        );
     }
-    Ok(Foundation { lock, database, key, embedded })
+    Ok(Foundation {
+        lock,
+        database,
+        key,
+        embedded,
+    })
 }
 
 impl Foundation {
     /// A store with connections of its own: load on one half must not starve the other.
     pub(super) async fn store(&self, name: &str, wake: Wake) -> anyhow::Result<Store> {
-        let settings = StoreSettings { application_name: name.to_owned(), ..StoreSettings::default() };
-        Store::connect(self.database.clone(), settings, self.key.clone(), wake).await.map_err(with_sources)
+        let settings = StoreSettings {
+            application_name: name.to_owned(),
+            ..StoreSettings::default()
+        };
+        Store::connect(self.database.clone(), settings, self.key.clone(), wake)
+            .await
+            .map_err(with_sources)
     }
 
     /// Stops the embedded Postgres; the lock goes last.
     pub(super) async fn clear(self) {
-        let Some(embedded) = self.embedded else { return };
+        let Some(embedded) = self.embedded else {
+            return;
+        };
         match tokio::task::spawn_blocking(|| embedded.stop()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the embedded Postgres did not stop cleanly"),
@@ -63,7 +79,9 @@ fn key(args: &ServeArgs, lock: &HostLock) -> anyhow::Result<SecretKey> {
         None => lock.key()?,
     };
     if key.fresh {
-        tracing::info!("a new key was made; environment values that were sealed with another one can not be read");
+        tracing::info!(
+            "a new key was made; environment values that were sealed with another one can not be read"
+        );
     }
     Ok(SecretKey::from_bytes(*key.bytes()))
 }
@@ -81,7 +99,8 @@ async fn postgres(
     let embedded = tokio::task::spawn_blocking(move || EmbeddedPostgres::start(&folder))
         .await
         .context("starting the embedded Postgres failed")??;
-    let options = PgConnectOptions::from_str(&embedded.url()).context("the embedded Postgres has no usable address")?;
+    let options = PgConnectOptions::from_str(&embedded.url())
+        .context("the embedded Postgres has no usable address")?;
     Ok((options, Some(embedded)))
 }
 

@@ -25,7 +25,10 @@ fn a_new_folder_is_private_and_its_key_is_made_once() {
 
 #[test]
 fn the_key_is_never_printed() {
-    let key = SecretKey { bytes: [0xab; KEY_BYTES], fresh: false };
+    let key = SecretKey {
+        bytes: [0xab; KEY_BYTES],
+        fresh: false,
+    };
     assert_eq!(format!("{key:?}"), "SecretKey(fresh: false)");
 }
 
@@ -35,7 +38,10 @@ fn a_second_server_is_told_the_pid_of_the_first() {
     let state = StateFolder::open(&place.path().join("s")).unwrap();
     let _held = state.lock().unwrap();
     let refusal = state.lock().unwrap_err().to_string();
-    assert!(refusal.contains(&format!("(pid {})", std::process::id())), "{refusal}");
+    assert!(
+        refusal.contains(&format!("(pid {})", std::process::id())),
+        "{refusal}"
+    );
     assert!(refusal.contains("stop it first"), "{refusal}");
 }
 
@@ -68,12 +74,18 @@ fn servers_that_share_a_key_file_agree_on_one_key() {
     let shared = place.path().join("shared-key");
     let starts: Vec<_> = (0..8)
         .map(|n| {
-            let lock = StateFolder::open(&place.path().join(n.to_string())).unwrap().lock().unwrap();
+            let lock = StateFolder::open(&place.path().join(n.to_string()))
+                .unwrap()
+                .lock()
+                .unwrap();
             let shared = shared.clone();
             std::thread::spawn(move || lock.key_at(&shared).unwrap())
         })
         .collect();
-    let keys: Vec<SecretKey> = starts.into_iter().map(|start| start.join().unwrap()).collect();
+    let keys: Vec<SecretKey> = starts
+        .into_iter()
+        .map(|start| start.join().unwrap())
+        .collect();
     assert!(keys.iter().all(|key| key.bytes() == keys[0].bytes()));
     assert_eq!(keys.iter().filter(|key| key.fresh).count(), 1);
     assert_eq!(fs::read(&shared).unwrap(), keys[0].bytes());
@@ -122,11 +134,26 @@ fn the_place_follows_the_setting_then_root_then_xdg_then_home() {
         root: true,
     };
     assert_eq!(everything.locate().unwrap(), Path::new("/set"));
-    let root = Surroundings { state_dir: None, ..everything };
+    let root = Surroundings {
+        state_dir: None,
+        ..everything
+    };
     assert_eq!(root.locate().unwrap(), Path::new("/var/lib/sternway"));
-    let person = Surroundings { root: false, ..root };
+    let person = Surroundings {
+        root: false,
+        ..root
+    };
     assert_eq!(person.locate().unwrap(), Path::new("/xdg/sternway"));
-    let plain = Surroundings { xdg_state_home: None, ..person };
-    assert_eq!(plain.locate().unwrap(), Path::new("/home/ann/.local/state/sternway"));
-    assert!(matches!(Surroundings::default().locate(), Err(StateFolderError::Homeless)));
+    let plain = Surroundings {
+        xdg_state_home: None,
+        ..person
+    };
+    assert_eq!(
+        plain.locate().unwrap(),
+        Path::new("/home/ann/.local/state/sternway")
+    );
+    assert!(matches!(
+        Surroundings::default().locate(),
+        Err(StateFolderError::Homeless)
+    ));
 }

@@ -44,7 +44,10 @@ fn serve(stream: TcpStream, tell: &Sender<Post>) {
             }
         }
         let head = String::from_utf8(head).unwrap().to_lowercase();
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .unwrap();
         let mut body = vec![0; length.trim().parse().unwrap()];
         reader.read_exact(&mut body).unwrap();
         reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n").unwrap();
@@ -55,14 +58,18 @@ fn serve(stream: TcpStream, tell: &Sender<Post>) {
 }
 
 fn holds(body: &[u8], words: &str) -> bool {
-    body.windows(words.len()).any(|window| window == words.as_bytes())
+    body.windows(words.len())
+        .any(|window| window == words.as_bytes())
 }
 
 /// Not a test: a process like `serve`, with a runtime of several threads.
 #[test]
 #[ignore = "run by the other tests of this file"]
 fn a_process_that_makes_one_span() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         // Inside the runtime on purpose: that is the trap.
         let telemetry = start(&Settings::of_process("info")).unwrap();
@@ -77,8 +84,18 @@ fn a_process_that_makes_one_span() {
 
 fn child() -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "telemetry::tests::a_process_that_makes_one_span", "--ignored", "--nocapture"]);
-    for name in ["STERNWAY_LOG", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_SERVICE_NAME"] {
+    command.args([
+        "--exact",
+        "telemetry::tests::a_process_that_makes_one_span",
+        "--ignored",
+        "--nocapture",
+    ]);
+    for name in [
+        "STERNWAY_LOG",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "OTEL_SERVICE_NAME",
+    ] {
         command.env_remove(name);
     }
     command.stdout(Stdio::null()).stderr(Stdio::piped());
@@ -88,13 +105,25 @@ fn child() -> Command {
 #[test]
 fn spans_arrive_at_a_collector_and_the_last_are_sent_at_the_end() {
     let (base, told) = collector();
-    let ended = child().env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("{base}/")).output().unwrap();
+    let ended = child()
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("{base}/"))
+        .output()
+        .unwrap();
     let logged = String::from_utf8(ended.stderr).unwrap();
     assert!(ended.status.success(), "{logged}");
     assert!(!logged.contains("panicked"), "{logged}");
-    let post = told.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("nothing arrived: {logged}"));
+    let post = told
+        .recv_timeout(PATIENCE)
+        .unwrap_or_else(|_| panic!("nothing arrived: {logged}"));
     assert!(post.line.starts_with("post /v1/traces "), "{}", post.line);
-    for words in ["rollback.step", "rollback.id", "r-42", "service.name", "sternway", "switched"] {
+    for words in [
+        "rollback.step",
+        "rollback.id",
+        "r-42",
+        "service.name",
+        "sternway",
+        "switched",
+    ] {
         assert!(holds(&post.body, words), "{words} is missing");
     }
 }
@@ -105,7 +134,10 @@ fn without_a_collector_lines_are_flat_json_with_the_spans_fields() {
     assert!(ended.status.success());
     let logged = String::from_utf8(ended.stderr).unwrap();
     let line: serde_json::Value = serde_json::from_str(logged.lines().next().unwrap()).unwrap();
-    assert_eq!((&line["level"], &line["message"], &line["step"]), (&"INFO".into(), &"switched".into(), &3.into()));
+    assert_eq!(
+        (&line["level"], &line["message"], &line["step"]),
+        (&"INFO".into(), &"switched".into(), &3.into())
+    );
     assert_eq!(line["span"]["rollback.id"], "r-42");
     assert!(line["timestamp"].as_str().unwrap().ends_with('Z'));
 }
@@ -115,9 +147,19 @@ fn a_collector_that_is_gone_delays_the_end_by_a_bounded_time() {
     // Bound and never accepted from: the connection is made, the answer never comes.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let since = std::time::Instant::now();
-    let ended = child().env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{}", listener.local_addr().unwrap())).output().unwrap();
+    let ended = child()
+        .env(
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            format!("http://{}", listener.local_addr().unwrap()),
+        )
+        .output()
+        .unwrap();
     assert!(ended.status.success());
-    assert!(since.elapsed() < FLUSH_MAX + Duration::from_secs(5), "{:?}", since.elapsed());
+    assert!(
+        since.elapsed() < FLUSH_MAX + Duration::from_secs(5),
+        "{:?}",
+        since.elapsed()
+    );
 }
 
 #[test]
@@ -142,7 +184,12 @@ impl std::io::Write for Paper {
 }
 
 fn settings(filter: &str, traces: Option<&str>) -> Settings {
-    Settings { filter: filter.into(), format: Format::Human, traces: traces.map(str::to_owned), service: "sternway".into() }
+    Settings {
+        filter: filter.into(),
+        format: Format::Human,
+        traces: traces.map(str::to_owned),
+        service: "sternway".into(),
+    }
 }
 
 #[test]
@@ -152,13 +199,28 @@ fn a_person_gets_text() {
     let (subscriber, _telemetry) = build(&settings("info", None), move || paper.clone()).unwrap();
     tracing::subscriber::with_default(subscriber, || tracing::info!("the server listens"));
     let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
-    assert!(text.contains("the server listens") && !text.contains('{'), "{text}");
+    assert!(
+        text.contains("the server listens") && !text.contains('{'),
+        "{text}"
+    );
 }
 
 #[test]
 fn wrong_settings_are_said_with_an_example() {
-    let filter = build(&settings("sternway=loudly", None), std::io::sink).err().unwrap().to_string();
-    assert!(filter.contains("STERNWAY_LOG=`sternway=loudly`") && filter.contains("info,sternway=debug"), "{filter}");
-    let endpoint = build(&settings("info", Some("not a url")), std::io::sink).err().unwrap().to_string();
-    assert!(endpoint.contains("`not a url`") && endpoint.contains("http://collector:4318"), "{endpoint}");
+    let filter = build(&settings("sternway=loudly", None), std::io::sink)
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        filter.contains("STERNWAY_LOG=`sternway=loudly`") && filter.contains("info,sternway=debug"),
+        "{filter}"
+    );
+    let endpoint = build(&settings("info", Some("not a url")), std::io::sink)
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        endpoint.contains("`not a url`") && endpoint.contains("http://collector:4318"),
+        "{endpoint}"
+    );
 }

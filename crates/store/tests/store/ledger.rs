@@ -69,9 +69,21 @@ async fn the_same_report_twice_is_one_deployment() {
 async fn a_report_that_was_refused_may_be_repeated_once_its_image_is_there() {
     let house = House::new().await;
     let shop = house.application("shop").await;
-    let refused = house.store.deployment_record(&report(&shop, "1.4.2")).await.unwrap();
-    house.store.deployment_refused(refused.id, "no such image").await.unwrap();
-    let again = house.store.deployment_record(&report(&shop, "1.4.2")).await.unwrap();
+    let refused = house
+        .store
+        .deployment_record(&report(&shop, "1.4.2"))
+        .await
+        .unwrap();
+    house
+        .store
+        .deployment_refused(refused.id, "no such image")
+        .await
+        .unwrap();
+    let again = house
+        .store
+        .deployment_record(&report(&shop, "1.4.2"))
+        .await
+        .unwrap();
     assert!(again.new && again.id != refused.id);
 }
 

@@ -30,28 +30,47 @@ fn a_proved_rollback_is_summed_up() {
 
 #[test]
 fn every_way_to_end_has_its_headline_and_exit_code() {
-    let cause = serde_json::json!({"code": "proof_failed", "sentence": "1.4.2 could not be proved"});
+    let cause =
+        serde_json::json!({"code": "proof_failed", "sentence": "1.4.2 could not be proved"});
     for (phase, verdict, good, word, code) in [
         ("watching", None, None, "✓ proved", 0),
         ("forward", None, None, "… forward", 6),
         ("ended", Some("rolled_back"), Some(true), "✓ rolled_back", 0),
-        ("ended", Some("rolled_back"), Some(false), "✓ rolled_back", 0),
+        (
+            "ended",
+            Some("rolled_back"),
+            Some(false),
+            "✓ rolled_back",
+            0,
+        ),
         ("ended", Some("restored"), None, "↩ restored", 7),
         ("ended", Some("refused"), None, "✗ refused", 7),
         ("ended", Some("cancelled"), None, "– cancelled", 9),
         ("ended", Some("needs_human"), None, "✗ needs_human", 6),
     ] {
-        let answer = rollback(serde_json::json!({"phase": phase, "verdict": verdict, "good": good, "cause": cause}));
-        assert!(headline(&answer, Paint::default()).starts_with(word), "{word}");
+        let answer = rollback(
+            serde_json::json!({"phase": phase, "verdict": verdict, "good": good, "cause": cause}),
+        );
+        assert!(
+            headline(&answer, Paint::default()).starts_with(word),
+            "{word}"
+        );
         assert_eq!(exit(&answer, Some(Ending::Ended)).code(), code, "{word}");
     }
     let waits = rollback(serde_json::json!({"phase": "awaiting_approval"}));
-    assert_eq!(exit(&waits, Some(Ending::AwaitsApproval)), Exit::WaitsForApproval);
+    assert_eq!(
+        exit(&waits, Some(Ending::AwaitsApproval)),
+        Exit::WaitsForApproval
+    );
     assert!(headline(&waits, Paint::default()).contains("sternway approve 0199c0de"));
 }
 
 #[test]
 fn who_leaves_is_told_how_to_go_on() {
     let text = how_to_go_on(RollbackId(uuid::Uuid::nil()));
-    assert!(text.contains("goes on by itself") && text.contains("sternway watch 0000") && text.contains("sternway cancel 0000"));
+    assert!(
+        text.contains("goes on by itself")
+            && text.contains("sternway watch 0000")
+            && text.contains("sternway cancel 0000")
+    );
 }

@@ -5,13 +5,18 @@ use std::os::unix::fs::PermissionsExt as _;
 use super::*;
 
 fn refusal(house: &House, found: &[super::super::Binaries]) -> String {
-    EmbeddedPostgres::start_with(&house.folder(), found, false).unwrap_err().to_string()
+    EmbeddedPostgres::start_with(&house.folder(), found, false)
+        .unwrap_err()
+        .to_string()
 }
 
 #[test]
 fn missing_binaries_name_the_package() {
     let said = refusal(&House::new(), &[]);
-    assert!(said.contains("install Debian's package `postgresql`, or set DATABASE_URL"), "{said}");
+    assert!(
+        said.contains("install Debian's package `postgresql`, or set DATABASE_URL"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -38,20 +43,32 @@ fn a_folder_that_the_account_cannot_reach_names_the_closed_one() {
     let closed = place.path().join("closed");
     fs::create_dir(&closed).unwrap();
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
-    let lock = StateFolder::open(&closed.join("s")).unwrap().lock().unwrap();
+    let lock = StateFolder::open(&closed.join("s"))
+        .unwrap()
+        .lock()
+        .unwrap();
     let house = House { place, lock };
     let said = refusal(&house, &installed());
-    assert!(said.contains(&format!("because `{}` is closed", closed.display())), "{said}");
+    assert!(
+        said.contains(&format!("because `{}` is closed", closed.display())),
+        "{said}"
+    );
     assert!(!house.folder().data().exists());
 }
 
 #[test]
 fn a_path_too_long_for_a_socket_is_said_before_anything_is_made() {
     let place = TestFolder::new();
-    let lock = StateFolder::open(&place.path().join("x".repeat(90))).unwrap().lock().unwrap();
+    let lock = StateFolder::open(&place.path().join("x".repeat(90)))
+        .unwrap()
+        .lock()
+        .unwrap();
     let house = House { place, lock };
     let said = refusal(&house, &installed());
-    assert!(said.contains("a unix socket's path may have at most 107"), "{said}");
+    assert!(
+        said.contains("a unix socket's path may have at most 107"),
+        "{said}"
+    );
     assert!(!house.lock.folder().path().join("postgres").exists());
 }
 
@@ -64,7 +81,10 @@ fn data_that_belongs_to_root_is_not_run() {
     house.start().stop().unwrap();
     chown(house.folder().data(), Some(0), Some(0)).unwrap();
     let said = refusal(&house, &installed());
-    assert!(said.contains("run `chown -R postgres ") || said.contains("run `chown -R nobody "), "{said}");
+    assert!(
+        said.contains("run `chown -R postgres ") || said.contains("run `chown -R nobody "),
+        "{said}"
+    );
 }
 
 #[test]
@@ -73,5 +93,8 @@ fn a_server_that_cannot_start_says_why() {
     house.start().stop().unwrap();
     fs::remove_file(house.folder().data().join("global/pg_control")).unwrap();
     let error = EmbeddedPostgres::start(&house.folder()).unwrap_err();
-    assert!(matches!(&error, PostgresError::Ended { said, .. } if said.contains("pg_control")), "{error}");
+    assert!(
+        matches!(&error, PostgresError::Ended { said, .. } if said.contains("pg_control")),
+        "{error}"
+    );
 }

@@ -11,11 +11,20 @@ fn at(ms: i64) -> Moment {
 }
 
 fn tree() -> Tree {
-    Tree::new("Rollback 0199 of shop: 1.5.0 → 1.4.2".to_owned(), ["check", "switch api", "prove"].map(str::to_owned))
+    Tree::new(
+        "Rollback 0199 of shop: 1.5.0 → 1.4.2".to_owned(),
+        ["check", "switch api", "prove"].map(str::to_owned),
+    )
 }
 
 fn done(note: &str) -> (Event, String) {
-    (Event::StepDone { note: note.to_owned(), checks: None }, note.to_owned())
+    (
+        Event::StepDone {
+            note: note.to_owned(),
+            checks: None,
+        },
+        note.to_owned(),
+    )
 }
 
 fn say(event: Event, sentence: &str) -> (Event, String) {
@@ -23,7 +32,12 @@ fn say(event: Event, sentence: &str) -> (Event, String) {
 }
 
 fn requested() -> (Event, String) {
-    say(Event::Requested { approval_until: None }, "ana asked")
+    say(
+        Event::Requested {
+            approval_until: None,
+        },
+        "ana asked",
+    )
 }
 
 fn cause() -> Cause {
@@ -44,11 +58,20 @@ fn play(tree: &mut Tree, events: &[(i64, (Event, String))]) -> Vec<String> {
 #[test]
 fn a_calm_run_is_shown_step_by_step() {
     let mut tree = tree();
-    let rename = Effect::RenameContainer { container: "ab".repeat(32).parse().unwrap(), name: "shop-api-1".to_owned() };
+    let rename = Effect::RenameContainer {
+        container: "ab".repeat(32).parse().unwrap(),
+        name: "shop-api-1".to_owned(),
+    };
     let events = [
         (0, requested()),
         (120, done("4 of 5 checks are green before")),
-        (150, say(Event::Intended { effect: rename }, "renaming abababababab to shop-api-1")),
+        (
+            150,
+            say(
+                Event::Intended { effect: rename },
+                "renaming abababababab to shop-api-1",
+            ),
+        ),
     ];
     play(&mut tree, &events);
     assert_eq!(
@@ -58,26 +81,59 @@ fn a_calm_run_is_shown_step_by_step() {
          \x20 … running  switch api      1.4 s  renaming abababababab to shop-api-1\n\
          \x20 · waiting  prove"
     );
-    play(&mut tree, &[(1600, done("1 container runs 1.4.2")), (1700, done("proved"))]);
+    play(
+        &mut tree,
+        &[
+            (1600, done("1 container runs 1.4.2")),
+            (1700, done("proved")),
+        ],
+    );
     assert_eq!(tree.stage, Stage::Watching);
-    assert!(tree.lines(at(2000), 99, Paint::default()).last().unwrap().contains("proved"));
+    assert!(
+        tree.lines(at(2000), 99, Paint::default())
+            .last()
+            .unwrap()
+            .contains("proved")
+    );
 }
 
 #[test]
 fn a_run_that_turns_is_shown_until_it_is_back() {
     let mut tree = tree();
-    let refused = Event::Performed { outcome: Outcome::Failed { failure: Failure::Refused, said: "no".to_owned() } };
+    let refused = Event::Performed {
+        outcome: Outcome::Failed {
+            failure: Failure::Refused,
+            said: "no".to_owned(),
+        },
+    };
     let events = [
         (0, requested()),
         (100, done("ready")),
         (200, say(refused, "the engine refused: no")),
         (900, done("switched")),
-        (5000, say(Event::TurnedBack { cause: cause() }, "going back: 1.4.2 could not\n be proved")),
+        (
+            5000,
+            say(
+                Event::TurnedBack { cause: cause() },
+                "going back: 1.4.2 could not\n be proved",
+            ),
+        ),
         (5100, done("nothing to undo")),
         (5900, done("1 container serves again")),
-        (6000, say(Event::Ended { verdict: Verdict::Restored { cause: cause() } }, "what served before is serving again")),
+        (
+            6000,
+            say(
+                Event::Ended {
+                    verdict: Verdict::Restored { cause: cause() },
+                },
+                "what served before is serving again",
+            ),
+        ),
     ];
-    let lines: Vec<String> = play(&mut tree, &events).iter().map(|line| line[14..].to_owned()).collect();
+    let lines: Vec<String> = play(&mut tree, &events)
+        .iter()
+        .map(|line| line[14..].to_owned())
+        .collect();
     let expected = [
         "    +0 ms  ana asked",
         "  +100 ms  ✓ done     check in 100 ms: ready",
@@ -90,7 +146,10 @@ fn a_run_that_turns_is_shown_until_it_is_back() {
     ];
     assert_eq!(lines[1..], expected[1..]);
     assert_eq!(tree.verdict().map(Verdict::word), Some("restored"));
-    assert_eq!(tree.rows.iter().map(|row| row.state).collect::<Vec<_>>(), [State::Undone; 3]);
+    assert_eq!(
+        tree.rows.iter().map(|row| row.state).collect::<Vec<_>>(),
+        [State::Undone; 3]
+    );
 }
 
 #[test]
@@ -102,18 +161,62 @@ fn a_long_plan_shows_the_rows_around_the_present_one() {
     }
     let lines = tree.lines(at(60), 10, Paint::default());
     assert_eq!(lines.len(), 13);
-    assert!(lines.iter().any(|line| line.contains("running  step 50")), "{lines:#?}");
-    assert!(lines[1].contains("45 earlier") && lines[12].contains("45 more"), "{lines:#?}");
+    assert!(
+        lines.iter().any(|line| line.contains("running  step 50")),
+        "{lines:#?}"
+    );
+    assert!(
+        lines[1].contains("45 earlier") && lines[12].contains("45 more"),
+        "{lines:#?}"
+    );
 }
 
 #[test]
 fn an_approval_and_a_lost_engine_are_said() {
     let mut tree = tree();
-    play(&mut tree, &[(0, say(Event::Requested { approval_until: Some(at(900_000)) }, "ana asked"))]);
-    assert!(tree.lines(at(1), 99, Paint::default()).last().unwrap().contains("waits for approval"));
-    let lost = say(Event::EngineLost { said: String::new() }, "the engine does not answer: refused\u{1b}[2J");
-    play(&mut tree, &[(10, say(Event::Approved { by: "ana".parse().unwrap() }, "yes")), (20, lost)]);
-    assert_eq!(tree.lines(at(30), 99, Paint::default()).last().unwrap(), "  the engine does not answer: refused");
+    play(
+        &mut tree,
+        &[(
+            0,
+            say(
+                Event::Requested {
+                    approval_until: Some(at(900_000)),
+                },
+                "ana asked",
+            ),
+        )],
+    );
+    assert!(
+        tree.lines(at(1), 99, Paint::default())
+            .last()
+            .unwrap()
+            .contains("waits for approval")
+    );
+    let lost = say(
+        Event::EngineLost {
+            said: String::new(),
+        },
+        "the engine does not answer: refused\u{1b}[2J",
+    );
+    play(
+        &mut tree,
+        &[
+            (
+                10,
+                say(
+                    Event::Approved {
+                        by: "ana".parse().unwrap(),
+                    },
+                    "yes",
+                ),
+            ),
+            (20, lost),
+        ],
+    );
+    assert_eq!(
+        tree.lines(at(30), 99, Paint::default()).last().unwrap(),
+        "  the engine does not answer: refused"
+    );
     play(&mut tree, &[(40, say(Event::EngineBack, "back"))]);
     assert!(tree.remark.is_none());
 }

@@ -1,0 +1,156 @@
+//! What becomes of a run that can not go on: back to what served before, or an end that says what is known.
+
+use super::{TRY_AGAIN, Then, Turn, end, go, pause_for};
+use crate::{
+    lifecycle::{Event, Phase, Run},
+    plan::Plan,
+    steps::{self, Ctx, Side, Step},
+    time::{Millis, Moment},
+    verdict::{Cause, CauseCode, Verdict},
+};
+
+pub(super) fn too_late(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Cause {
+    match (step, forward) {
+        (Step::Prove, true) => steps::proof_failure(ctx),
+        (
+            Step::Check
+            | Step::Lock
+            | Step::Keep
+            | Step::Capture
+            | Step::Create { .. }
+            | Step::Switch { .. }
+            | Step::Prove
+            | Step::Record
+            | Step::Retire,
+            _,
+        ) => {
+            let sentence = format!(
+                "the step `{}` took longer than {}",
+                step.title(),
+                step.time_limit(ctx.plan)
+            );
+            Cause::new(CauseCode::DeadlinePassed, sentence)
+        }
+    }
+}
+
+/// How a run that is back where it began ends.
+pub(super) fn came_back(run: &Run, cause: &Cause) -> Verdict {
+    let cause = cause.clone();
+    match (cause.code == CauseCode::Cancelled, run.touched_at) {
+        (true, _) => Verdict::Cancelled { cause },
+        (false, None) => Verdict::Refused { cause },
+        (false, Some(_)) => Verdict::Restored { cause },
+    }
+}
+
+/// Undoes what was done; with nothing done the run is back already.
+pub(super) fn turn_back(run: &Run, cause: Cause) -> Turn {
+    match run.acted_at {
+        Some(_) => go(vec![Event::TurnedBack { cause }]),
+        None => end(came_back(run, &cause)),
+    }
+}
+
+pub(super) fn failed(ctx: &Ctx<'_>, step: &Step, forward: bool, cause: Cause) -> Turn {
+    if !forward {
+        return end(needs_human(ctx.plan, ctx.run, cause));
+    }
+    match step {
+        Step::Capture | Step::Retire => {
+            let note = format!("step `{}` was given up: {}", step.title(), cause.sentence);
+            go(vec![Event::StepSkipped { note }])
+        }
+        Step::Prove => after_failed_proof(ctx, cause),
+        Step::Check | Step::Lock | Step::Keep | Step::Create { .. } | Step::Switch { .. } => {
+            turn_back(ctx.run, cause)
+        }
+        Step::Record => end(needs_human(ctx.plan, ctx.run, cause)),
+    }
+}
+
+/// Back to what served before, if that was better than what serves now; else a person has to choose.
+fn after_failed_proof(ctx: &Ctx<'_>, cause: Cause) -> Turn {
+    let (before, now) = (
+        ctx.run.before.unwrap_or_default(),
+        steps::tally(ctx, Side::Target),
+    );
+    if before.better_than(now) {
+        return turn_back(ctx.run, cause);
+    }
+    let from = ctx
+        .plan
+        .from
+        .as_ref()
+        .map_or_else(|| "what served before".to_owned(), ToString::to_string);
+    let production = format!(
+        "{} serves, {now}; {from} was not better, {before}, so it was not put back",
+        ctx.plan.to
+    );
+    end(Verdict::NeedsHuman { cause, production })
+}
+
+pub(super) fn engine_lost(plan: &Plan, run: &Run, said: &str, now: Moment) -> Turn {
+    let Some(since) = run.lost_since else {
+        return Turn {
+            events: vec![Event::EngineLost {
+                said: said.to_owned(),
+            }],
+            then: Then::Pause(TRY_AGAIN),
+        };
+    };
+    let limit = Millis::from_secs(plan.application.timeouts.engine_s);
+    if now.since(since) < limit {
+        return pause_for(TRY_AGAIN);
+    }
+    out_of_reach(
+        plan,
+        run,
+        Cause::new(
+            CauseCode::EngineUnreachable,
+            format!("the engine did not answer for {limit}: {said}"),
+        ),
+    )
+}
+
+/// The engine may not be touched any more, not even to undo.
+pub(super) fn out_of_reach(plan: &Plan, run: &Run, cause: Cause) -> Turn {
+    let nothing_done = matches!(run.phase, Phase::Forward { .. }) && run.acted_at.is_none();
+    end(if nothing_done {
+        Verdict::Refused { cause }
+    } else {
+        needs_human(plan, run, cause)
+    })
+}
+
+pub(super) fn needs_human(plan: &Plan, run: &Run, cause: Cause) -> Verdict {
+    let production = match (&run.phase, run.touched_at, run.proved_at) {
+        (Phase::Watching { .. }, _, Some(at)) => {
+            format!(
+                "{} was proved to be serving at {at} and is in the ledger; it was not green for its watch window",
+                plan.to
+            )
+        }
+        (_, _, Some(at)) => format!("{} was proved to be serving at {at}", plan.to),
+        (_, None, None) => {
+            "nothing that serves was touched; containers made for the rollback may be left"
+                .to_owned()
+        }
+        (Phase::Backward { cause, .. }, Some(_), None) => format!(
+            "it was going back to what served before ({}) and could not prove that it serves; look at the engine",
+            cause.sentence
+        ),
+        (
+            Phase::AwaitingApproval { .. }
+            | Phase::Forward { .. }
+            | Phase::Watching { .. }
+            | Phase::Ended { .. },
+            Some(at),
+            None,
+        ) => format!(
+            "replicas were changed from {at} on and {} is not proved; look at the engine",
+            plan.to
+        ),
+    };
+    Verdict::NeedsHuman { cause, production }
+}

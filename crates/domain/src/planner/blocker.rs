@@ -1,0 +1,83 @@
+//! What can stand in the way of a plan, each with what to do about it.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{application::Application, target::NoTarget};
+
+/// Something that stands in the way of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Blocker {
+    /// Stable code.
+    pub code: BlockerCode,
+    /// What is the matter.
+    pub sentence: String,
+    /// What to do about it.
+    pub next_action: String,
+}
+
+/// Stable codes of blockers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BlockerCode {
+    /// The ledger has no release of that version.
+    UnknownVersion,
+    /// No release was ever proved good and could come back.
+    NoKnownGood,
+    /// Nothing was deployed before what runs.
+    NoPrevious,
+    /// The target is held.
+    Held,
+    /// The target is marked insecure.
+    Insecure,
+    /// The target's image is not on the engine.
+    ImageMissing,
+    /// The ledger does not say what the target runs for a component.
+    ComponentUnknown,
+    /// Nothing of a component is on the engine: there is no container to take the place of.
+    ComponentAbsent,
+    /// No specification can be had for a component.
+    SpecificationMissing,
+    /// The engine removes a container as soon as it stops (`--rm`): there would be no way back.
+    AutoRemove,
+    /// A container is in a state that can not be swapped.
+    ContainerState,
+    /// The disk is too full.
+    DiskFull,
+    /// Another control plane holds the application on this engine.
+    LockedElsewhere,
+    /// The image is for another kind of processor.
+    Architecture,
+    /// A replica's name belongs to a container that is no part of the application.
+    NameTaken,
+}
+
+/// Why there is no release to go back to.
+pub(super) fn no_target(application: &Application, none: NoTarget) -> Blocker {
+    let name = &application.name;
+    match none {
+        NoTarget::UnknownVersion(version) => Blocker {
+            code: BlockerCode::UnknownVersion,
+            sentence: format!("the ledger of {name} has no release {version}"),
+            next_action: format!(
+                "list what there is with `sternway versions {name}`, or record it with `sternway record-deploy`"
+            ),
+        },
+        NoTarget::NoKnownGood => Blocker {
+            code: BlockerCode::NoKnownGood,
+            sentence: format!(
+                "no other release of {name} was proved healthy for its watch window and may come back"
+            ),
+            next_action: format!(
+                "name a version yourself: `sternway versions {name}` shows what is known of each"
+            ),
+        },
+        NoTarget::NoPrevious => Blocker {
+            code: BlockerCode::NoPrevious,
+            sentence: format!(
+                "the ledger knows of nothing that was deployed before what {name} runs now"
+            ),
+            next_action: format!("name a version yourself: `sternway versions {name}` lists them"),
+        },
+    }
+}

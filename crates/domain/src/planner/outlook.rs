@@ -1,0 +1,74 @@
+//! What a person should know of a plan before saying yes: how long clients go without, and what stays as it is.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Snapshot;
+use crate::{plan::Plan, time::Millis};
+
+/// Stop and start of one container with a published port, by the engine alone (measured median).
+const SWAP_ESTIMATE: Millis = Millis(450);
+
+/// How long clients are expected to go without an answer, and how that is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Downtime {
+    /// Milliseconds.
+    #[schema(value_type = u64)]
+    pub expected_ms: Millis,
+    /// What the figure comes from.
+    pub basis: String,
+}
+
+pub(super) fn downtime(snapshot: &Snapshot<'_>, plan: &Plan) -> Downtime {
+    if plan.changes_nothing() {
+        return Downtime {
+            expected_ms: Millis(0),
+            basis: "nothing is restarted".to_owned(),
+        };
+    }
+    let mut past: Vec<Millis> = snapshot.outages.to_vec();
+    past.sort_unstable();
+    match past.get(past.len() / 2) {
+        Some(median) => Downtime {
+            expected_ms: *median,
+            basis: format!("median of the last {} of this application", count(past.len(), "rollback")),
+        },
+        None => Downtime {
+            expected_ms: Millis(SWAP_ESTIMATE.0 * plan.swaps.len() as u64),
+            basis: "the engine's own stop and start of each container; no rollback of this application is recorded yet, \
+                    and the time that it takes to boot and to stop comes on top"
+                .to_owned(),
+        },
+    }
+}
+
+fn count(number: usize, noun: &str) -> String {
+    if number == 1 {
+        noun.to_owned()
+    } else {
+        format!("{number} {noun}s")
+    }
+}
+
+pub(super) fn unchanged(plan: &Plan) -> Vec<String> {
+    let mut lines = vec![
+        "Databases and their schema are not touched.".to_owned(),
+        "Volumes and the data in them stay as they are.".to_owned(),
+        "The Compose file, `.env` and CI still name the version that they name now: the next `up` may bring it back.".to_owned(),
+    ];
+    if !plan.settled.is_empty() {
+        let names: BTreeSet<&str> = plan
+            .settled
+            .iter()
+            .map(|settled| settled.component.as_str())
+            .collect();
+        lines.push(format!(
+            "{} already runs {} and is left alone.",
+            names.into_iter().collect::<Vec<_>>().join(", "),
+            plan.to
+        ));
+    }
+    lines
+}
