@@ -38,6 +38,29 @@ pub struct PerformContext<'a> {
     pub owner: &'a str,
     /// What to create a container from; only a creation needs it.
     pub specification: Option<&'a Specification>,
+    /// The claim itself, asked right before each call that changes something: an effect is a chain of calls, and a
+    /// process that was stopped in the middle of it may wake up when its claim is long over.
+    pub claim: &'a dyn Claim,
+}
+
+/// Knows whether a claim is still its holder's.
+pub trait Claim: std::fmt::Debug + Send + Sync {
+    /// Whether it is, by the holder's own clock.
+    fn holds(&self) -> bool;
+}
+
+impl PerformContext<'_> {
+    /// Refuses when the claim is over.
+    pub(crate) fn must_hold(&self) -> Result<(), Error> {
+        if self.claim.holds() {
+            Ok(())
+        } else {
+            Err(Error::new(
+                Kind::Fenced,
+                "the claim on this rollback is over".to_owned(),
+            ))
+        }
+    }
 }
 
 /// What came of an effect.
@@ -144,6 +167,6 @@ impl Engine {
                 return Err(Error::new(Kind::Fenced, said));
             }
         }
-        Ok(())
+        ctx.must_hold()
     }
 }

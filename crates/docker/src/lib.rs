@@ -13,6 +13,6 @@ pub mod specification;
 pub use adopt::{Adoption, Candidate};
 pub use capture::Capture;
 pub use connect::{Engine, default_endpoint};
-pub use effects::{PerformContext, Performed};
+pub use effects::{Claim, PerformContext, Performed};
 pub use error::{Error, Kind};
 pub use look::{LookRequest, Looked};

@@ -17,7 +17,7 @@ use crate::{
 pub struct Watched {
     /// When the watch began.
     pub since: Moment,
-    /// Since when every replica runs the deployment's images and every check is green, short reds forgiven.
+    /// Since when every replica runs the deployment's images and every check is green, without a red between.
     pub green_since: Option<Moment>,
     /// Since when something is red, when it is.
     pub red_since: Option<Moment>,
@@ -121,7 +121,8 @@ fn not_running(watched: &Watched, said: String, now: Moment) -> Judgement {
     }
 }
 
-/// Red for a moment is forgiven; red for longer is bad. Before the first green it has the time to boot.
+/// Red for a moment is not yet bad, but the window begins anew: a release whose checks flap never gets through one.
+/// After a red it has the time to boot.
 fn sick(application: &Application, watched: &Watched, said: String, now: Moment) -> Judgement {
     let since = watched.red_since.unwrap_or(now);
     let booting = watched.green_since.is_none();
@@ -137,7 +138,7 @@ fn sick(application: &Application, watched: &Watched, said: String, now: Moment)
         };
     }
     Judgement::Watching {
-        green_since: watched.green_since,
+        green_since: None,
         red_since: Some(since),
         said: Some(said),
     }

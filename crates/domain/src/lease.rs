@@ -1,5 +1,6 @@
-//! How long a claim is good for, and what a claim allows. The store and the worker ask here, and so does the
-//! model that is checked for two workers and one engine. It knows no clock: each side brings its own times.
+//! How long a claim is good for, and what a claim allows. The store's SQL and the worker's clock follow these rules in
+//! their own words; here they are in one place, for the model that
+//! is checked for two workers and one engine. It knows no clock: each side brings its own times.
 
 use crate::{effect::Effect, name::Fence, time::Millis};
 
@@ -54,8 +55,8 @@ pub fn claim_allowed(row: &Row, now: Millis) -> bool {
 }
 
 /// How long an effect can act after its caller is gone: a request that is inside the engine is not called back.
-/// Whoever takes over waits that long, counted from the end of the lease, if the log's last word is the
-/// effect's intent.
+/// A run whose end nobody saw is not called over sooner on its way back ([`crate::lifecycle::Run::unsettled_until`]);
+/// the model's take-over waits as long, the worker's does not: it looks, and looks again.
 #[must_use]
 pub fn lands_within(effect: &Effect) -> Millis {
     match effect {

@@ -227,11 +227,17 @@ impl Step {
                 .timeouts
                 .proof()
                 .and(Millis::from_secs(plan.application.timeouts.step_s)),
-            Self::Keep
-            | Self::Create { .. }
-            | Self::Switch { .. }
-            | Self::Record
-            | Self::Retire => Millis::from_secs(plan.application.timeouts.step_s),
+            // A container that ignores the signal is given its whole grace before it is killed.
+            Self::Switch { component } => {
+                let graces = plan
+                    .swaps_of(component)
+                    .map(|swap| u64::from(swap.stop_grace_s) * 1000)
+                    .sum();
+                Millis::from_secs(plan.application.timeouts.step_s).and(Millis(graces))
+            }
+            Self::Keep | Self::Create { .. } | Self::Record | Self::Retire => {
+                Millis::from_secs(plan.application.timeouts.step_s)
+            }
         }
     }
 

@@ -54,7 +54,7 @@ pub struct DeploymentWork {
     pub state: DeploymentState,
     /// What each component runs, once it is known.
     pub components: BTreeMap<ComponentName, DeployedComponent>,
-    /// Since when its probes are green, short reds forgiven.
+    /// Since when its probes are green, without a red between.
     pub green_since: Option<Moment>,
     /// Since when something is red, when it is.
     pub red_since: Option<Moment>,
@@ -71,7 +71,7 @@ pub struct DeploymentWork {
 pub struct HealthUpdate {
     /// Its health; anything but watching is final.
     pub health: Health,
-    /// Since when its probes are green, short reds forgiven.
+    /// Since when its probes are green, without a red between.
     pub green_since: Option<Moment>,
     /// Since when something is red, when it is.
     pub red_since: Option<Moment>,

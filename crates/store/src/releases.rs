@@ -200,6 +200,8 @@ impl Store {
     }
 }
 
+/// A proof counts only for the images that it was made with: a version that was built again is another release
+/// until it is proved itself.
 const RELEASES: &str = "
     with usable as (
         select distinct on (d.version) d.id as deployment, d.version, d.deployed_at, f.components
@@ -208,9 +210,16 @@ const RELEASES: &str = "
           and f.state in ('watching', 'good', 'bad', 'unproved')
         order by d.version, d.deployed_at desc, d.id desc
     ), proved as (
-        select d.version, max(f.judged_at) as good_at
-        from deployment d join deployment_fact f on f.deployment_id = d.id
-        where d.application = $1 and f.state = 'good' group by d.version
+        select u.version, max(f.judged_at) as good_at
+        from usable u
+        join deployment d on d.application = $1 and d.version = u.version
+        join deployment_fact f on f.deployment_id = d.id
+        where f.state = 'good' and (
+            select jsonb_object_agg(c.key, c.value -> 'image') from jsonb_each(f.components) c
+        ) = (
+            select jsonb_object_agg(c.key, c.value -> 'image') from jsonb_each(u.components) c
+        )
+        group by u.version
     ), held as (
         select h.version, (array_agg(h.reason order by h.held_at desc))[1] as hold,
                (array_agg(h.reason order by h.held_at desc) filter (where h.insecure))[1] as insecure

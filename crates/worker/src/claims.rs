@@ -25,11 +25,17 @@ const CLAIMS_AT_ONCE: u32 = 16;
 /// How long a claim is ours, as its holder knows it: counted from before the query that took or renewed it, on
 /// our own clock, with a margin. Past it no effect is started, and one under way is let go of.
 #[derive(Clone, Debug)]
-pub(crate) struct Lease {
+pub struct Lease {
     deadline: Arc<Mutex<BootInstant>>,
     lost: CancellationToken,
     /// A renewal saw orders that no turn has seen.
     orders: Arc<AtomicBool>,
+}
+
+impl docker::Claim for Lease {
+    fn holds(&self) -> bool {
+        !self.lost.is_cancelled() && !self.left().is_zero()
+    }
 }
 
 impl Lease {
@@ -43,7 +49,7 @@ impl Lease {
 
     /// Whether an effect may be started now.
     pub(crate) fn holds(&self) -> bool {
-        !self.lost.is_cancelled() && !self.left().is_zero()
+        docker::Claim::holds(self)
     }
 
     /// Returns when the claim is no longer ours.

@@ -175,12 +175,15 @@ impl<W: World> Driver<W> {
         }
         let grant = Grant {
             held: log.held.clone(),
+            lease: self.lease.clone(),
             step: log.step_number(),
             deployment: ledger_row_of(log.held.rollback.0),
         };
+        // The lease first: after a sleep both may be ready, and then nothing more of the effect may be sent.
         tokio::select! {
-            outcome = self.world.perform(&log.plan, &grant, effect) => Ok(outcome),
+            biased;
             () = self.lease.gone() => Err(Stop::Fenced),
+            outcome = self.world.perform(&log.plan, &grant, effect) => Ok(outcome),
         }
     }
 
@@ -254,6 +257,9 @@ impl<W: World> Driver<W> {
 
 impl Log {
     fn of(claimed: Claimed) -> Self {
+        // Whoever had it last did not give it back: that may have been this very process, if it slept for longer
+        // than its lease. What it had begun may still land.
+        let unfinished = claimed.crashes > 0 || claimed.former_host.is_some();
         let mut log = Self {
             held: claimed.held(),
             plan: claimed.plan,
@@ -264,7 +270,7 @@ impl Log {
             pending: Vec::new(),
             step_changed: false,
         };
-        if log.crashes > 0 {
+        if unfinished {
             log.evolve(Event::TakenOver {
                 crashes: log.crashes,
             });

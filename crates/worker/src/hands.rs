@@ -68,6 +68,7 @@ impl Real {
             step: grant.step,
             owner: &self.settings.owner,
             specification: specification.as_ref(),
+            claim: &grant.lease,
         };
         let performed = engine.perform(effect, &context).await;
         match (effect, performed.capture) {

@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub use claims::Lease;
 pub use engines::Engines;
 
 /// What a worker is told once, at its start.

@@ -12,7 +12,7 @@ use integrations::Prober;
 use store::{Held, Store};
 use uuid::Uuid;
 
-use crate::{Settings, engines::Engines};
+use crate::{Settings, claims::Lease, engines::Engines};
 
 /// Our own store is away: nothing can be seen or recorded now.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +24,8 @@ pub struct StoreAway(#[source] pub store::Error);
 pub struct Grant {
     /// The claim.
     pub held: Held,
+    /// How long it is ours.
+    pub lease: Lease,
     /// The step's number, for labels.
     pub step: u16,
     /// Name of the ledger row that `Record` makes: known beforehand, so that making it twice is making it once.

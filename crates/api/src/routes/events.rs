@@ -71,7 +71,7 @@ pub struct EventAnswer {
 #[utoipa::path(get, path = "/api/v1/rollbacks/{id}/events", operation_id = "stream_events", tag = "rollbacks",
     params(RollbackPath, EventParams, ("last-event-id" = Option<String>, Header, pattern = "^[0-9]{1,9}$",
         description = "The last `id` that you saw; browsers send it by themselves")),
-    responses((status = 200, description = "The stream", body = String, content_type = "text/event-stream"),
+    responses((status = 200, description = "A stream of server-sent events (`text/event-stream`): `id` is the position in the log, `event` its kind, `data` an `EventAnswer` as JSON. It ends after `ended`."),
         (status = 503, description = "Too many streams, or the database does not answer", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn stream(
     permit: Permit<Read>,

@@ -110,6 +110,8 @@ pub(crate) async fn make(
     At(path): At<ApplicationPath>,
     Input(ask): Input<PlanRequest>,
 ) -> Result<Json<PlanAnswer>, Problem> {
+    // In the middle of a rollback the engine shows neither what was nor what will be.
+    crate::routes::rollbacks::none_acts(&permit, &path.name).await?;
     let sight = Sight::take(&permit, &path.name).await?;
     let proposal = sight.plan(&ask.target).map_err(Problem::plan_blocked)?;
     permit

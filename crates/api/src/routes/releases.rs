@@ -21,7 +21,7 @@ use super::{
     deployments::DeploymentAnswer,
 };
 use crate::{
-    auth::{Permit, Read},
+    auth::{Act, Permit, Read},
     input::{At, Params},
     look::Sight,
     problem::Problem,
@@ -118,7 +118,8 @@ pub struct ReleaseDetailsAnswer {
 pub struct SpecificationAnswer {
     /// Its digest.
     pub digest: SpecificationDigest,
-    /// The engine's create body, without image and environment.
+    /// The engine's create body, without image and environment. Command lines, labels and health commands can hold
+    /// secrets: only who may operate sees them.
     #[schema(value_type = Object)]
     pub body: Value,
     /// Names of its environment entries.
@@ -161,6 +162,7 @@ pub(crate) async fn get(
     At(path): At<ReleasePath>,
 ) -> Result<Json<ReleaseDetailsAnswer>, Problem> {
     find(&permit, &path.name).await?;
+    let operates = permit.principal().role.may(Act::Operate);
     match permit.store().release_get(&path.name, &path.version).await {
         Ok(details) => Ok(Json(ReleaseDetailsAnswer {
             release: details.release.into(),
@@ -168,12 +170,21 @@ pub(crate) async fn get(
             specifications: details
                 .specifications
                 .into_iter()
-                .map(|(name, view)| (name, view.into()))
+                .map(|(name, view)| (name, shown(view.into(), operates)))
                 .collect(),
         })),
         Err(store::Error::NotFound(_)) => Err(Problem::not_found("release", path.version.as_str())),
         Err(error) => Err(error.into()),
     }
+}
+
+fn shown(mut specification: SpecificationAnswer, operates: bool) -> SpecificationAnswer {
+    if let (false, Some(body)) = (operates, specification.body.as_object_mut()) {
+        for part in ["Cmd", "Entrypoint", "Healthcheck", "Labels"] {
+            body.remove(part);
+        }
+    }
+    specification
 }
 
 fn newest_first(mut items: Vec<ReleaseAnswer>) -> Vec<ReleaseAnswer> {

@@ -229,7 +229,10 @@ async fn admit(
 }
 
 /// Said before the look: while one acts, a fresh plan always differs, and that would hide the reason.
-async fn none_acts(permit: &Permit<Operate>, name: &ApplicationName) -> Result<(), Problem> {
+pub(crate) async fn none_acts<A: Action>(
+    permit: &Permit<A>,
+    name: &ApplicationName,
+) -> Result<(), Problem> {
     let filter = RollbackFilter {
         application: Some(name.clone()),
         active: Some(true),

@@ -33,6 +33,7 @@ impl Engine {
     ) -> Result<(), Error> {
         self.fence_check(Some(container), ctx).await?;
         let inspect = self.inspect_there(container).await?;
+        ctx.must_hold()?;
         self.restart_policy(
             container,
             &inspect,
@@ -42,6 +43,7 @@ impl Engine {
             },
         )
         .await?;
+        ctx.must_hold()?;
         let options = StopContainerOptions {
             t: Some(i32::try_from(grace_s).unwrap_or(i32::MAX)),
             signal: None,
@@ -69,6 +71,7 @@ impl Engine {
         if let Some(policy) = restart {
             self.restart_policy(container, &inspect, policy).await?;
         }
+        ctx.must_hold()?;
         let (what, id) = (
             format!("start container {}", container.short()),
             container.to_string(),

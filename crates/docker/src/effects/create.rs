@@ -36,6 +36,7 @@ impl Engine {
         self.fence_check(None, ctx).await?;
         let creation = self.creation(wanted, ctx).await?;
         self.networks_exist(&creation).await?;
+        ctx.must_hold()?;
         let secrets = creation.body.env.clone().unwrap_or_default();
         let result = self.create_or_adopt(wanted, ctx, creation).await;
         result.map_err(|error| error.without(&secrets))

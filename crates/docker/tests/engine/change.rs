@@ -9,7 +9,7 @@ use domain::{
     name::{ContainerId, Fence},
 };
 
-use crate::house::{FENCE, House, assert_failed, image};
+use crate::house::{Dying, FENCE, House, assert_failed, image};
 
 fn stop(container: &ContainerId, grace_s: u32) -> Effect {
     Effect::StopContainer {
@@ -258,6 +258,28 @@ async fn whoever_has_not_the_lock_changes_nothing() {
             .outcome,
         Outcome::Done
     );
+}
+
+/// A process that is stopped in the middle of an effect and wakes up when its claim is over.
+#[tokio::test]
+async fn a_claim_that_ends_between_two_calls_of_an_effect_stops_nothing() {
+    let house = House::new().await;
+    let id = house.web("web-1", "1", &[], &[]);
+    for asked in 0..3 {
+        let dying = Dying(asked.into());
+        let context = PerformContext {
+            claim: &dying,
+            ..house.context(None)
+        };
+        assert_failed(
+            &house.engine.perform(&stop(&id, 1), &context).await.outcome,
+            Failure::Fenced,
+        );
+        assert_eq!(
+            house.seen(&id).await.unwrap().state,
+            ContainerState::Running
+        );
+    }
 }
 
 #[tokio::test]

@@ -99,6 +99,7 @@ async fn of_eight_who_want_the_lock_one_gets_it() {
                 step: 1,
                 owner: &owner,
                 specification: None,
+                claim: &crate::house::Living,
             };
             (
                 rollback,

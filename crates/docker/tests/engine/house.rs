@@ -216,6 +216,7 @@ impl House {
             step: 4,
             owner: "the tests",
             specification,
+            claim: &Living,
         }
     }
 
@@ -327,4 +328,24 @@ fn app() -> PathBuf {
         std::fs::rename(&part, &binary).unwrap();
     }
     binary
+}
+
+/// A claim that never ends.
+#[derive(Debug)]
+pub(crate) struct Living;
+
+impl docker::Claim for Living {
+    fn holds(&self) -> bool {
+        true
+    }
+}
+
+/// A claim that is over after so many questions.
+#[derive(Debug)]
+pub(crate) struct Dying(pub(crate) std::sync::atomic::AtomicI32);
+
+impl docker::Claim for Dying {
+    fn holds(&self) -> bool {
+        self.0.fetch_sub(1, Ordering::SeqCst) > 0
+    }
 }

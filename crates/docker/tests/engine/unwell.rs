@@ -124,6 +124,7 @@ async fn stop(engine: &Engine, grace_s: u32) -> Outcome {
         step: 0,
         owner: "t",
         specification: None,
+        claim: &crate::house::Living,
     };
     engine
         .perform(

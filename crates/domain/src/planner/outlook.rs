@@ -55,7 +55,7 @@ fn count(number: usize, noun: &str) -> String {
 pub(super) fn unchanged(plan: &Plan) -> Vec<String> {
     let mut lines = vec![
         "Databases and their schema are not touched.".to_owned(),
-        "Volumes and the data in them stay as they are.".to_owned(),
+        "No volume and no data in one is removed; each component gets the mounts that its version ran with.".to_owned(),
         "The Compose file, `.env` and CI still name the version that they name now: the next `up` may bring it back.".to_owned(),
     ];
     if !plan.settled.is_empty() {

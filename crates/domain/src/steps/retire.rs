@@ -16,7 +16,7 @@ pub(super) fn explain(plan: &Plan) -> String {
         ),
     };
     format!(
-        "Remove {} that served before{also}; volumes and images stay. Then watch the probes for {} s.",
+        "Remove {} that served before{also}; volumes and images stay, what was written elsewhere in them goes. Then watch the probes for {} s.",
         plural(plan.swaps.len(), "container"),
         plan.application.watch_window_s,
     )
