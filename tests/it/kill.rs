@@ -51,7 +51,8 @@ impl Lane {
         until("the rollback ends", END_LIMIT, || {
             if !self.house.lives() {
                 self.kills += 1;
-                self.house.start();
+                // Not until it is ready: it takes the rollback up at once, and may be cut again before.
+                self.house.launch();
             }
             // A request whose answer got lost is repeated with its key; it is the same request.
             let seen = match &id {

@@ -336,18 +336,19 @@ impl Store {
         Ok(())
     }
 
-    /// Whether a rollback that left a lock on an engine has ended; none when it is not one of ours.
+    /// Whether a rollback that left a lock on an engine acts no more: it ended, or only watches. None when it is not
+    /// one of ours.
     ///
     /// # Errors
     /// As every store function.
     pub async fn lock_stale(&self, rollback: RollbackId) -> Result<Option<bool>> {
         timed(async {
-            Ok(sqlx::query_scalar(
-                "select ended_at is not null from rollback_run where rollback_id = $1",
+            Ok(
+                sqlx::query_scalar("select not acts from rollback_run where rollback_id = $1")
+                    .bind(rollback.0)
+                    .fetch_optional(&self.pool)
+                    .await?,
             )
-            .bind(rollback.0)
-            .fetch_optional(&self.pool)
-            .await?)
         })
         .await
     }

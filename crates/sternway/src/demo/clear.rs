@@ -148,6 +148,7 @@ async fn containers(endpoint: &str, application: &Application) -> Result<(), Str
         step: 0,
         owner: "sternway demo",
         specification: None,
+        claim: &Alone,
     };
     let engine = Engine::connect(endpoint).map_err(|error| error.to_string())?;
     for effect in &effects {
@@ -163,4 +164,14 @@ async fn containers(endpoint: &str, application: &Application) -> Result<(), Str
 #[must_use]
 pub fn is_kept(note: &Note, state: &Path) -> bool {
     note.kept && note.server.is_some_and(|pid| server::is_ours(pid, state))
+}
+
+/// The demo's server is stopped when its containers are cleared away: nobody else can act on them.
+#[derive(Debug)]
+struct Alone;
+
+impl docker::Claim for Alone {
+    fn holds(&self) -> bool {
+        true
+    }
 }
