@@ -62,7 +62,8 @@ impl Lane {
                         .try_ask("GET", &format!("/api/v1/rollbacks/{id}"), &[], &Value::Null)
                 }
             };
-            let reply = seen.ok()?;
+            // A server that has just started may not have its database yet.
+            let reply = seen.ok().filter(|reply| reply.status != 503)?;
             assert!(matches!(reply.status, 200 | 202), "{}", reply.text());
             let seen = reply.json();
             id = seen["id"].as_str().map(str::to_owned);

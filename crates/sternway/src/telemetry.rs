@@ -105,7 +105,7 @@ pub struct Telemetry {
 }
 
 impl Drop for Telemetry {
-    /// Sends what waits, for at most [`FLUSH_MAX`].
+    /// Sends what waits, for at most three seconds.
     fn drop(&mut self) {
         let Some(provider) = self.provider.take() else {
             return;
