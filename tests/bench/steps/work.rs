@@ -23,13 +23,13 @@ use uuid::Uuid;
 use crate::Outcome;
 
 const COMPONENTS: [&str; 2] = ["api", "worker"];
-const REPLICAS: u32 = 4;
+const REPLICAS: u32 = 3;
 /// Requests under way at a time: as many as the store has connections.
 const REQUESTS_AT_ONCE: usize = 8;
 
-/// Effects of one of these rollbacks: lock and its return, two images, record, and of each of eight replicas
+/// Effects of one of these rollbacks: lock and its return, two images, record, and of each of six replicas
 /// capture, create, stop, start, two renames and removal.
-pub(crate) const STEPS_OF_ONE: u64 = 2 + 2 + 1 + 8 * 7;
+pub(crate) const STEPS_OF_ONE: u64 = 2 + 2 + 1 + 6 * 7;
 
 /// Applications, plans and requests for `count` rollbacks; `waiting` is how long each waits for approval, none
 /// for those that start at once.
