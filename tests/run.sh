@@ -26,10 +26,10 @@ outside() {
     prepare_packages engine compose postgres build python slowhttptest curl git
 
     if [ $# -eq 0 ]; then
+        step "scripts" sh tests/scripts.sh
         step "format" cargo fmt --all --check
         step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
         step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
-        step "scripts" sh tests/scripts.sh
     fi
     step "compile" cargo test --workspace --locked --no-run
     step "compile the server" cargo build --locked --bin sternway

@@ -339,7 +339,7 @@ fn known_key(path: &Path, found: &[u8]) -> Result<SecretKey, StateFolderError> {
 }
 
 /// A folder with somebody's other things in it is refused before its mode is touched: a mistyped
-/// `STERNWAY_STATE_DIR=/home/ann` must not lock Ann's files away.
+/// `STERNWAY_STATE_DIR=/people/ann` must not lock Ann's files away.
 fn refuse_occupied(path: &Path) -> Result<(), StateFolderError> {
     let mut example = None;
     for entry in fs::read_dir(path).map_err(failed(path, "listed"))? {

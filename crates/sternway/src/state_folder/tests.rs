@@ -130,7 +130,7 @@ fn the_place_follows_the_setting_then_root_then_xdg_then_home() {
     let everything = Surroundings {
         state_dir: Some("/set".into()),
         xdg_state_home: Some("/xdg".into()),
-        home: Some("/home/ann".into()),
+        home: Some("/people/ann".into()),
         root: true,
     };
     assert_eq!(everything.locate().unwrap(), Path::new("/set"));
@@ -150,7 +150,7 @@ fn the_place_follows_the_setting_then_root_then_xdg_then_home() {
     };
     assert_eq!(
         plain.locate().unwrap(),
-        Path::new("/home/ann/.local/state/sternway")
+        Path::new("/people/ann/.local/state/sternway")
     );
     assert!(matches!(
         Surroundings::default().locate(),
