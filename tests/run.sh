@@ -55,7 +55,8 @@ inside() {
     step "images" sh docker/demo/build.sh 1.4.2 1.5.0
     # Stories mostly wait for engines and deadlines: more of them than there are cores can go on side by side.
     export RUST_TEST_THREADS=4
-    step "tests" cargo test --workspace --locked "$@"
+    # Whatever fails, everything is tried: one run tells all.
+    step "tests" cargo test --workspace --locked --no-fail-fast "$@"
     say "All checks and tests passed."
 }
 

@@ -241,8 +241,9 @@ async fn last_known_good_is_what_was_proved_and_is_not_held() {
         let id = house.deploy(&shop, version, digit).await;
         house.judge(id, health).await;
     }
-    // Deployed again and not proved this time: it was proved once, and runs another image now.
+    // Deployed again and not proved this time: a proof stands for the images that it was made with.
     house.deploy(&shop, "1", '9').await;
+    house.deploy(&shop, "2", '2').await;
     house
         .store
         .deployment_record(&report(&shop, "5"))
@@ -252,7 +253,8 @@ async fn last_known_good_is_what_was_proved_and_is_not_held() {
     let releases = house.store.releases(&shop.name).await.unwrap();
     assert_eq!(releases.len(), 4, "what is not resolved is no release yet");
     assert!(
-        find(&releases, "1").eligible()
+        !find(&releases, "1").eligible()
+            && find(&releases, "2").eligible()
             && !find(&releases, "3").eligible()
             && !find(&releases, "4").eligible()
     );
