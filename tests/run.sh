@@ -32,7 +32,7 @@ outside() {
         step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
     fi
     step "compile" cargo test --workspace --locked --no-run
-    step "compile the server" cargo build --locked --bin sternway
+    step "compile the server" cargo build --locked --package sternway --package tests --bin sternway --bench bench
     step "schemathesis" sh tests/schemathesis.sh install
 
     # --kill-child and a process namespace: whatever happens to this script, nothing outlives it.
@@ -57,6 +57,11 @@ inside() {
     export RUST_TEST_THREADS=4
     # Whatever fails, everything is tried: one run tells all.
     step "tests" cargo test --workspace --locked --no-fail-fast "$@"
+    if [ $# -eq 0 ]; then
+        for benchmark in downtime steps footprint takeover; do
+            step "benchmark $benchmark" sh tests/bench.sh "$benchmark" --smallest
+        done
+    fi
     say "All checks and tests passed."
 }
 
