@@ -201,6 +201,7 @@ fn understood(
             containers: Vec::new(),
             version_endpoint: None,
             probes: Vec::new(),
+            front: None,
         });
     }
     if components.len() > COMPONENTS_MAX {

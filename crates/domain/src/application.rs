@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
+    front::Front,
     name::{ApplicationName, ComponentName, EnvironmentName},
     probe::{FrontProbe, Probe, VersionEndpoint},
     time::Millis,
@@ -70,6 +71,9 @@ pub struct Component {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 16)]
     pub probes: Vec<Probe>,
+    /// The balancer that its clients come through; none when they reach it by a published port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub front: Option<Front>,
 }
 
 /// How long each thing may take, in seconds.
@@ -138,7 +142,7 @@ pub struct BadField {
 }
 
 impl BadField {
-    fn new(field: impl Into<String>, what: impl Into<String>) -> Self {
+    pub(crate) fn new(field: impl Into<String>, what: impl Into<String>) -> Self {
         Self {
             field: field.into(),
             what: what.into(),
@@ -223,6 +227,9 @@ impl Application {
         if let Some(endpoint) = &component.version_endpoint {
             check_port(&format!("{field}.version_endpoint"), endpoint.port, bad);
             check_path(&format!("{field}.version_endpoint"), &endpoint.path, bad);
+        }
+        if let Some(front) = &component.front {
+            front.check(&format!("{field}.front"), bad);
         }
         for (at, probe) in component.probes.iter().enumerate() {
             check_probe(&format!("{field}.probes[{at}]"), probe, bad);

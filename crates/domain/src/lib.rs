@@ -6,6 +6,7 @@ pub mod chain;
 pub mod deployment_watch;
 pub mod effect;
 pub mod engine_look;
+pub mod front;
 pub mod lease;
 pub mod ledger;
 pub mod lifecycle;

@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{Client, Url, redirect::Policy};
+use reqwest::{Client, RequestBuilder, Url, redirect::Policy};
+use serde_json::Value;
 
 use crate::address::{self, Denied, GuardedResolver};
 
@@ -63,13 +64,26 @@ impl Fetcher {
         body: Body,
         limit: Duration,
     ) -> Result<Fetched, String> {
+        let (client, url) = self.checked(url)?;
+        within(limit, read(client.get(url), body)).await
+    }
+
+    /// Replaces something at the URL by a JSON value.
+    pub(crate) async fn patch(
+        &self,
+        url: &str,
+        value: &Value,
+        limit: Duration,
+    ) -> Result<Fetched, String> {
+        let (client, url) = self.checked(url)?;
+        within(limit, read(client.patch(url).json(value), Body::Read)).await
+    }
+
+    /// A URL that may be asked, and who asks it.
+    fn checked(&self, url: &str) -> Result<(&Client, Url), String> {
         let url: Url = url.parse().map_err(|_| "that is not a URL".to_owned())?;
         check_literal(&url).map_err(|denied| denied.to_string())?;
-        let client = self.client(&url)?;
-        match tokio::time::timeout(limit, read(client, url, body)).await {
-            Ok(result) => result.map_err(|error| sentence(&error)),
-            Err(_) => Err(format!("no answer within {} s", limit.as_secs_f32())),
-        }
+        Ok((self.client(&url)?, url))
     }
 
     fn client(&self, url: &Url) -> Result<&Client, String> {
@@ -103,8 +117,18 @@ fn check_literal(url: &Url) -> Result<(), Denied> {
     literal.parse().map_or(Ok(()), address::check)
 }
 
-async fn read(client: &Client, url: Url, body: Body) -> Result<Fetched, reqwest::Error> {
-    let mut response = client.get(url).send().await?;
+async fn within(
+    limit: Duration,
+    asked: impl Future<Output = Result<Fetched, reqwest::Error>>,
+) -> Result<Fetched, String> {
+    match tokio::time::timeout(limit, asked).await {
+        Ok(result) => result.map_err(|error| sentence(&error)),
+        Err(_) => Err(format!("no answer within {} s", limit.as_secs_f32())),
+    }
+}
+
+async fn read(request: RequestBuilder, body: Body) -> Result<Fetched, reqwest::Error> {
+    let mut response = request.send().await?;
     let mut fetched = Fetched {
         status: response.status().as_u16(),
         body: Vec::new(),
