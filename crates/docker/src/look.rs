@@ -4,15 +4,16 @@
 //! of a container that its inspection says has exited.
 
 mod container;
+mod live;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
 };
 
 use bollard::{
     models::{ContainerInspectResponse, ContainerSummary},
-    query_parameters::{InspectContainerOptions, ListContainersOptions},
+    query_parameters::{InspectContainerOptions, ListContainersOptions, ListNetworksOptions},
 };
 use domain::{
     application::Application,
@@ -22,7 +23,7 @@ use domain::{
     specification::Specification,
     time::Moment,
 };
-use futures_util::{StreamExt, TryStreamExt, future::try_join3, stream};
+use futures_util::{StreamExt, TryStreamExt, future::try_join4, stream};
 
 use crate::{
     connect::{Engine, ORDINARY},
@@ -72,10 +73,11 @@ impl Engine {
     /// When the engine does not answer or says something that is not understood.
     pub async fn look(&self, request: &LookRequest<'_>) -> Result<Looked, Error> {
         let at = Moment::from(time::OffsetDateTime::now_utc());
-        let (engine, list, images) = try_join3(
+        let (engine, list, images, internal) = try_join4(
             self.facts(request.disk),
             self.list(HashMap::new()),
             self.images(request.images),
+            self.internal_networks(),
         )
         .await?;
         let found = list
@@ -86,14 +88,17 @@ impl Engine {
         let (mut containers, mut specifications) = (Vec::new(), BTreeMap::new());
         for (found, inspect) in &inspected {
             let parent = self.address_of_parent(inspect, &inspected).await?;
-            let container = container::read(found, inspect, &request.application.name, parent)?;
+            let mut container = container::read(found, inspect, &request.application.name, parent)?;
+            container.live = live::read(inspect, &internal);
             // A rename between the list and the inspection: the later one is right.
             names.retain(|name, id| *id != container.id || *name == container.name);
             names.insert(container.name.clone(), container.id.clone());
             if request.specifications
                 && let Some(config) = self.image_config(&container.image).await?
             {
-                specifications.insert(container.id.clone(), subtract(inspect, &config)?);
+                let specification = subtract(inspect, &config)?;
+                container.shape = specification.shape();
+                specifications.insert(container.id.clone(), specification);
             }
             containers.push(container);
         }
@@ -150,6 +155,19 @@ impl Engine {
             Err(error) if error.kind() == Kind::Missing => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Networks without a way out.
+    async fn internal_networks(&self) -> Result<BTreeSet<String>, Error> {
+        let list = self.call("list the networks", ORDINARY, |docker| async move {
+            docker.list_networks(None::<ListNetworksOptions>).await
+        });
+        let networks = list.await?;
+        Ok(networks
+            .into_iter()
+            .filter(|network| network.internal == Some(true))
+            .filter_map(|network| network.name)
+            .collect())
     }
 
     async fn inspect_all(

@@ -176,7 +176,21 @@ fn networking(inspect: &ContainerInspectResponse, host: &HostConfig) -> Option<N
 }
 
 fn endpoint_meant(endpoint: EndpointSettings, short: &str, replica: &str) -> EndpointSettings {
-    let keep = |alias: &String| alias != short && alias != replica;
+    let mut meant = endpoint_of_container(endpoint, short);
+    meant.aliases = meant.aliases.and_then(|aliases| {
+        filled(
+            aliases
+                .into_iter()
+                .filter(|alias| alias != replica)
+                .collect(),
+        )
+    });
+    meant
+}
+
+/// What was meant of an endpoint of one container: its own name stays where that is an alias.
+pub(crate) fn endpoint_of_container(endpoint: EndpointSettings, short: &str) -> EndpointSettings {
+    let keep = |alias: &String| alias != short;
     EndpointSettings {
         ipam_config: address_meant(endpoint.ipam_config),
         links: endpoint
@@ -213,7 +227,7 @@ fn anonymous_volumes(inspect: &ContainerInspectResponse) -> BTreeMap<String, Str
 }
 
 /// The engine gives a volume without a name 64 hex digits.
-fn is_anonymous(volume: &str) -> bool {
+pub(crate) fn is_anonymous(volume: &str) -> bool {
     volume.len() == 64
         && volume
             .bytes()
@@ -259,7 +273,7 @@ fn shares_hostname(host: &HostConfig) -> bool {
     mode == "host" || mode.starts_with("container:") || host.uts_mode.as_deref() == Some("host")
 }
 
-fn short_id(inspect: &ContainerInspectResponse) -> &str {
+pub(crate) fn short_id(inspect: &ContainerInspectResponse) -> &str {
     inspect
         .id
         .as_deref()

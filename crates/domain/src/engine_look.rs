@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     name::{ComponentName, ContainerId, Fence, ImageId, RollbackId, SpecificationDigest},
     seen::Seen,
+    specification::{Endpoint, Mounted, Published, Shape},
     time::Moment,
 };
 
@@ -91,6 +92,58 @@ pub struct Container {
     /// Keyed fingerprints of its environment values by name, to tell a difference without the value.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// What that specification asks for; only where the look worked it out.
+    #[serde(default)]
+    pub shape: Option<Shape>,
+    /// What it has now, whatever was asked for.
+    #[serde(default)]
+    pub live: Live,
+}
+
+/// What a container has at this moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Live {
+    /// The networks that it is connected to, by name.
+    pub networks: Vec<Attached>,
+    /// The ports of the host that it holds. What an engine says of one without any network is its past.
+    pub ports: Vec<Published>,
+    /// What is mounted in it, anonymous volumes by their names.
+    pub mounts: Vec<Mounted>,
+}
+
+/// A network that a container is connected to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attached {
+    /// The network's name.
+    pub network: String,
+    /// What was meant of it, ready to be connected again in the same way.
+    pub endpoint: Endpoint,
+    /// Where it is reached there; none while it does not run.
+    #[serde(default)]
+    pub address: Option<IpAddr>,
+    /// Whether the container's way out, and so its published ports, go through it.
+    #[serde(default)]
+    pub gateway: bool,
+    /// Whether it has no way out at all.
+    #[serde(default)]
+    pub internal: bool,
+}
+
+impl Live {
+    /// The network that its published ports go through.
+    #[must_use]
+    pub fn gateway(&self) -> Option<&Attached> {
+        self.networks.iter().find(|attached| attached.gateway)
+    }
+
+    /// Its endpoint on a network.
+    #[must_use]
+    pub fn on(&self, network: &str) -> Option<&Attached> {
+        self.networks
+            .iter()
+            .find(|attached| attached.network == network)
+    }
 }
 
 impl Container {

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     name::{ComponentName, ImageId, SpecificationDigest, Version},
+    specification::Shape,
     time::Moment,
 };
 
@@ -74,6 +75,9 @@ pub struct RecordedSpecification {
     pub readable: bool,
     /// Keyed fingerprints of its environment values by name.
     pub env: BTreeMap<String, String>,
+    /// What it asks for; none when its stored body can not be read.
+    #[serde(default)]
+    pub shape: Option<Shape>,
 }
 
 impl Release {

@@ -1,7 +1,11 @@
 //! The container specification that a release ran with.
 
+mod shape;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use shape::{Endpoint, MountKind, Mounted, NetworkMode, Privileges, Published, Shape};
 
 /// What to create a component's container from: everything the operator meant, nothing of the image's own.
 ///
@@ -17,6 +21,12 @@ pub struct Specification {
 }
 
 impl Specification {
+    /// What it asks for, typed; none when the stored body is no create body.
+    #[must_use]
+    pub fn shape(&self) -> Option<Shape> {
+        Shape::of(&self.body)
+    }
+
     /// The names of the environment entries, without their values.
     #[must_use]
     pub fn env_names(&self) -> Vec<&str> {

@@ -76,6 +76,8 @@ fn container(number: u32, name: &str, component: &str, replica: u32, from: u32) 
         mark: None,
         specification: Some(hex(number).parse().unwrap()),
         env: BTreeMap::new(),
+        shape: None,
+        live: domain::engine_look::Live::default(),
     }
 }
 
@@ -87,6 +89,7 @@ fn release(version: &str, at: i64, good: bool, api: u32, worker: u32) -> Release
             digest: hex(from).parse().unwrap(),
             readable: true,
             env: BTreeMap::new(),
+            shape: None,
         }),
     };
     Release {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use domain::{
     ledger::{RecordedSpecification, Release, ReleaseComponent},
     name::{ApplicationName, ComponentName, SpecificationDigest, Version},
+    specification::Shape,
     time::Moment,
 };
 use serde_json::Value;
@@ -67,6 +68,7 @@ struct SpecificationRow {
     digest: String,
     readable: bool,
     env_fingerprints: Json<BTreeMap<String, String>>,
+    body: Value,
 }
 
 #[derive(sqlx::FromRow)]
@@ -151,7 +153,7 @@ impl Store {
             .collect();
         let rows: Vec<SpecificationRow> = timed(async {
             Ok(sqlx::query_as(
-                "select digest, key_id = $2 as readable, env_fingerprints from specification where digest = any($1)",
+                "select digest, key_id = $2 as readable, env_fingerprints, body from specification where digest = any($1)",
             )
             .bind(wanted)
             .bind(self.key.key_id().to_string())
@@ -168,6 +170,7 @@ impl Store {
                 digest: digest.clone(),
                 readable: row.readable,
                 env: row.env_fingerprints.0,
+                shape: Shape::of(&row.body),
             };
             Ok((digest, recorded))
         });

@@ -249,5 +249,7 @@ fn former(swap: &Swap) -> Container {
         mark: None,
         specification: Some(swap.specification.clone()),
         env: BTreeMap::new(),
+        shape: None,
+        live: domain::engine_look::Live::default(),
     }
 }

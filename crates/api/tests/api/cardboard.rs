@@ -317,5 +317,7 @@ fn container(runs: &str) -> Container {
         mark: None,
         specification: Some("5".repeat(64).parse().unwrap()),
         env: BTreeMap::new(),
+        shape: None,
+        live: domain::engine_look::Live::default(),
     }
 }

@@ -7,7 +7,7 @@ use bollard::models::{
     EndpointSettings, HealthStatusEnum, HostConfig, RestartPolicyNameEnum as Policy,
 };
 use domain::{
-    engine_look::{Container, ContainerState, Health, RestartPolicy},
+    engine_look::{Container, ContainerState, Health, Live, RestartPolicy},
     name::{ApplicationName, ImageId},
     time::Moment,
 };
@@ -68,6 +68,8 @@ pub(super) fn read(
         mark,
         specification: None,
         env: std::collections::BTreeMap::new(),
+        shape: None,
+        live: Live::default(),
     })
 }
 

@@ -8,5 +8,6 @@ mod compose;
 mod create;
 mod hold;
 mod house;
+mod live;
 mod look;
 mod unwell;

@@ -238,6 +238,7 @@ fn released(at: usize, good: bool) -> ReleaseComponent {
             digest,
             readable: true,
             env: BTreeMap::new(),
+            shape: None,
         }),
     }
 }
@@ -266,6 +267,8 @@ fn container(number: u64, at: usize, replica: u32, part: &Part) -> Container {
         mark: None,
         specification: Some(format!("{number:064x}").parse().unwrap()),
         env: BTreeMap::new(),
+        shape: None,
+        live: domain::engine_look::Live::default(),
     }
 }
 

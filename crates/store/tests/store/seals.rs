@@ -122,6 +122,8 @@ async fn what_was_sealed_comes_back_with_the_key() {
         recorded.env["PASSWORD"],
         house.store.key().fingerprint("PASSWORD", CANARY)
     );
+    assert_eq!(recorded.shape, secret().shape());
+    assert!(recorded.shape.is_some(), "read from the stored body");
     assert_eq!(
         details
             .deployments

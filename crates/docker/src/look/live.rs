@@ -1,0 +1,129 @@
+//! What a container has at this moment: its networks, the host's ports that it holds, its mounts.
+
+use std::{cmp::Reverse, collections::BTreeSet};
+
+use bollard::models::{ContainerInspectResponse, EndpointSettings, MountPoint, PortMap};
+use domain::{
+    engine_look::{Attached, Live},
+    specification::{Endpoint, MountKind, Mounted, Published},
+};
+
+use crate::specification::{endpoint_of_container, is_anonymous, short_id};
+
+/// `internal` names the networks without a way out.
+pub(super) fn read(inspect: &ContainerInspectResponse, internal: &BTreeSet<String>) -> Live {
+    let settings = inspect.network_settings.clone().unwrap_or_default();
+    let short = short_id(inspect);
+    let mut networks: Vec<Attached> = settings
+        .networks
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|(network, _)| !matches!(network.as_str(), "host" | "none"))
+        .map(|(network, endpoint)| attached(network, endpoint, short, internal))
+        .collect();
+    networks.sort_by(|a, b| a.network.cmp(&b.network));
+    mark_gateway(&mut networks);
+    let ports = if networks.is_empty() {
+        Vec::new()
+    } else {
+        held(settings.ports.unwrap_or_default())
+    };
+    let mut mounts: Vec<Mounted> = inspect.mounts.iter().flatten().filter_map(mount).collect();
+    mounts.sort();
+    Live {
+        networks,
+        ports,
+        mounts,
+    }
+}
+
+fn attached(
+    network: String,
+    endpoint: EndpointSettings,
+    short: &str,
+    internal: &BTreeSet<String>,
+) -> Attached {
+    let address = [&endpoint.ip_address, &endpoint.global_ipv6_address]
+        .into_iter()
+        .flatten()
+        .find_map(|address| address.parse().ok());
+    Attached {
+        address,
+        gateway: false,
+        internal: internal.contains(&network),
+        endpoint: meant(endpoint_of_container(endpoint, short)),
+        network,
+    }
+}
+
+/// The engine's own order: the highest priority, then the name; an internal network never gives a gateway.
+fn mark_gateway(networks: &mut [Attached]) {
+    let chosen = networks
+        .iter_mut()
+        .filter(|attached| !attached.internal)
+        .min_by_key(|attached| {
+            let priority = Reverse(attached.endpoint.gateway_priority);
+            (priority, attached.network.clone())
+        });
+    if let Some(attached) = chosen {
+        attached.gateway = true;
+    }
+}
+
+fn meant(endpoint: EndpointSettings) -> Endpoint {
+    let address = endpoint.ipam_config.unwrap_or_default();
+    Endpoint {
+        aliases: endpoint.aliases.unwrap_or_default(),
+        ipv4: address.ipv4_address,
+        ipv6: address.ipv6_address,
+        link_local: address.link_local_ips.unwrap_or_default(),
+        links: endpoint.links.unwrap_or_default(),
+        driver_options: endpoint
+            .driver_opts
+            .unwrap_or_default()
+            .into_iter()
+            .collect(),
+        gateway_priority: endpoint.gw_priority.unwrap_or(0),
+    }
+}
+
+fn held(ports: PortMap) -> Vec<Published> {
+    let mut held = BTreeSet::new();
+    for (inside, bindings) in ports {
+        let (port, protocol) = inside.split_once('/').unwrap_or((&inside, "tcp"));
+        let Ok(port) = port.parse::<u16>() else {
+            continue;
+        };
+        for binding in bindings.into_iter().flatten() {
+            let host_port = binding.host_port.and_then(|port| port.parse().ok());
+            held.insert(Published {
+                port,
+                protocol: protocol.to_owned(),
+                // The engine says "every address" twice, once for each kind.
+                host_ip: binding
+                    .host_ip
+                    .filter(|ip| !matches!(ip.as_str(), "" | "0.0.0.0" | "::")),
+                host_port,
+            });
+        }
+    }
+    held.into_iter().collect()
+}
+
+fn mount(mount: &MountPoint) -> Option<Mounted> {
+    let (kind, source) = match mount.typ.as_deref() {
+        Some("bind") => (MountKind::Bind, mount.source.clone()),
+        Some("volume") if mount.name.as_deref().is_some_and(is_anonymous) => {
+            (MountKind::Anonymous, mount.name.clone())
+        }
+        Some("volume") => (MountKind::Volume, mount.name.clone()),
+        Some("tmpfs") => (MountKind::Tmpfs, None),
+        Some(_) | None => (MountKind::Other, mount.source.clone()),
+    };
+    Some(Mounted {
+        kind,
+        source,
+        target: mount.destination.clone()?,
+        writable: mount.rw.unwrap_or(true),
+    })
+}
