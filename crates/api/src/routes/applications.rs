@@ -118,7 +118,7 @@ pub(crate) async fn get(
 #[utoipa::path(put, path = "/api/v1/applications/{name}", operation_id = "put_application", tag = "applications",
     params(ApplicationPath, ("if-match" = Option<String>, Header,
         description = "The `etag` of the revision that you change; needed when the application exists",
-        pattern = "^(\\*|\"[0-9]{1,9}\")$", example = "\"1\"")),
+        pattern = "^(\\*|[0-9]{1,9}|\"[0-9]{1,9}\")$", example = "\"1\"")),
     request_body = Application,
     responses(
         (status = 201, description = "It was created", body = Application, headers(("etag" = String, description = "Its revision"))),
@@ -167,7 +167,7 @@ pub(crate) async fn put(
 /// Takes an application out. Its ledger and its rollbacks stay.
 #[utoipa::path(delete, path = "/api/v1/applications/{name}", operation_id = "remove_application", tag = "applications",
     params(ApplicationPath, ("if-match" = Option<String>, Header,
-        description = "The `etag` of the revision that you remove", pattern = "^(\\*|\"[0-9]{1,9}\")$", example = "\"1\"")),
+        description = "The `etag` of the revision that you remove", pattern = "^(\\*|[0-9]{1,9}|\"[0-9]{1,9}\")$", example = "\"1\"")),
     responses(
         (status = 204, description = "It was taken out"),
         (status = 409, description = "A rollback acts on it", body = Problem, content_type = "application/problem+json"),
@@ -224,9 +224,10 @@ fn revision(headers: &HeaderMap) -> Result<IfMatch, Problem> {
     match header_text(headers, "if-match")? {
         None => Ok(IfMatch::None),
         Some("*") => Ok(IfMatch::Any),
+        // Quotes are easily lost on the way through a shell; without them it says the same.
         Some(etag) => etag
             .strip_prefix('"')
-            .and_then(|etag| etag.strip_suffix('"'))
+            .map_or(Some(etag), |etag| etag.strip_suffix('"'))
             .filter(|number| number.len() <= 9 && number.bytes().all(|b| b.is_ascii_digit()))
             .and_then(|number| number.parse().ok())
             .map(IfMatch::Revision)

@@ -31,7 +31,10 @@ async fn an_application_is_changed_only_against_the_revision_that_was_read() {
         house.send(put(Some("\"7\""))).await.code(),
         "revision_stale"
     );
-    assert_eq!(house.send(put(Some("1"))).await.code(), "bad_parameter");
+    assert_eq!(house.send(put(Some("7"))).await.code(), "revision_stale");
+    for broken in ["\"1", "1\"", "", "W/\"1\"", "one"] {
+        assert_eq!(house.send(put(Some(broken))).await.code(), "bad_parameter");
+    }
     let changed = house.send(put(Some("\"1\""))).await;
     assert_eq!((changed.status, changed.header("etag")), (200, "\"2\""));
     assert_eq!(house.send(put(Some("\"1\""))).await.status, 412);
