@@ -21,15 +21,23 @@ use crate::{
 
 /// How long a look is waited for; the worker gives the engine 4 s of it.
 pub const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a repository is waited for; the worker gives git 8 s of it.
+pub(crate) const REPOSITORY_TIMEOUT: Duration = Duration::from_secs(9);
 
 /// Asks a worker. The inner error is what the worker said instead of an answer.
 pub(crate) async fn ask<A: Action, T: DeserializeOwned>(
     permit: &Permit<A>,
     question: Question,
 ) -> Result<Result<T, String>, Problem> {
+    let patience = match question {
+        Question::Tags { .. } => REPOSITORY_TIMEOUT,
+        Question::Application { .. } | Question::Project { .. } | Question::Images { .. } => {
+            LOOK_TIMEOUT
+        }
+    };
     let store = permit.store();
     let id = store.inquiry_ask(&question, permit.actor()).await?;
-    match store.inquiry_wait(id, LOOK_TIMEOUT).await? {
+    match store.inquiry_wait(id, patience).await? {
         Answer::Late => Err(Problem::engine_unreachable("no worker answered in time")),
         Answer::Failed(said) => Ok(Err(said)),
         Answer::Found(body) => serde_json::from_value(body).map(Ok).map_err(|error| {

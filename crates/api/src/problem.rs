@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 
 mod code;
 mod from;
+mod source;
 
 pub use code::Code;
 

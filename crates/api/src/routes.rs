@@ -25,6 +25,7 @@ pub mod plans;
 pub mod releases;
 pub mod rollbacks;
 pub mod steps;
+pub mod tags;
 pub mod tokens;
 
 fn list() -> OpenApiRouter<App> {
@@ -40,6 +41,7 @@ fn list() -> OpenApiRouter<App> {
         .routes(routes!(deployments::get))
         .routes(routes!(releases::list))
         .routes(routes!(releases::get))
+        .routes(routes!(tags::list))
         .routes(routes!(holds::put, holds::release))
         .routes(routes!(plans::make))
         .routes(routes!(plans::get))

@@ -199,6 +199,7 @@ fn understood(
         components.push(Component {
             name,
             containers: Vec::new(),
+            build: None,
             version_endpoint: None,
             probes: Vec::new(),
             front: None,
@@ -221,6 +222,7 @@ fn understood(
         watch_window_s: WATCH_WINDOW_S,
         approval: false,
         timeouts: Timeouts::default(),
+        source: None,
         probes: Vec::new(),
         components,
     };

@@ -8,6 +8,7 @@ mod error;
 mod image;
 mod label;
 mod look;
+mod source;
 pub mod specification;
 
 pub use adopt::{Adoption, Candidate};
@@ -16,3 +17,4 @@ pub use connect::{Engine, default_endpoint};
 pub use effects::{Claim, PerformContext, Performed};
 pub use error::{Error, Kind};
 pub use look::{LookRequest, Looked};
+pub use source::{Checkout, Context, Limits, SourceError, SourceKind, Sources};

@@ -9,6 +9,7 @@ use crate::{
     front::Front,
     name::{ApplicationName, ComponentName, EnvironmentName},
     probe::{FrontProbe, Probe, VersionEndpoint},
+    source::{Build, Source},
     time::Millis,
 };
 
@@ -45,6 +46,9 @@ pub struct Application {
     /// How long each thing may take.
     #[serde(default)]
     pub timeouts: Timeouts,
+    /// Where its source is, for versions whose images are gone and have to be built again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
     /// Checks through the front, as clients see the application.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 16)]
@@ -64,6 +68,9 @@ pub struct Component {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 64)]
     pub containers: Vec<String>,
+    /// How its image is built from the application's source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<Build>,
     /// Where it says which version it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_endpoint: Option<VersionEndpoint>,
@@ -95,7 +102,15 @@ pub struct Timeouts {
     /// How long a red probe may stay red during the watch window.
     #[schema(minimum = 1, maximum = 3600)]
     pub red_s: u32,
+    /// How long the build of one component may take, its source's way here included. The usual limit is not
+    /// written, so that definitions of before keep their bytes.
+    #[serde(skip_serializing_if = "is_build_default")]
+    #[schema(minimum = 1, maximum = 14400)]
+    pub build_s: u32,
 }
+
+/// A build compiles: minutes, and rarely half an hour.
+const BUILD_S_DEFAULT: u32 = 1800;
 
 impl Default for Timeouts {
     fn default() -> Self {
@@ -107,6 +122,7 @@ impl Default for Timeouts {
             step_s: 120,
             approval_s: 900,
             red_s: 15,
+            build_s: BUILD_S_DEFAULT,
         }
     }
 }
@@ -125,6 +141,14 @@ fn engine_default() -> String {
 
 fn watch_window_default() -> u32 {
     900
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes what it may skip by reference"
+)]
+fn is_build_default(seconds: &u32) -> bool {
+    *seconds == BUILD_S_DEFAULT
 }
 
 fn is_false(flag: &bool) -> bool {
@@ -160,6 +184,7 @@ impl Application {
         self.check_engine(&mut bad);
         self.check_components(&mut bad);
         self.check_front(&mut bad);
+        self.check_source(&mut bad);
         self.check_times(&mut bad);
         if bad.is_empty() { Ok(()) } else { Err(bad) }
     }
@@ -261,6 +286,32 @@ impl Application {
         }
     }
 
+    fn check_source(&self, bad: &mut Vec<BadField>) {
+        if let Some(source) = &self.source {
+            source.check("source", bad);
+        }
+        for (at, component) in self.components.iter().enumerate() {
+            let Some(build) = &component.build else {
+                continue;
+            };
+            let field = format!("components[{at}].build");
+            if self.source.is_none() {
+                let what =
+                    "name the repository in the application's `source`, or leave `build` out";
+                bad.push(BadField::new(field.clone(), what));
+            }
+            build.check(&field, bad);
+        }
+        let builds = self
+            .components
+            .iter()
+            .any(|component| component.build.is_some());
+        if self.source.is_some() && !builds {
+            let what = "give at least one component a `build`, or leave `source` out";
+            bad.push(BadField::new("source", what));
+        }
+    }
+
     fn check_times(&self, bad: &mut Vec<BadField>) {
         let times = &self.timeouts;
         let limits = [
@@ -269,6 +320,7 @@ impl Application {
             ("timeouts.step_s", times.step_s, 3600),
             ("timeouts.approval_s", times.approval_s, 86_400),
             ("timeouts.red_s", times.red_s, 3600),
+            ("timeouts.build_s", times.build_s, 14_400),
         ];
         for (field, value, max) in limits {
             if value == 0 || value > max {
@@ -326,7 +378,7 @@ fn check_contains(field: &str, contains: Option<&str>, bad: &mut Vec<BadField>) 
     }
 }
 
-fn is_plain(text: &str, chars_max: usize) -> bool {
+pub(crate) fn is_plain(text: &str, chars_max: usize) -> bool {
     text.len() <= chars_max && text.bytes().all(|b| b.is_ascii_graphic())
 }
 

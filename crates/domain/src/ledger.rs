@@ -43,6 +43,9 @@ pub struct Release {
     pub deployment: Uuid,
     /// Its version.
     pub version: Version,
+    /// The commit that it was built from, as it was reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
     /// When that deployment was made.
     pub deployed_at: Moment,
     /// When a deployment of it was last proved healthy for its whole watch window.

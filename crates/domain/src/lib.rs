@@ -17,6 +17,7 @@ pub mod planner;
 pub mod probe;
 pub mod reason;
 pub mod seen;
+pub mod source;
 pub mod specification;
 pub mod steps;
 pub mod target;

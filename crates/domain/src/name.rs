@@ -9,6 +9,9 @@ pub const NAME_CHARS_MAX: usize = 63;
 /// Longest version; Docker allows 128 characters in a tag.
 pub const VERSION_CHARS_MAX: usize = 128;
 
+/// Longest name of a git tag that we read.
+pub const TAG_CHARS_MAX: usize = 200;
+
 /// Why a text is not the name it should be; says what would be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} `{text}` is not valid: {rule}")]
@@ -58,6 +61,29 @@ fn is_hex_digest(text: &str) -> bool {
 
 fn is_container_id(text: &str) -> bool {
     is_hex_digest(text)
+}
+
+fn is_tag(text: &str) -> bool {
+    let parts_are_names = text.split('/').all(|part| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && !part.ends_with('.')
+            && !part.ends_with(".lock")
+    });
+    text.len() <= TAG_CHARS_MAX
+        && starts_with_alphanumeric(text, false)
+        && parts_are_names
+        && !text.contains("..")
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'+' | b'/'))
+}
+
+fn is_commit(text: &str) -> bool {
+    matches!(text.len(), 40 | 64)
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 fn is_person(text: &str) -> bool {
@@ -159,6 +185,17 @@ text_newtype!(
     "^[0-9a-f]{64}$"
 );
 text_newtype!(
+    /// Name of a git tag, without `refs/tags/`. It can not be taken for an option or a revision expression.
+    TagName, "tag", is_tag,
+    "use 1 to 200 of letters, digits, `_`, `.`, `-`, `+`, `/`, starting with a letter or digit, as git allows it",
+    "^[A-Za-z0-9][A-Za-z0-9_.+/-]{0,199}$"
+);
+text_newtype!(
+    /// Whole identity of a git commit: 40 hex digits, or 64 in a SHA-256 repository.
+    CommitId, "commit", is_commit, "expected 40 or 64 lower-case hex digits",
+    "^([0-9a-f]{40}|[0-9a-f]{64})$"
+);
+text_newtype!(
     /// Who did something: a person (`ana`), a local user (`local:root`) or a service (`service:ci`).
     Actor, "actor", is_person, "use 1 to 128 characters without control characters",
     "^[^\\x00-\\x1f\\x7f]{1,128}$"
@@ -169,6 +206,14 @@ impl ImageId {
     #[must_use]
     pub fn short(&self) -> &str {
         &self.0["sha256:".len()..][..12]
+    }
+}
+
+impl CommitId {
+    /// The first twelve hex digits: enough for a person.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        &self.0[..12]
     }
 }
 
@@ -245,6 +290,21 @@ mod tests {
                 "{bad:?} was let in"
             );
         }
+    }
+
+    #[test]
+    fn a_tag_is_no_option_no_path_and_no_expression() {
+        for good in ["v1.4.2", "1.4.2+build.7", "release/api-2"] {
+            assert!(good.parse::<TagName>().is_ok(), "{good}");
+        }
+        for bad in [
+            "", "-v1", "v1..v2", "v1^{}", "v1~1", "a//b", "a/", "/a", "a/.b", "a.lock", "a.",
+            "a b", "@{1}", "v1:x", "*",
+        ] {
+            assert!(bad.parse::<TagName>().is_err(), "{bad:?} was let in");
+        }
+        assert!("HEAD".parse::<CommitId>().is_err());
+        assert!("a".repeat(40).parse::<CommitId>().is_ok());
     }
 
     #[test]

@@ -83,6 +83,7 @@ mod tests {
         Release {
             deployment: Uuid::nil(),
             version: version.parse().unwrap(),
+            commit: None,
             deployed_at: Moment::from_unix_ms(at),
             good_at: good.then(|| Moment::from_unix_ms(at + 1)),
             hold: held.then(|| "rolled back".to_owned()),

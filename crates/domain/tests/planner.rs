@@ -95,6 +95,7 @@ fn release(version: &str, at: i64, good: bool, api: u32, worker: u32) -> Release
     Release {
         deployment: Uuid::from_u128(u128::try_from(at).unwrap()),
         version: version.parse().unwrap(),
+        commit: None,
         deployed_at: Moment::from_unix_ms(at),
         good_at: good.then(|| Moment::from_unix_ms(at + 1)),
         hold: None,

@@ -9,6 +9,7 @@ pub mod plan;
 pub mod rollback;
 pub mod status;
 pub mod table;
+pub mod tags;
 pub mod token;
 pub mod versions;
 pub mod watch;
@@ -85,6 +86,7 @@ async fn run(cli: Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Apply(args) => application::apply(args, &client()?, out).await,
         Command::RecordDeploy(args) => ledger::record(args, &client()?, out).await,
         Command::Versions(args) => versions::run(args, &client()?, out).await,
+        Command::Tags(args) => tags::run(args, &client()?, out).await,
         Command::Plan(args) => plan::run(args, &client()?, out).await,
         Command::Rollback(args) => rollback::run(args, &client()?, out).await,
         Command::Status(args) => status::run(args, &client()?, out).await,

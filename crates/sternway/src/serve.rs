@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use api::{ApiSettings, Server, Surroundings};
+use docker::{Limits, Sources};
 use store::Wake;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -136,12 +137,17 @@ async fn worker_half(
     let store = foundation.store("sternway worker", wake.clone()).await?;
     let engines = Engines::new(docker::default_endpoint(args.docker_host.as_deref()));
     let settings = worker_settings(args, &foundation.lock);
+    let folder = foundation.lock.folder().path().join("sources");
+    let home = std::env::var_os("HOME");
+    let sources = Sources::open(folder, home, Limits::default())
+        .context("no room for the sources of builds in the state folder")?;
     worker::metric::describe();
     tokio::spawn(background::prune(store.clone(), shutdown.clone()));
     Ok(tokio::spawn(worker::run(
         settings,
         store,
         engines,
+        sources,
         wake.clone(),
         shutdown.clone(),
     )))

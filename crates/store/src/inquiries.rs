@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::name::{Actor, ApplicationName, ComponentName};
+use domain::name::{Actor, ApplicationName, ComponentName, TagName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::types::Json;
@@ -44,6 +44,14 @@ pub enum Question {
         engine: String,
         /// The references.
         references: Vec<String>,
+    },
+    /// The tags of an application's repository; answered with `TagsSeen`.
+    Tags {
+        /// The application.
+        name: ApplicationName,
+        /// Only this one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        only: Option<TagName>,
     },
 }
 

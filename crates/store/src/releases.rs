@@ -56,6 +56,7 @@ pub struct SpecificationView {
 struct Row {
     deployment: Uuid,
     version: String,
+    commit_id: Option<String>,
     deployed_at: OffsetDateTime,
     components: Json<BTreeMap<ComponentName, DeployedComponent>>,
     good_at: Option<OffsetDateTime>,
@@ -207,7 +208,7 @@ impl Store {
 /// until it is proved itself.
 const RELEASES: &str = "
     with usable as (
-        select distinct on (d.version) d.id as deployment, d.version, d.deployed_at, f.components
+        select distinct on (d.version) d.id as deployment, d.version, d.commit_id, d.deployed_at, f.components
         from deployment d join deployment_fact f on f.deployment_id = d.id
         where d.application = $1 and ($2::text is null or d.version = $2)
           and f.state in ('watching', 'good', 'bad', 'unproved')
@@ -230,7 +231,7 @@ const RELEASES: &str = "
         where h.application = $1 and not exists (select from hold_release r where r.hold_id = h.id)
         group by h.version
     )
-    select u.deployment, u.version, u.deployed_at, u.components, p.good_at, h.hold, h.insecure
+    select u.deployment, u.version, u.commit_id, u.deployed_at, u.components, p.good_at, h.hold, h.insecure
     from usable u
     left join proved p on p.version = u.version
     left join held h on h.version = u.version
@@ -259,6 +260,7 @@ fn release(
             .version
             .parse()
             .map_err(|error| corrupt("release", error))?,
+        commit: row.commit_id,
         deployed_at: row.deployed_at.into(),
         good_at: row.good_at.map(Moment::from),
         hold: row.hold,

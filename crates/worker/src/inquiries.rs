@@ -9,12 +9,14 @@ use std::{
 use domain::{
     application::Application,
     engine_look::EngineLook,
-    name::{ApplicationName, ComponentName, ImageId},
+    name::{ApplicationName, ComponentName, ImageId, TagName},
+    source::TagsSeen,
 };
 use futures_util::{StreamExt, stream};
 use integrations::Candidate;
 use serde_json::Value;
 use store::{Question, Store, Topic, Wake};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -24,15 +26,31 @@ use crate::world::{Real, StoreAway};
 const POLL: Duration = Duration::from_millis(500);
 /// Inquiries answered together; whoever asks waits, so a few at once are enough.
 const AT_ONCE: u32 = 8;
+/// Repositories asked at the same time: each is a git process, and may be on the other side of the world.
+const REPOSITORIES_AT_ONCE: usize = 4;
 /// An engine that needs longer is said to be unreachable: the API's client waits for this answer.
 const LIMIT: Duration = Duration::from_secs(4);
 
 pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: CancellationToken) {
     let mut wakes = wake.subscribe(Topic::Work);
+    let repositories = Arc::new(Semaphore::new(REPOSITORIES_AT_ONCE));
     while !shutdown.is_cancelled() {
         match store.inquiries_open(AT_ONCE).await {
             Ok(open) => {
-                let answers: Vec<_> = open
+                let (slow, quick): (Vec<_>, Vec<_>) = open
+                    .into_iter()
+                    .partition(|(_, question)| matches!(question, Question::Tags { .. }));
+                for (id, question) in slow {
+                    // Nobody who waits for an engine waits for a repository.
+                    let places = repositories.clone();
+                    let answer = answer(store.clone(), real.clone(), id, question);
+                    tokio::spawn(async move {
+                        if let Ok(_place) = places.acquire_owned().await {
+                            answer.await;
+                        }
+                    });
+                }
+                let answers: Vec<_> = quick
                     .into_iter()
                     .map(|(id, question)| answer(store.clone(), real.clone(), id, question))
                     .collect();
@@ -52,9 +70,14 @@ pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: Can
 }
 
 async fn answer(store: Store, real: Arc<Real>, id: Uuid, question: Question) {
-    let found = tokio::time::timeout(LIMIT, find(&real, &question)).await;
-    let found =
-        found.unwrap_or_else(|_| Err(format!("the engine did not answer within {LIMIT:?}")));
+    let found = match &question {
+        // git has a limit of its own, and says what it waited for.
+        Question::Tags { .. } => find(&real, &question).await,
+        Question::Application { .. } | Question::Project { .. } | Question::Images { .. } => {
+            let found = tokio::time::timeout(LIMIT, find(&real, &question)).await;
+            found.unwrap_or_else(|_| Err(format!("the engine did not answer within {LIMIT:?}")))
+        }
+    };
     if let Err(error) = store.inquiry_answer(id, &found).await {
         tracing::warn!(%error, "could not answer an inquiry; whoever asked will ask again");
     }
@@ -76,7 +99,29 @@ async fn find(real: &Real, question: &Question) -> Result<Value, String> {
             let found = images(real, engine, references).await?;
             serde_json::to_value(found).map_err(|error| error.to_string())
         }
+        Question::Tags { name, only } => {
+            let found = tags(real, name, only.as_ref()).await?;
+            serde_json::to_value(found).map_err(|error| error.to_string())
+        }
     }
+}
+
+/// The tags of the application's repository.
+async fn tags(
+    real: &Real,
+    name: &ApplicationName,
+    only: Option<&TagName>,
+) -> Result<TagsSeen, String> {
+    let (application, _) = real
+        .store
+        .application_get(name)
+        .await
+        .map_err(|error| error.to_string())?;
+    let source = application
+        .source
+        .ok_or_else(|| format!("{name} has no `source`"))?;
+    let seen = real.sources.tags(&source, only).await;
+    seen.map_err(|error| error.to_string())
 }
 
 /// The application on its engine, with every image that one of its releases runs.

@@ -48,6 +48,7 @@ pub async fn run(
     settings: Settings,
     store: Store,
     engines: Engines,
+    sources: docker::Sources,
     wake: Wake,
     shutdown: CancellationToken,
 ) -> Result<(), integrations::Error> {
@@ -58,6 +59,7 @@ pub async fn run(
         store: store.clone(),
         engines: engines.clone(),
         prober,
+        sources,
     };
     let hands = Arc::new(hands);
     let mut loops = JoinSet::new();

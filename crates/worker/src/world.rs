@@ -2,6 +2,7 @@
 
 use std::{future::Future, sync::Arc};
 
+use docker::Sources;
 use domain::{
     effect::{Effect, Outcome},
     name::RollbackId,
@@ -58,4 +59,5 @@ pub(crate) struct Real {
     pub(crate) store: Store,
     pub(crate) engines: Arc<Engines>,
     pub(crate) prober: Prober,
+    pub(crate) sources: Sources,
 }

@@ -67,6 +67,8 @@ codes! {
     ApprovalNotAwaited "approval_not_awaited" CONFLICT "No approval is awaited",
     /// A project could not be understood as an application.
     NotAdoptable "not_adoptable" CONFLICT "The project could not be understood",
+    /// The application's definition names no repository.
+    NoSource "no_source" CONFLICT "The application has no source",
     /// What is there contradicts the request.
     Conflict "conflict" CONFLICT "Conflict",
     /// The plan is not known.
@@ -95,6 +97,8 @@ codes! {
     DatabaseUnavailable "database_unavailable" SERVICE_UNAVAILABLE "The database does not answer",
     /// The engine does not answer.
     EngineUnreachable "engine_unreachable" SERVICE_UNAVAILABLE "The engine does not answer",
+    /// The repository does not answer.
+    SourceUnreachable "source_unreachable" SERVICE_UNAVAILABLE "The repository does not answer",
     /// The request took too long.
     TimedOut "timed_out" SERVICE_UNAVAILABLE "It took too long",
     /// Too many open streams.

@@ -52,6 +52,8 @@ fn every_problem() -> Vec<Problem> {
         Problem::image_unknown(vec![field()]),
         Problem::key_bad("is missing"),
         Problem::key_reused(),
+        Problem::no_source(&"shop".parse().unwrap()),
+        Problem::source_unreachable("git was not done after 8 s"),
         Problem::engine_unreachable("connection refused"),
         Problem::not_adoptable("there is no project `shap`"),
         Problem::timed_out(15),

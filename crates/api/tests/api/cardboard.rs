@@ -16,6 +16,7 @@ use domain::{
     plan::{PLAN_FORMAT, Plan},
     probe::Tally,
     seen::Seen,
+    source::{Tag, TagsSeen},
     steps::Step,
     time::Moment,
     verdict::Verdict,
@@ -32,6 +33,8 @@ pub(crate) struct Engine {
     pub(crate) away: Option<String>,
     /// Whether anybody answers.
     pub(crate) deaf: bool,
+    /// What the repository has.
+    pub(crate) tags: Vec<Tag>,
 }
 
 /// The worker.
@@ -62,6 +65,7 @@ impl Cardboard {
             runs,
             away: None,
             deaf: false,
+            tags: Vec::new(),
         }));
         let (id, host) = (Uuid::now_v7(), Uuid::now_v7());
         let worker = Worker {
@@ -107,6 +111,11 @@ impl Cardboard {
                 Ok(json!({"application": shop("shop"), "notes": ["two replicas"]}))
             }
             Question::Images { .. } => Err("not made of cardboard".to_owned()),
+            Question::Tags { only, .. } => {
+                let mut tags = engine.tags.clone();
+                tags.retain(|tag| only.as_ref().is_none_or(|only| tag.name == *only));
+                Ok(serde_json::to_value(TagsSeen { tags, more: false }).unwrap())
+            }
         }
     }
 

@@ -18,4 +18,5 @@ mod rollbacks;
 mod shutdown;
 mod stand;
 mod streams;
+mod tags;
 mod tokens;

@@ -72,6 +72,8 @@ fn table() -> Vec<Row> {
         row("get_deployment", Read, true, 200),
         row("list_releases", Read, true, 200),
         row("get_release", Read, true, 200),
+        // It has no source: that is the answer to those who may ask.
+        row("list_tags", Operate, true, 409),
         Row {
             body: || Some(json!({"reason": "slow"})),
             ..row("hold_release", Operate, true, 200)

@@ -147,6 +147,7 @@ impl Recipe {
         let release = |version: &str, at: i64, good: bool| Release {
             deployment: Uuid::from_u128(u128::from(good)),
             version: version.parse().unwrap(),
+            commit: None,
             deployed_at: Moment::from_unix_ms(at),
             good_at: good.then(|| Moment::from_unix_ms(at + 1)),
             hold: None,

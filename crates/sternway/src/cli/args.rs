@@ -58,6 +58,8 @@ pub enum Command {
     RecordDeploy(RecordDeployArgs),
     /// List the versions of an application and whether each could come back
     Versions(ApplicationArgs),
+    /// List the tags of an application's repository, and which of them the ledger knows
+    Tags(ApplicationArgs),
     /// Show what a rollback would do; nothing is changed
     Plan(PlanArgs),
     /// Roll an application back

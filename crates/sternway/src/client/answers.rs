@@ -18,6 +18,7 @@ pub use api::{
             RollbackRequest, VerdictWord,
         },
         steps::{StepProgress, StepState, StepsAnswer},
+        tags::{TagAnswer, TagsAnswer},
         tokens::{NewTokenAnswer, TokenAnswer, TokenKindWord, TokenRequest},
     },
 };
