@@ -31,7 +31,8 @@ const ONLY_IN: [(&str, &[&str]); 8] = [
     // The binary's client commands speak HTTP to our own API.
     ("reqwest", &["integrations", "sternway"]),
     ("axum", &["api"]),
-    ("hyper", &["api"]),
+    // An engine's own JSON, which bollard's types would cut.
+    ("hyper", &["api", "docker"]),
     ("clap", &["sternway"]),
     (
         "tokio",

@@ -9,10 +9,13 @@ use std::{
     time::Duration,
 };
 
-use bollard::{API_DEFAULT_VERSION, Docker, models::ImageConfig};
+use bollard::{API_DEFAULT_VERSION, Docker};
 use domain::{engine_look::EngineFacts, name::ImageId, seen::Seen};
 
-use crate::error::{Error, Kind};
+use crate::{
+    error::{Error, Kind},
+    specification::ImageSettings,
+};
 
 /// An ordinary call takes milliseconds; a busy disk can make it seconds.
 pub(crate) const ORDINARY: Duration = Duration::from_secs(10);
@@ -43,7 +46,7 @@ struct Inner {
     socket: String,
     connected: Mutex<Option<Connected>>,
     /// Configurations of images: an image never changes, so they are asked for once.
-    pub(crate) image_configs: Mutex<BTreeMap<ImageId, Arc<ImageConfig>>>,
+    pub(crate) image_configs: Mutex<BTreeMap<ImageId, Arc<ImageSettings>>>,
 }
 
 /// An engine that answered, and what it said of itself.
@@ -89,6 +92,11 @@ impl Engine {
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.inner.endpoint
+    }
+
+    /// Where it listens.
+    pub(crate) fn socket(&self) -> &str {
+        &self.inner.socket
     }
 
     /// What the engine says of itself, with the free disk where it keeps its data if asked for.
@@ -143,7 +151,7 @@ impl Engine {
 
     pub(crate) fn image_configs(
         &self,
-    ) -> std::sync::MutexGuard<'_, BTreeMap<ImageId, Arc<ImageConfig>>> {
+    ) -> std::sync::MutexGuard<'_, BTreeMap<ImageId, Arc<ImageSettings>>> {
         self.inner
             .image_configs
             .lock()

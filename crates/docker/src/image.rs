@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use bollard::models::{ImageConfig, ImageInspect};
+use bollard::models::ImageInspect;
 use domain::{engine_look::ImageFacts, name::ImageId, seen::Seen};
+use serde_json::Value;
 
 use crate::{
     connect::{Engine, ORDINARY},
     error::{Error, Kind},
+    specification::ImageSettings,
 };
 
 /// Configurations that are remembered; a few kilobytes each, and cheap to ask for again.
@@ -52,24 +54,39 @@ impl Engine {
         }
     }
 
-    /// The configuration of an image; none when the engine no longer has the image.
-    pub(crate) async fn image_config(
+    /// The configuration of an image; none when the engine no longer has the image and nobody told us of it.
+    pub(crate) async fn image_settings(
         &self,
         id: &ImageId,
-    ) -> Result<Option<Arc<ImageConfig>>, Error> {
+    ) -> Result<Option<Arc<ImageSettings>>, Error> {
         if let Some(known) = self.image_configs().get(id) {
             return Ok(Some(Arc::clone(known)));
         }
-        let Some(image) = self.image_inspect(id.as_str()).await? else {
+        let Some(mut image) = self.image_raw(id.as_str()).await? else {
             return Ok(None);
         };
-        let config = Arc::new(image.config.unwrap_or_default());
+        let raw = image.get_mut("Config").map(Value::take).unwrap_or_default();
+        Ok(Some(self.remember(id, ImageSettings::read(raw)?)))
+    }
+
+    /// Tells what an image was configured with that the engine may no longer have: an image never changes, so what
+    /// was read when it was deployed is as good as what could be read now.
+    ///
+    /// # Errors
+    /// When it is no image's configuration.
+    pub fn remember_image(&self, id: &ImageId, config: Value) -> Result<(), Error> {
+        self.remember(id, ImageSettings::read(config)?);
+        Ok(())
+    }
+
+    fn remember(&self, id: &ImageId, settings: ImageSettings) -> Arc<ImageSettings> {
+        let settings = Arc::new(settings);
         let mut configs = self.image_configs();
         if configs.len() >= CONFIGS_MAX {
             configs.clear();
         }
-        configs.insert(id.clone(), Arc::clone(&config));
-        Ok(Some(config))
+        configs.insert(id.clone(), Arc::clone(&settings));
+        settings
     }
 
     async fn image_inspect(&self, reference: &str) -> Result<Option<ImageInspect>, Error> {

@@ -8,6 +8,7 @@ mod error;
 mod image;
 mod label;
 mod look;
+mod raw;
 mod source;
 pub mod specification;
 
@@ -16,5 +17,5 @@ pub use capture::Capture;
 pub use connect::{Engine, default_endpoint};
 pub use effects::{Claim, PerformContext, Performed};
 pub use error::{Error, Kind};
-pub use look::{LookRequest, Looked};
+pub use look::{LookRequest, Looked, Whole};
 pub use source::{Checkout, Context, Limits, SourceError, SourceKind, Sources};

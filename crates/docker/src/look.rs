@@ -12,7 +12,7 @@ use std::{
 };
 
 use bollard::{
-    models::{ContainerInspectResponse, ContainerSummary},
+    models::{ContainerInspectResponse, ContainerSummary, MountPoint},
     query_parameters::{InspectContainerOptions, ListContainersOptions, ListNetworksOptions},
 };
 use domain::{
@@ -24,12 +24,13 @@ use domain::{
     time::Moment,
 };
 use futures_util::{StreamExt, TryStreamExt, future::try_join4, stream};
+use serde_json::Value;
 
 use crate::{
     connect::{Engine, ORDINARY},
     error::{Error, Kind},
     label::{self, Labels, own_name, replica_name},
-    specification::subtract,
+    specification::{asked_for, shared_with, subtract_whole},
 };
 
 pub(crate) use container::{address, image_of, restart_of};
@@ -57,6 +58,25 @@ pub struct Looked {
     pub look: EngineLook,
     /// What each container would be created from again, where that can be told.
     pub specifications: BTreeMap<ContainerId, Specification>,
+    /// What those were worked out from, to be kept. It holds secrets.
+    pub wholes: BTreeMap<ContainerId, Whole>,
+    /// Images of containers that the engine no longer has and nobody told us of: see [`Engine::remember_image`].
+    pub images_gone: BTreeSet<ImageId>,
+}
+
+/// What an engine says of a container and of the image that it was created from, not a field left out.
+#[derive(Clone, PartialEq)]
+pub struct Whole {
+    /// The container's inspection.
+    pub inspection: Value,
+    /// The configuration of its image.
+    pub image: Value,
+}
+
+impl std::fmt::Debug for Whole {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Whole(hidden)")
+    }
 }
 
 /// A container of the application in a list.
@@ -65,6 +85,9 @@ struct Found {
     component: ComponentName,
     replica: u32,
 }
+
+/// Such a container, its inspection, and that as the engine said it.
+type Inspected = (Found, ContainerInspectResponse, Option<Value>);
 
 impl Engine {
     /// Looks once. A container that vanishes meanwhile is left out.
@@ -83,22 +106,40 @@ impl Engine {
         let found = list
             .iter()
             .filter_map(|summary| found(summary, request.application));
-        let inspected = self.inspect_all(found.collect()).await?;
+        let mut inspected = self
+            .inspect_all(found.collect(), request.specifications)
+            .await?;
         let mut names = names(&list);
         let (mut containers, mut specifications) = (Vec::new(), BTreeMap::new());
-        for (found, inspect) in &inspected {
+        let (mut wholes, mut images_gone) = (BTreeMap::new(), BTreeSet::new());
+        if request.specifications {
+            for (_, inspect, _) in &mut inspected {
+                self.leave_volumes_to_their_owners(inspect).await?;
+            }
+        }
+        for (found, inspect, raw) in &inspected {
             let parent = self.address_of_parent(inspect, &inspected).await?;
             let mut container = container::read(found, inspect, &request.application.name, parent)?;
             container.live = live::read(inspect, &internal);
             // A rename between the list and the inspection: the later one is right.
             names.retain(|name, id| *id != container.id || *name == container.name);
             names.insert(container.name.clone(), container.id.clone());
-            if request.specifications
-                && let Some(config) = self.image_config(&container.image).await?
-            {
-                let specification = subtract(inspect, &config)?;
-                container.shape = specification.shape();
-                specifications.insert(container.id.clone(), specification);
+            if let Some(raw) = raw {
+                match self.image_settings(&container.image).await? {
+                    Some(image) => {
+                        let meant = subtract_whole(raw, inspect, &image)?;
+                        container.shape = meant.shape();
+                        specifications.insert(container.id.clone(), meant);
+                        let whole = Whole {
+                            inspection: raw.clone(),
+                            image: image.raw.clone(),
+                        };
+                        wholes.insert(container.id.clone(), whole);
+                    }
+                    None => {
+                        images_gone.insert(container.image.clone());
+                    }
+                }
             }
             containers.push(container);
         }
@@ -116,6 +157,8 @@ impl Engine {
         Ok(Looked {
             look,
             specifications,
+            wholes,
+            images_gone,
         })
     }
 
@@ -170,19 +213,46 @@ impl Engine {
             .collect())
     }
 
-    async fn inspect_all(
-        &self,
-        found: Vec<Found>,
-    ) -> Result<Vec<(Found, ContainerInspectResponse)>, Error> {
+    /// With the engine's own JSON where `whole` asks for it: twice the work to read.
+    async fn inspect_all(&self, found: Vec<Found>, whole: bool) -> Result<Vec<Inspected>, Error> {
         let inspect = |found: Found| async move {
-            let inspect = self.inspect(&found.id).await?;
-            Ok(inspect.map(|inspect| (found, inspect)))
+            let inspect = if whole {
+                let inspection = self.inspection(&found.id).await?;
+                inspection.map(|inspection| (inspection.known, Some(inspection.raw)))
+            } else {
+                let inspect = self.inspect(&found.id).await?;
+                inspect.map(|inspect| (inspect, None))
+            };
+            Ok(inspect.map(|(inspect, raw)| (found, inspect, raw)))
         };
         let all: Vec<Option<_>> = stream::iter(found.into_iter().map(inspect))
             .buffer_unordered(AT_A_TIME)
             .try_collect()
             .await?;
         Ok(all.into_iter().flatten().collect())
+    }
+
+    /// A container with `volumes_from` shows another's volumes among its own mounts. A copy gets those from the same
+    /// owner again: by name they would be its own, and writable.
+    pub(crate) async fn leave_volumes_to_their_owners(
+        &self,
+        inspect: &mut ContainerInspectResponse,
+    ) -> Result<(), Error> {
+        let Some(host) = inspect.host_config.clone() else {
+            return Ok(());
+        };
+        for owner in shared_with(&host).volumes {
+            let owned = self.inspect(&owner).await?.and_then(|owner| owner.mounts);
+            let of_owner = |mount: &MountPoint| {
+                owned.iter().flatten().any(|owned| {
+                    (&owned.name, &owned.destination) == (&mount.name, &mount.destination)
+                })
+            };
+            if let Some(mounts) = &mut inspect.mounts {
+                mounts.retain(|mount| !of_owner(mount) || asked_for(&host, mount));
+            }
+        }
+        Ok(())
     }
 
     async fn images(&self, ids: &[ImageId]) -> Result<BTreeMap<ImageId, Seen<ImageFacts>>, Error> {
@@ -197,7 +267,7 @@ impl Engine {
     async fn address_of_parent(
         &self,
         inspect: &ContainerInspectResponse,
-        inspected: &[(Found, ContainerInspectResponse)],
+        inspected: &[Inspected],
     ) -> Result<Option<IpAddr>, Error> {
         let Some(parent) = inspect
             .host_config
@@ -206,7 +276,7 @@ impl Engine {
         else {
             return Ok(None);
         };
-        if let Some((_, parent)) = inspected.iter().find(|(found, _)| found.id == parent) {
+        if let Some((_, parent, _)) = inspected.iter().find(|(found, ..)| found.id == parent) {
             return Ok(address(parent));
         }
         Ok(self.inspect(parent).await?.as_ref().and_then(address))
@@ -318,7 +388,7 @@ fn lock(list: &[ContainerSummary], application: &ApplicationName) -> Option<Lock
 
 /// The identity of no rollback.
 fn nobody() -> RollbackId {
-    let nil = serde_json::Value::String("00000000-0000-0000-0000-000000000000".to_owned());
+    let nil = Value::String("00000000-0000-0000-0000-000000000000".to_owned());
     serde_json::from_value(nil).expect("the nil UUID is one")
 }
 

@@ -5,18 +5,25 @@
 //! set to exactly the image's own default counts as the image's.
 
 mod body;
+mod privilege;
 mod replica;
+mod whole;
 
 pub use crate::label::Marks;
 pub(crate) use body::joined;
 pub use body::{Creation, create_body};
+pub use privilege::no_rise;
 pub use replica::Replica;
+use replica::joined_to;
+pub(crate) use replica::shared_with;
+pub use whole::{ImageSettings, subtract_whole};
 
 use std::collections::BTreeMap;
 
 use bollard::models::{
     ContainerConfig, ContainerCreateBody, ContainerInspectResponse, EndpointIpamConfig,
-    EndpointSettings, HostConfig, ImageConfig, Mount, MountType, NetworkingConfig,
+    EndpointSettings, HealthConfig, HostConfig, ImageConfig, Mount, MountPoint, MountType,
+    NetworkingConfig,
 };
 use domain::specification::Specification;
 use serde_json::Value;
@@ -86,7 +93,7 @@ fn configuration(
         stdin_once: config.stdin_once,
         cmd,
         entrypoint,
-        healthcheck: own(config.healthcheck, image.healthcheck.as_ref()),
+        healthcheck: health_check(config.healthcheck, image.healthcheck.as_ref()),
         volumes: filled(volumes),
         working_dir: own(text(config.working_dir), image.working_dir.as_ref()),
         network_disabled: config.network_disabled,
@@ -117,6 +124,24 @@ fn command(
         entrypoint
     };
     (Some(entrypoint), filled(cmd))
+}
+
+/// Field by field, as the engine fills one that was given in part: what was not said is the image's.
+fn health_check(mine: Option<HealthConfig>, image: Option<&HealthConfig>) -> Option<HealthConfig> {
+    let mine = mine?;
+    let none = HealthConfig::default();
+    let image = image.unwrap_or(&none);
+    let number =
+        |mine: Option<i64>, image: Option<i64>| mine.filter(|n| *n != 0 && Some(*n) != image);
+    let meant = HealthConfig {
+        test: own(mine.test, image.test.as_ref()),
+        interval: number(mine.interval, image.interval),
+        timeout: number(mine.timeout, image.timeout),
+        retries: number(mine.retries, image.retries),
+        start_period: number(mine.start_period, image.start_period),
+        start_interval: number(mine.start_interval, image.start_interval),
+    };
+    (meant != none).then_some(meant)
 }
 
 fn labels(mine: Labels, image: Option<&Labels>) -> Option<Labels> {
@@ -167,7 +192,7 @@ fn networking(inspect: &ContainerInspectResponse, host: &HostConfig) -> Option<N
     }
     let networks = inspect.network_settings.as_ref()?.networks.clone()?;
     let ours = |(network, endpoint): (String, EndpointSettings)| {
-        let endpoint = endpoint_meant(endpoint, short_id(inspect), replica_of(inspect));
+        let endpoint = endpoint_meant(endpoint, &names_of(inspect));
         (network, endpoint)
     };
     Some(NetworkingConfig {
@@ -175,13 +200,13 @@ fn networking(inspect: &ContainerInspectResponse, host: &HostConfig) -> Option<N
     })
 }
 
-fn endpoint_meant(endpoint: EndpointSettings, short: &str, replica: &str) -> EndpointSettings {
-    let mut meant = endpoint_of_container(endpoint, short);
+fn endpoint_meant(endpoint: EndpointSettings, names: &[&str; 3]) -> EndpointSettings {
+    let mut meant = endpoint_of_container(endpoint, names[0]);
     meant.aliases = meant.aliases.and_then(|aliases| {
         filled(
             aliases
                 .into_iter()
-                .filter(|alias| alias != replica)
+                .filter(|alias| !names.contains(&alias.as_str()))
                 .collect(),
         )
     });
@@ -203,6 +228,20 @@ pub(crate) fn endpoint_of_container(endpoint: EndpointSettings, short: &str) -> 
         gw_priority: endpoint.gw_priority.filter(|priority| *priority != 0),
         ..EndpointSettings::default()
     }
+}
+
+/// What a container is found by on every network without having been asked for: the engine adds its identity and
+/// its host name, Compose its name.
+fn names_of(inspect: &ContainerInspectResponse) -> [&str; 3] {
+    let hostname = inspect
+        .config
+        .as_ref()
+        .and_then(|config| config.hostname.as_deref());
+    [
+        short_id(inspect),
+        replica_of(inspect),
+        hostname.unwrap_or_default(),
+    ]
 }
 
 /// An address that was asked for; none when the engine chose it.
@@ -239,6 +278,18 @@ fn mounted(host: &HostConfig, destination: &str) -> bool {
         .iter()
         .flatten()
         .any(|mount: &Mount| mount.target.as_deref() == Some(destination))
+}
+
+/// Whether a mount is one that the container itself was created with.
+pub(crate) fn asked_for(host: &HostConfig, mount: &MountPoint) -> bool {
+    let Some(destination) = &mount.destination else {
+        return false;
+    };
+    let binds = host.binds.iter().flatten();
+    mounted(host, destination)
+        || binds
+            .into_iter()
+            .any(|bind| bind_destination(bind) == destination)
 }
 
 fn bind_source(bind: &str) -> &str {

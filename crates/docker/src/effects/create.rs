@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bollard::{
-    models::{
-        ContainerCreateBody, ContainerInspectResponse, EndpointSettings, NetworkConnectRequest,
-    },
-    query_parameters::{CreateContainerOptions, ListNetworksOptions, RemoveContainerOptions},
+    models::{ContainerInspectResponse, EndpointSettings, NetworkConnectRequest},
+    query_parameters::{ListNetworksOptions, RemoveContainerOptions},
 };
 use domain::name::{ComponentName, ContainerId, ImageId, SpecificationDigest};
 
@@ -15,7 +13,7 @@ use crate::{
     connect::{Engine, ORDINARY, SLOW},
     error::{Error, Kind},
     label::{self, Marks},
-    specification::{Creation, Replica, create_body, joined},
+    specification::{Creation, Replica, create_body, no_rise, shared_with},
 };
 
 /// What the effect asks for.
@@ -34,8 +32,9 @@ impl Engine {
         ctx: &PerformContext<'_>,
     ) -> Result<(), Error> {
         self.fence_check(None, ctx).await?;
-        let creation = self.creation(wanted, ctx).await?;
+        let creation = Box::pin(self.creation(wanted, ctx)).await?;
         self.networks_exist(&creation).await?;
+        self.parents_exist(&creation).await?;
         ctx.must_hold()?;
         let secrets = creation.body.env.clone().unwrap_or_default();
         let result = self.create_or_adopt(wanted, ctx, creation).await;
@@ -54,7 +53,7 @@ impl Engine {
             );
             Error::new(Kind::NoSpecification, said)
         })?;
-        let Some(replaced) = self.inspect(wanted.replaces.as_str()).await? else {
+        let Some(replaced) = self.with_its_own_mounts(wanted.replaces).await? else {
             let said = format!(
                 "container {}, which {} is to replace, is not there",
                 wanted.replaces.short(),
@@ -62,7 +61,7 @@ impl Engine {
             );
             return Err(Error::new(Kind::Missing, said));
         };
-        let Some(config) = self.image_config(wanted.image).await? else {
+        let Some(config) = self.image_settings(wanted.image).await? else {
             return Err(Error::new(
                 Kind::Missing,
                 format!("image {} is not on the engine", wanted.image),
@@ -79,14 +78,29 @@ impl Engine {
         };
         let replica = self.replica(&replaced, wanted, ctx).await?;
         let all_networks = self.takes_all_networks().await?;
-        create_body(
+        let creation = create_body(
             specification,
             &replica,
             wanted.image,
-            &config,
+            &config.known,
             &marks,
             all_networks,
-        )
+        )?;
+        no_rise(specification, &creation)?;
+        Ok(creation)
+    }
+
+    async fn with_its_own_mounts(
+        &self,
+        container: &ContainerId,
+    ) -> Result<Option<ContainerInspectResponse>, Error> {
+        match self.inspect(container.as_str()).await? {
+            Some(mut inspect) => {
+                self.leave_volumes_to_their_owners(&mut inspect).await?;
+                Ok(Some(inspect))
+            }
+            None => Ok(None),
+        }
     }
 
     async fn replica(
@@ -103,11 +117,13 @@ impl Engine {
         {
             replica = replica.with_place(replaced);
         }
-        // The container whose network is shared may be replaced by this very rollback: follow its successor.
-        if let Some(parent) = replaced.host_config.as_ref().and_then(joined)
-            && let Some(successor) = self.successor(parent, ctx).await?
-        {
-            replica.shares_network_of = Some(format!("container:{successor}"));
+        // What is shared may be another's that this very rollback replaces: follow its successor.
+        for parent in replica.shared.parents() {
+            let named = parent.container().to_owned();
+            let known = self.inspect(&named).await?.and_then(|inspect| inspect.id);
+            if let Some(successor) = self.successor(&known.unwrap_or(named), ctx).await? {
+                parent.become_of(&successor);
+            }
         }
         Ok(replica)
     }
@@ -164,13 +180,34 @@ impl Engine {
         }
     }
 
+    /// Nor does an engine ask for the container whose network is to be shared before the start.
+    async fn parents_exist(&self, creation: &Creation) -> Result<(), Error> {
+        let mut shared = creation
+            .body
+            .host_config
+            .as_ref()
+            .map(shared_with)
+            .unwrap_or_default();
+        for parent in shared.parents() {
+            let parent = parent.container();
+            if self.inspect(parent).await?.is_none() {
+                let said = format!(
+                    "container {}, whose network, processes or volumes it is to share, is gone",
+                    parent.get(..12).unwrap_or(parent)
+                );
+                return Err(Error::new(Kind::Missing, said));
+            }
+        }
+        Ok(())
+    }
+
     async fn create_or_adopt(
         &self,
         wanted: &Wanted<'_>,
         ctx: &PerformContext<'_>,
         creation: Creation,
     ) -> Result<(), Error> {
-        match self.create_once(wanted.name, creation.body).await {
+        match self.create_raw(wanted.name, &creation.whole).await {
             Ok(id) => {
                 let connected = self
                     .connect_networks(&id, &BTreeSet::new(), &creation.connect)
@@ -197,18 +234,6 @@ impl Engine {
             }
             Err(error) => Err(error),
         }
-    }
-
-    async fn create_once(&self, name: &str, body: ContainerCreateBody) -> Result<String, Error> {
-        let options = CreateContainerOptions {
-            name: Some(name.to_owned()),
-            ..CreateContainerOptions::default()
-        };
-        let what = format!("create container {name}");
-        let created = self.call(&what, SLOW, |docker| async move {
-            docker.create_container(Some(options), body).await
-        });
-        Ok(created.await?.id)
     }
 
     /// Connects what is not connected yet.

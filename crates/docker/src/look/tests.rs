@@ -6,7 +6,7 @@ use serde_json::json;
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-fn shop(definition: serde_json::Value) -> Application {
+fn shop(definition: Value) -> Application {
     serde_json::from_value(definition).unwrap()
 }
 
@@ -16,7 +16,7 @@ fn compose_shop() -> Application {
     )
 }
 
-fn summary(name: &str, labels: serde_json::Value) -> ContainerSummary {
+fn summary(name: &str, labels: Value) -> ContainerSummary {
     let image = format!("sha256:{ID}");
     serde_json::from_value(
         json!({"Id": ID, "Names": [format!("/{name}")], "ImageID": image, "Labels": labels}),
@@ -24,7 +24,7 @@ fn summary(name: &str, labels: serde_json::Value) -> ContainerSummary {
     .unwrap()
 }
 
-fn read(changes: &serde_json::Value) -> domain::engine_look::Container {
+fn read(changes: &Value) -> domain::engine_look::Container {
     let mut inspect = json!({
         "Id": ID, "Name": "/shop_web_1", "Image": format!("sha256:{ID}"), "RestartCount": 2,
         "State": {"Status": "running", "StartedAt": "2026-11-22T08:00:00.5Z", "ExitCode": 0},

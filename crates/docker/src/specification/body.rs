@@ -7,8 +7,12 @@ use bollard::models::{
     ContainerCreateBody, EndpointSettings, HostConfig, ImageConfig, MountType, NetworkingConfig,
 };
 use domain::{name::ImageId, specification::Specification};
+use serde_json::Value;
 
-use super::{Replica, bind_destination, has_networks, listed, shares_hostname, text};
+use super::{
+    Replica, bind_destination, has_networks, joined_to, listed, shares_hostname, text,
+    whole::{lay_over, untyped},
+};
 use crate::{
     error::{Error, Kind},
     label::{self, Marks},
@@ -17,8 +21,10 @@ use crate::{
 /// What to ask of the engine: one creation, then these networks, all before the start.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Creation {
-    /// The create body.
+    /// What is typed of the create body.
     pub body: ContainerCreateBody,
+    /// The create body as it is sent: with what only the engine itself understands.
+    pub whole: Value,
     /// Networks to connect afterwards, when the engine takes only one at creation.
     pub connect: BTreeMap<String, EndpointSettings>,
 }
@@ -49,9 +55,7 @@ pub fn create_body(
         })?;
     let mut host = body.host_config.take().unwrap_or_default();
     take_place(&mut body, &mut host, replica);
-    if let (Some(_), Some(parent)) = (joined(&host), &replica.shares_network_of) {
-        host.network_mode = Some(parent.clone());
-    }
+    follow_parents(&mut host, replica);
     take_volumes(&mut host, &body, replica, config);
     let mut networks = networks(&mut body, &host, replica);
     let connect = if all_networks {
@@ -75,12 +79,54 @@ pub fn create_body(
         endpoints_config: Some(networks.into_iter().collect::<HashMap<_, _>>()),
     });
     body.host_config = Some(host);
-    Ok(Creation { body, connect })
+    let whole = whole(specification, &body)?;
+    Ok(Creation {
+        body,
+        whole,
+        connect,
+    })
+}
+
+/// With the fields that the typed body does not know.
+fn whole(specification: &Specification, body: &ContainerCreateBody) -> Result<Value, Error> {
+    let mut whole = serde_json::to_value(body)
+        .map_err(|error| Error::new(Kind::NoSpecification, error.to_string()))?;
+    if let Some(lost) = untyped::<ContainerCreateBody>(&specification.body)? {
+        lay_over(&mut whole, lost, &specification.body);
+    }
+    Ok(whole)
+}
+
+/// What is shared with another container is shared with the one that the replica shares it with now.
+fn follow_parents(host: &mut HostConfig, replica: &Replica) {
+    let shared = &replica.shared;
+    let modes = [
+        (&mut host.network_mode, &shared.network),
+        (&mut host.ipc_mode, &shared.ipc),
+        (&mut host.pid_mode, &shared.pid),
+    ];
+    for (meant, now) in modes {
+        if let (Some(mode), Some(now)) =
+            (meant.as_mut().filter(|mode| joined_to(mode).is_some()), now)
+        {
+            mode.clone_from(now);
+        }
+    }
+    if let Some(meant) = host
+        .volumes_from
+        .as_mut()
+        .filter(|from| from.len() == shared.volumes.len())
+    {
+        for (from, now) in meant.iter_mut().zip(&shared.volumes) {
+            let option = from.split_once(':').map(|(_, option)| format!(":{option}"));
+            *from = format!("{now}{}", option.unwrap_or_default());
+        }
+    }
 }
 
 /// The mode of a container that shares another's network.
 pub(crate) fn joined(host: &HostConfig) -> Option<&str> {
-    host.network_mode.as_deref()?.strip_prefix("container:")
+    joined_to(host.network_mode.as_deref()?)
 }
 
 fn take_place(body: &mut ContainerCreateBody, host: &mut HostConfig, replica: &Replica) {

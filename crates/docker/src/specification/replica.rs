@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bollard::models::{ContainerInspectResponse, EndpointIpamConfig, PortMap};
+use bollard::models::{ContainerInspectResponse, EndpointIpamConfig, HostConfig, PortMap};
 
 use super::{address_meant, anonymous_volumes, replica_of, short_id, text};
 use crate::label::{self, Labels};
@@ -20,10 +20,80 @@ pub struct Replica {
     pub addresses: BTreeMap<String, EndpointIpamConfig>,
     /// Networks on which its own name is an alias.
     pub named_on: BTreeSet<String>,
-    /// The container whose network it shares, `container:...`.
-    pub shares_network_of: Option<String>,
+    /// What it shares with other containers.
+    pub shared: Shared,
     /// Where it is among hand-made siblings: their host ports and host names differ.
     pub place: Option<Place>,
+}
+
+/// With whom a replica shares what: a side-car's parents, by their present identities.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shared {
+    /// Its network, `container:...`.
+    pub network: Option<String>,
+    /// Its memory segments, `container:...`.
+    pub ipc: Option<String>,
+    /// Its processes, `container:...`.
+    pub pid: Option<String>,
+    /// Its volumes, each the container alone.
+    pub volumes: Vec<String>,
+}
+
+impl Shared {
+    /// Every container that something is shared with.
+    pub fn parents(&mut self) -> impl Iterator<Item = Parent<'_>> {
+        let modes = [&mut self.network, &mut self.ipc, &mut self.pid];
+        let modes = modes.into_iter().flatten().map(Parent::Mode);
+        modes.chain(self.volumes.iter_mut().map(Parent::Volumes))
+    }
+}
+
+/// One mention of a parent.
+#[derive(Debug)]
+pub enum Parent<'a> {
+    /// In a mode, after `container:`.
+    Mode(&'a mut String),
+    /// As an owner of volumes.
+    Volumes(&'a mut String),
+}
+
+impl Parent<'_> {
+    /// The container that is mentioned.
+    #[must_use]
+    pub fn container(&self) -> &str {
+        match self {
+            Self::Mode(mode) => joined_to(mode).unwrap_or(mode),
+            Self::Volumes(container) => container,
+        }
+    }
+
+    /// Mentions another one.
+    pub fn become_of(self, container: &str) {
+        match self {
+            Self::Mode(mode) => *mode = format!("{JOINS}{container}"),
+            Self::Volumes(own) => container.clone_into(own),
+        }
+    }
+}
+
+/// Begins the mode of a container that shares another's network, memory segments or processes.
+const JOINS: &str = "container:";
+
+/// The container that a mode joins.
+pub(crate) fn joined_to(mode: &str) -> Option<&str> {
+    mode.strip_prefix(JOINS)
+}
+
+/// What a host configuration shares with other containers.
+pub(crate) fn shared_with(host: &HostConfig) -> Shared {
+    let joins = |mode: &Option<String>| mode.clone().filter(|mode| joined_to(mode).is_some());
+    let owner = |from: &String| from.split(':').next().unwrap_or(from).to_owned();
+    Shared {
+        network: joins(&host.network_mode),
+        ipc: joins(&host.ipc_mode),
+        pid: joins(&host.pid_mode),
+        volumes: host.volumes_from.iter().flatten().map(owner).collect(),
+    }
 }
 
 /// What hand-made replicas of one component do not share.
@@ -45,10 +115,6 @@ impl Replica {
             .and_then(|config| config.labels.clone())
             .unwrap_or_default();
         let per_replica = [label::COMPOSE_NUMBER, label::COMPOSE_SLUG];
-        let mode = inspect
-            .host_config
-            .as_ref()
-            .and_then(|host| host.network_mode.clone());
         let mut replica = Self {
             name: replica_of(inspect).to_owned(),
             labels: labels
@@ -56,7 +122,11 @@ impl Replica {
                 .filter(|(name, _)| per_replica.contains(&name.as_str()))
                 .collect(),
             volumes: anonymous_volumes(inspect),
-            shares_network_of: mode.filter(|mode| mode.starts_with("container:")),
+            shared: inspect
+                .host_config
+                .as_ref()
+                .map(shared_with)
+                .unwrap_or_default(),
             ..Self::default()
         };
         let networks = inspect

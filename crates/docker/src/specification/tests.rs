@@ -1,6 +1,7 @@
 //! What is subtracted from an inspection, and what a creation is made of.
 
 mod privilege;
+mod whole;
 
 use super::*;
 use domain::name::{

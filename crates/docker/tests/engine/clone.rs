@@ -109,8 +109,10 @@ fn anonymous(inspect: &Value) -> Vec<(String, String)> {
 fn endpoint(inspect: &Value, network: &str) -> (Vec<Value>, Value) {
     let endpoint = &inspect["NetworkSettings"]["Networks"][network];
     let short = inspect["Id"].as_str().unwrap()[..12].to_owned();
+    // The engine adds the host name by itself when it starts a container.
+    let added = [json!(short), inspect["Config"]["Hostname"].clone()];
     let aliases = endpoint["Aliases"].as_array().unwrap();
-    let own = aliases.iter().filter(|alias| **alias != json!(short));
+    let own = aliases.iter().filter(|alias| !added.contains(alias));
     (
         own.cloned().collect(),
         endpoint["IPAMConfig"]["IPv4Address"].clone(),
