@@ -23,6 +23,8 @@ use crate::{
 pub const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a repository is waited for; the worker gives git 8 s of it.
 pub(crate) const REPOSITORY_TIMEOUT: Duration = Duration::from_secs(9);
+/// How long the reading of a Compose project is waited for: Compose itself is asked, several times.
+const ADOPTION_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// Asks a worker. The inner error is what the worker said instead of an answer.
 pub(crate) async fn ask<A: Action, T: DeserializeOwned>(
@@ -31,9 +33,8 @@ pub(crate) async fn ask<A: Action, T: DeserializeOwned>(
 ) -> Result<Result<T, String>, Problem> {
     let patience = match question {
         Question::Tags { .. } => REPOSITORY_TIMEOUT,
-        Question::Application { .. } | Question::Project { .. } | Question::Images { .. } => {
-            LOOK_TIMEOUT
-        }
+        Question::Project { .. } => ADOPTION_TIMEOUT,
+        Question::Application { .. } | Question::Images { .. } => LOOK_TIMEOUT,
     };
     let store = permit.store();
     let id = store.inquiry_ask(&question, permit.actor()).await?;

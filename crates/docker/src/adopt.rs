@@ -1,6 +1,8 @@
 //! A running Compose project read as an application: its definition, and where it could be asked how it is.
 //! It guesses no probes; whoever can ask finds out which ports answer.
 
+mod project;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
@@ -71,7 +73,7 @@ impl Engine {
         for id in list.into_iter().filter_map(|summary| summary.id) {
             inspects.extend(self.inspect(&id).await?);
         }
-        let services = services(inspects);
+        let mut services = services(inspects);
         if services.is_empty() {
             let there = self.projects().await?;
             let there = if there.is_empty() {
@@ -83,7 +85,19 @@ impl Engine {
                 format!("the engine has no container of Compose project {project}; it has {there}");
             return Err(Error::new(Kind::Missing, said));
         }
-        understood(project, self.endpoint(), &services)
+        let found = self.files_of(project, &labels_of(&services)).await;
+        if let Some(read) = &found.read {
+            for (name, service) in &read.services {
+                let needs = service.needs.iter().cloned();
+                services
+                    .entry(name.to_string())
+                    .and_modify(|own| own.needs.extend(needs));
+            }
+        }
+        let mut adoption = understood(project, self.endpoint(), &services)?;
+        adoption.application.compose = found.definition;
+        adoption.notes.extend(found.notes);
+        Ok(adoption)
     }
 
     /// The Compose projects that have containers here.
@@ -196,10 +210,12 @@ fn understood(
         };
         candidates.extend(ports(&name, &services[service].containers));
         notes.extend(oddities(&name, &services[service].containers));
+        let after = after(&name, services);
         components.push(Component {
             name,
             containers: Vec::new(),
             build: None,
+            after,
             version_endpoint: None,
             probes: Vec::new(),
             front: None,
@@ -219,6 +235,7 @@ fn understood(
         environment,
         engine: endpoint.to_owned(),
         project: Some(project.clone()),
+        compose: None,
         watch_window_s: WATCH_WINDOW_S,
         approval: false,
         timeouts: Timeouts::default(),
@@ -231,6 +248,25 @@ fn understood(
         candidates,
         notes,
     })
+}
+
+/// The labels of the container that was made last: it saw the files as they are now.
+fn labels_of(services: &BTreeMap<String, Service>) -> Labels {
+    let containers = services.values().flat_map(|service| &service.containers);
+    let newest = containers.max_by_key(|container| container.created);
+    newest.map(labels).unwrap_or_default()
+}
+
+/// The services that one needs and that come before it: in a circle nobody can wait for everybody.
+fn after(name: &ComponentName, services: &BTreeMap<String, Service>) -> Vec<ComponentName> {
+    let order = start_order(services);
+    let own = order.iter().position(|other| *other == name.as_str());
+    let needs = services.get(name.as_str()).map(|service| &service.needs);
+    let before = order.into_iter().take(own.unwrap_or(0));
+    before
+        .filter(|other| needs.is_some_and(|needs| needs.contains(*other)))
+        .filter_map(|other| other.parse().ok())
+        .collect()
 }
 
 /// The TCP ports of the first replica that has an address.

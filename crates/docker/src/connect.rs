@@ -13,6 +13,7 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 use domain::{engine_look::EngineFacts, name::ImageId, seen::Seen};
 
 use crate::{
+    compose::Compose,
     error::{Error, Kind},
     specification::ImageSettings,
 };
@@ -47,6 +48,8 @@ struct Inner {
     connected: Mutex<Option<Connected>>,
     /// Configurations of images: an image never changes, so they are asked for once.
     pub(crate) image_configs: Mutex<BTreeMap<ImageId, Arc<ImageSettings>>>,
+    /// Every Compose of this machine, once one was found: looking for them takes half a second.
+    pub(crate) composes: tokio::sync::Mutex<Vec<Compose>>,
 }
 
 /// An engine that answered, and what it said of itself.
@@ -82,6 +85,7 @@ impl Engine {
             socket: socket.to_owned(),
             connected: Mutex::new(None),
             image_configs: Mutex::new(BTreeMap::new()),
+            composes: tokio::sync::Mutex::new(Vec::new()),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -156,6 +160,14 @@ impl Engine {
             .image_configs
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) async fn composes(&self) -> Vec<Compose> {
+        let mut found = self.inner.composes.lock().await;
+        if found.is_empty() {
+            *found = Compose::all().await;
+        }
+        found.clone()
     }
 
     async fn connected(&self) -> Result<Connected, Error> {

@@ -27,6 +27,12 @@ pub(crate) const COMPOSE_ONEOFF: &str = "com.docker.compose.oneoff";
 pub(crate) const COMPOSE_NUMBER: &str = "com.docker.compose.container-number";
 pub(crate) const COMPOSE_SLUG: &str = "com.docker.compose.slug";
 pub(crate) const COMPOSE_DEPENDS_ON: &str = "com.docker.compose.depends_on";
+/// What Compose compares with its files to tell whether a container is up to date.
+pub(crate) const COMPOSE_CONFIG_HASH: &str = "com.docker.compose.config-hash";
+pub(crate) const COMPOSE_VERSION: &str = "com.docker.compose.version";
+pub(crate) const COMPOSE_FOLDER: &str = "com.docker.compose.project.working_dir";
+pub(crate) const COMPOSE_FILES: &str = "com.docker.compose.project.config_files";
+pub(crate) const COMPOSE_ENV_FILE: &str = "com.docker.compose.project.environment_file";
 /// Compose v2 notes here which container it is about to replace: never true of a copy.
 pub(crate) const COMPOSE_REPLACE: &str = "com.docker.compose.replace";
 

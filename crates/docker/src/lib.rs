@@ -2,6 +2,7 @@
 
 mod adopt;
 mod capture;
+mod compose;
 mod connect;
 mod effects;
 mod error;
@@ -14,6 +15,7 @@ pub mod specification;
 
 pub use adopt::{Adoption, Candidate};
 pub use capture::Capture;
+pub use compose::ProjectRequest;
 pub use connect::{Engine, default_endpoint};
 pub use effects::{Claim, PerformContext, Performed};
 pub use error::{Error, Kind};

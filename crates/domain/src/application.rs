@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
+    compose::ComposeProject,
     front::Front,
     name::{ApplicationName, ComponentName, EnvironmentName},
+    order,
     probe::{FrontProbe, Probe, VersionEndpoint},
     source::{Build, Source},
     time::Millis,
@@ -36,6 +38,9 @@ pub struct Application {
     /// The Compose project that its components belong to; none for plain containers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<ComponentName>,
+    /// Where that project keeps its files, when they can be read from where Sternway runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compose: Option<ComposeProject>,
     /// How long the probes must stay green after the switch, in seconds (the runbook says 15 to 30 minutes).
     #[serde(default = "watch_window_default")]
     #[schema(maximum = 86400)]
@@ -71,6 +76,10 @@ pub struct Component {
     /// How its image is built from the application's source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<Build>,
+    /// The components that it needs: it is switched after them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 64)]
+    pub after: Vec<ComponentName>,
     /// Where it says which version it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_endpoint: Option<VersionEndpoint>,
@@ -183,6 +192,10 @@ impl Application {
         let mut bad = Vec::new();
         self.check_engine(&mut bad);
         self.check_components(&mut bad);
+        self.check_order(&mut bad);
+        if let Some(compose) = &self.compose {
+            compose.check(self.project.is_some(), &mut bad);
+        }
         self.check_front(&mut bad);
         self.check_source(&mut bad);
         self.check_times(&mut bad);
@@ -227,6 +240,22 @@ impl Application {
                 ));
             }
             self.check_component(&field, component, bad);
+        }
+    }
+
+    fn check_order(&self, bad: &mut Vec<BadField>) {
+        for (at, component) in self.components.iter().enumerate() {
+            for need in &component.after {
+                if self.component(need).is_none() {
+                    let what = format!("{need} is no component of this application");
+                    bad.push(BadField::new(format!("components[{at}].after"), what));
+                }
+            }
+        }
+        if let Err(circle) = order::waves(&self.components) {
+            let names: Vec<&str> = circle.iter().map(ComponentName::as_str).collect();
+            let what = format!("{} wait for each other", names.join(", "));
+            bad.push(BadField::new("components", what));
         }
     }
 
@@ -449,6 +478,44 @@ mod tests {
                 "{expected} missing in {fields:?}"
             );
         }
+    }
+
+    #[test]
+    fn an_order_names_components_and_has_no_circle() {
+        let fields = |after: [&str; 2]| {
+            let mut definition = shop();
+            definition["components"] =
+                json!([{"name": "api", "after": [after[0]]}, {"name": "db", "after": [after[1]]}]);
+            let bad = parse(definition).check().err().unwrap_or_default();
+            bad.into_iter().map(|bad| bad.field).collect::<Vec<_>>()
+        };
+        assert_eq!(fields(["db", "cache"]), ["components[1].after"]);
+        assert_eq!(fields(["db", "api"]), ["components"]);
+        assert_eq!(fields(["api", "api"]), ["components"]);
+    }
+
+    #[test]
+    fn a_compose_project_is_a_folder_of_its_own() {
+        let fields = |compose: serde_json::Value| {
+            let mut definition = shop();
+            definition["compose"] = compose;
+            let bad = parse(definition).check().err().unwrap_or_default();
+            bad.into_iter().map(|bad| bad.field).collect::<Vec<_>>()
+        };
+        let whole = json!({"folder": "/srv/shop", "files": ["compose.yml", "prod/web.yml"], "env_file": "prod.env", "pin": {"env": "VERSION"}});
+        assert_eq!(fields(whole), [""; 0]);
+        assert_eq!(fields(json!({"folder": "srv/shop"})), ["compose.folder"]);
+        assert_eq!(fields(json!({"folder": "/srv/../etc"})), ["compose.folder"]);
+        let out = json!({"folder": "/srv/shop", "files": ["../other.yml"], "env_file": "/etc/env", "pin": {"override": false}});
+        assert_eq!(
+            fields(out),
+            ["compose.files[0]", "compose.env_file", "compose.pin"]
+        );
+        let mut plain = shop();
+        plain["compose"] = json!({"folder": "/srv/shop"});
+        plain["project"] = json!(null);
+        plain["components"][0]["containers"] = json!(["web"]);
+        assert_eq!(parse(plain).check().unwrap_err()[0].field, "compose");
     }
 
     #[test]

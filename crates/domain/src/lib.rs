@@ -3,6 +3,7 @@
 
 pub mod application;
 pub mod chain;
+pub mod compose;
 pub mod deployment_watch;
 pub mod effect;
 pub mod engine_look;
@@ -12,6 +13,7 @@ pub mod ledger;
 pub mod lifecycle;
 pub mod name;
 pub mod next;
+pub mod order;
 pub mod plan;
 pub mod planner;
 pub mod probe;

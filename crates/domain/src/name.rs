@@ -86,6 +86,15 @@ fn is_commit(text: &str) -> bool {
             .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
+fn is_variable(text: &str) -> bool {
+    text.len() <= NAME_CHARS_MAX
+        && text
+            .bytes()
+            .next()
+            .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
 fn is_person(text: &str) -> bool {
     !text.is_empty() && text.len() <= 128 && !text.chars().any(char::is_control)
 }
@@ -194,6 +203,12 @@ text_newtype!(
     /// Whole identity of a git commit: 40 hex digits, or 64 in a SHA-256 repository.
     CommitId, "commit", is_commit, "expected 40 or 64 lower-case hex digits",
     "^([0-9a-f]{40}|[0-9a-f]{64})$"
+);
+text_newtype!(
+    /// Name of an environment variable, such as `VERSION`.
+    VariableName, "variable name", is_variable,
+    "use 1 to 63 of letters, digits and `_`, not starting with a digit",
+    "^[A-Za-z_][A-Za-z0-9_]{0,62}$"
 );
 text_newtype!(
     /// Who did something: a person (`ana`), a local user (`local:root`) or a service (`service:ci`).

@@ -11,6 +11,7 @@ use crate::{
     engine_look::{Container, ContainerState, EngineLook},
     ledger::{Release, ReleaseComponent},
     name::{ComponentName, SpecificationDigest, Version},
+    order,
     plan::{PLAN_FORMAT, Plan, Settled, Strategy, Swap},
     seen::Seen,
     steps::Step,
@@ -160,7 +161,7 @@ impl Planner<'_> {
 
     fn replicas(&mut self) -> (Vec<Swap>, Vec<Settled>) {
         let (mut swaps, mut settled) = (Vec::new(), Vec::new());
-        for component in &self.snapshot.application.components {
+        for component in order::in_order(&self.snapshot.application.components) {
             let name = &component.name;
             let Some(part) = self.release.components.get(name) else {
                 let sentence = format!(

@@ -30,6 +30,8 @@ const AT_ONCE: u32 = 8;
 const REPOSITORIES_AT_ONCE: usize = 4;
 /// An engine that needs longer is said to be unreachable: the API's client waits for this answer.
 const LIMIT: Duration = Duration::from_secs(4);
+/// The same for a Compose project, which the site's own Compose is asked about, several times.
+const PROJECT_LIMIT: Duration = Duration::from_secs(24);
 
 pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: CancellationToken) {
     let mut wakes = wake.subscribe(Topic::Work);
@@ -70,14 +72,15 @@ pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: Can
 }
 
 async fn answer(store: Store, real: Arc<Real>, id: Uuid, question: Question) {
-    let found = match &question {
+    let limit = match question {
         // git has a limit of its own, and says what it waited for.
-        Question::Tags { .. } => find(&real, &question).await,
-        Question::Application { .. } | Question::Project { .. } | Question::Images { .. } => {
-            let found = tokio::time::timeout(LIMIT, find(&real, &question)).await;
-            found.unwrap_or_else(|_| Err(format!("the engine did not answer within {LIMIT:?}")))
-        }
+        Question::Tags { .. } => Duration::MAX,
+        Question::Project { .. } => PROJECT_LIMIT,
+        Question::Application { .. } | Question::Images { .. } => LIMIT,
     };
+    let found = tokio::time::timeout(limit, find(&real, &question)).await;
+    let found =
+        found.unwrap_or_else(|_| Err(format!("the engine did not answer within {limit:?}")));
     if let Err(error) = store.inquiry_answer(id, &found).await {
         tracing::warn!(%error, "could not answer an inquiry; whoever asked will ask again");
     }

@@ -2,7 +2,9 @@
 
 use std::process::Command;
 
+use docker::ProjectRequest;
 use domain::{
+    compose::PinBy,
     effect::{Effect, Outcome},
     engine_look::{Container, ContainerState},
     name::ContainerId,
@@ -174,4 +176,132 @@ async fn a_project_that_compose_started_is_understood_in_its_order() {
         .map(|component| component.name.as_str())
         .collect();
     assert_eq!(services, ["web", "job"], "{:?}", adoption.notes);
+}
+
+/// A project in a folder of its own that stays, with the version in `.env`.
+pub(crate) fn project(house: &House, env: &str) -> std::path::PathBuf {
+    let folder =
+        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-p", house.prefix));
+    std::fs::create_dir_all(&folder).unwrap();
+    let repository = image("x").trim_end_matches(":x").to_owned();
+    std::fs::write(
+        folder.join("docker-compose.yml"),
+        FILE.replace("IMAGE", &repository),
+    )
+    .unwrap();
+    std::fs::write(folder.join(".env"), env).unwrap();
+    folder
+}
+
+/// docker-compose in that folder, as an operator there would call it.
+pub(crate) fn compose(house: &House, folder: &std::path::Path, words: &[&str]) -> String {
+    let output = Command::new("docker-compose")
+        .args(["-p", &house.prefix])
+        .args(words)
+        .current_dir(folder)
+        .output()
+        .expect("docker-compose is installed");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    said
+}
+
+#[tokio::test]
+async fn a_project_with_its_version_in_its_environment_file_is_understood() {
+    let house = House::new().await;
+    let folder = project(&house, "# ours\nVERSION=1\n");
+    compose(&house, &folder, &["up", "-d", "--no-build"]);
+    let name = house.prefix.parse().unwrap();
+    let adoption = house.engine.adopt(&name).await.unwrap();
+    let definition = adoption
+        .application
+        .compose
+        .unwrap_or_else(|| panic!("{:?}", adoption.notes));
+    assert_eq!(std::path::Path::new(&definition.folder), folder);
+    assert_eq!(
+        (definition.files.len(), definition.env_file.as_deref()),
+        (0, None)
+    );
+    assert_eq!(
+        definition.pin,
+        Some(PinBy::Env("VERSION".parse().unwrap())),
+        "{:?}",
+        adoption.notes
+    );
+    let after: Vec<String> = adoption
+        .application
+        .components
+        .iter()
+        .map(|component| {
+            format!(
+                "{} after {:?}",
+                component.name,
+                component
+                    .after
+                    .iter()
+                    .map(|n| n.as_str())
+                    .collect::<Vec<_>>()
+            )
+        })
+        .collect();
+    assert_eq!(after, ["web after []", "job after [\"web\"]"]);
+
+    let mut request = ProjectRequest {
+        name: &name,
+        definition: &definition,
+        variable: None,
+    };
+    let read = house.engine.project(&request).await.unwrap();
+    let web = &read.services[&"web".parse().unwrap()];
+    assert!(
+        web.reproduced,
+        "what Compose wrote on the container is what it says here"
+    );
+    assert_eq!(web.image.as_deref(), Some(image("1").as_str()));
+    assert_eq!(
+        web.image_id,
+        house.engine.image_id(&image("1")).await.unwrap()
+    );
+    let version = "VERSION".parse().unwrap();
+    request.variable = Some((&version, "2"));
+    let read = house.engine.project(&request).await.unwrap();
+    assert!(!read.services[&"web".parse().unwrap()].reproduced);
+
+    std::fs::write(
+        folder.join("docker-compose.yml"),
+        "services: {web: {image: \"${VERSION\"}}",
+    )
+    .unwrap();
+    let why = house.engine.project(&request).await.unwrap_err();
+    assert!(why.contains("docker-compose says"), "{why}");
+    std::fs::remove_dir_all(&folder).unwrap();
+    let why = house.engine.project(&request).await.unwrap_err();
+    assert!(why.contains("is not there"), "{why}");
+}
+
+#[tokio::test]
+async fn a_version_that_comes_from_a_shell_is_said_to() {
+    let house = House::new().await;
+    let folder = project(&house, "");
+    let output = Command::new("docker-compose")
+        .args(["-p", &house.prefix, "up", "-d", "--no-build"])
+        .env("VERSION", "1")
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let adoption = house
+        .engine
+        .adopt(&house.prefix.parse().unwrap())
+        .await
+        .unwrap();
+    let notes = adoption.notes.join("\n");
+    assert!(notes.contains("their own shell"), "{notes}");
+    let pin = adoption.application.compose.and_then(|compose| compose.pin);
+    assert_eq!(pin, Some(PinBy::Env("VERSION".parse().unwrap())));
+    let _ = std::fs::remove_dir_all(&folder);
 }

@@ -126,11 +126,12 @@ mod tests {
     fn shop() -> Application {
         serde_json::from_value(serde_json::json!({
             "name": "shop", "environment": "production", "project": "shop", "watch_window_s": 5, "approval": true,
+            "compose": {"folder": "/srv/shop", "files": ["compose.yml"], "pin": {"env": "VERSION"}},
             "probes": [{"url": "http://127.0.0.1:18080/", "status": 200}],
             "components": [
                 {"name": "api", "version_endpoint": {"port": 8080, "path": "/api/version", "field": "version"},
                  "probes": [{"kind": "http", "port": 8080, "path": "/health", "contains": "\"ok\" \\ # and\nso on"}, {"kind": "tcp", "port": 8080}]},
-                {"name": "worker"}
+                {"name": "worker", "after": ["api"]}
             ]
         }))
         .unwrap()
@@ -164,6 +165,7 @@ mod tests {
     fn plain_containers_come_back_too() {
         let mut plain = shop();
         plain.project = None;
+        plain.compose = None;
         plain.components.truncate(1);
         plain.components[0].containers = vec!["web-1".to_owned()];
         assert_eq!(read(&write(&plain, &[]).unwrap()).unwrap(), plain);

@@ -1,0 +1,175 @@
+//! What `config` prints, understood. Compose 2 prints JSON when asked to; Compose 1 prints YAML in the one normal
+//! form of its library: two spaces a level, a key and its scalar on one line. Of that, only what is needed is read.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// One service as Compose understands it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Service {
+    /// The image that it runs; none when it is only built.
+    pub(crate) image: Option<String>,
+    /// The services that it needs.
+    pub(crate) needs: Vec<String>,
+}
+
+/// Services by name.
+pub(crate) type Services = BTreeMap<String, Service>;
+
+/// `config --hash=*`: a line for each service, its name and its hash.
+pub(crate) fn hashes(text: &str) -> BTreeMap<String, String> {
+    let pairs = text.lines().filter_map(|line| line.trim().rsplit_once(' '));
+    pairs
+        .filter(|(_, hash)| hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()))
+        .map(|(name, hash)| (name.trim().to_owned(), hash.to_owned()))
+        .collect()
+}
+
+/// `config --format json` of Compose 2.
+pub(crate) fn services_of_json(text: &str) -> Result<Services, String> {
+    let whole: Value = serde_json::from_str(text)
+        .map_err(|error| format!("what `config` printed is not JSON (line {})", error.line()))?;
+    let services = whole["services"].as_object().cloned().unwrap_or_default();
+    let service = |(name, service): (String, Value)| {
+        let needs = match &service["depends_on"] {
+            Value::Object(needs) => needs.keys().cloned().collect(),
+            Value::Array(needs) => needs
+                .iter()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
+        };
+        let image = service["image"].as_str().map(str::to_owned);
+        (name, Service { image, needs })
+    };
+    Ok(services.into_iter().map(service).collect())
+}
+
+/// `config` of Compose 1.
+pub(crate) fn services_of_yaml(text: &str) -> Services {
+    let mut services = Services::new();
+    let (mut inside, mut name, mut key) = (false, String::new(), "");
+    for line in text.lines() {
+        let bare = line.trim_start_matches(' ');
+        let level = line.len() - bare.len();
+        if bare.is_empty() {
+            continue;
+        }
+        match level {
+            0 => inside = bare == "services:",
+            2 if inside => {
+                name = scalar(bare.trim_end_matches(':'));
+                key = "";
+                services.insert(name.clone(), Service::default());
+            }
+            4 | 6 if inside => {
+                let Some(service) = services.get_mut(&name) else {
+                    continue;
+                };
+                if level == 4 && !bare.starts_with("- ") {
+                    key = bare.split(':').next().unwrap_or_default();
+                    if let Some(image) = bare.strip_prefix("image: ") {
+                        service.image = Some(scalar(image));
+                    }
+                } else if key == "depends_on" {
+                    let need = bare.strip_prefix("- ").or_else(|| bare.strip_suffix(':'));
+                    service.needs.extend(need.map(scalar));
+                }
+            }
+            _ => {}
+        }
+    }
+    services
+}
+
+/// A name or a reference, which has no line end and no escape in it.
+fn scalar(text: &str) -> String {
+    let quoted = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
+    quoted('\'')
+        .or_else(|| quoted('"'))
+        .unwrap_or(text)
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As docker-compose 1.29.2 printed it.
+    const PRINTED: &str = r#"networks:
+  front: {}
+services:
+  '123':
+    image: sternway-demo:1.4.2
+    network_mode: service:web
+  "on":
+    image: sternway-demo:1.4.2
+  web:
+    command:
+    - api
+    - "image: not\
+      \ this"
+    depends_on:
+      cache:
+        condition: service_started
+      db:
+        condition: service_healthy
+    environment:
+      A: long text with spaces long text with spaces long text with spaces long text
+        with spaces long text
+      B: 'two
+
+        lines'
+      image: not this
+    image: registry:5000/shop:1.4.2@sha256:00
+    labels:
+      depends_on: nobody
+volumes:
+  db:
+    image: not this
+version: '2.4'
+
+"#;
+
+    #[test]
+    fn compose_1_is_understood() {
+        let services = services_of_yaml(PRINTED);
+        let names: Vec<&str> = services.keys().map(String::as_str).collect();
+        assert_eq!(names, ["123", "on", "web"]);
+        let web = &services["web"];
+        assert_eq!(web.needs, ["cache", "db"]);
+        assert_eq!(
+            web.image.as_deref(),
+            Some("registry:5000/shop:1.4.2@sha256:00")
+        );
+        assert_eq!(services["on"].needs, [""; 0]);
+    }
+
+    #[test]
+    fn a_list_of_needs_is_understood() {
+        let services = services_of_yaml(
+            "services:\n  a:\n    depends_on:\n    - b\n    - c\n    links:\n    - d\n",
+        );
+        assert_eq!(services["a"].needs, ["b", "c"]);
+    }
+
+    #[test]
+    fn compose_2_is_understood() {
+        let text = r#"{"name": "x", "services": {"web": {"image": "shop:1", "depends_on": {"db": {"condition": "service_started", "required": true}}}, "db": {"build": {"context": "."}}}}"#;
+        let services = services_of_json(text).unwrap();
+        assert_eq!(services["web"].needs, ["db"]);
+        assert_eq!(services["web"].image.as_deref(), Some("shop:1"));
+        assert_eq!(services["db"], Service::default());
+        assert!(services_of_json("services:").is_err());
+    }
+
+    #[test]
+    fn hashes_are_read_by_service() {
+        let hash = "ab".repeat(32);
+        let found = hashes(&format!("api {hash}\nworker {hash}\nWARNING: x\n"));
+        assert_eq!(found.len(), 2);
+        assert_eq!(found["api"], hash);
+    }
+}
