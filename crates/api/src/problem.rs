@@ -373,6 +373,15 @@ impl Problem {
         .next("to go elsewhere from here, make a new plan")
     }
 
+    pub(crate) fn cancel_too_late(rollback: RollbackId, why: &str) -> Self {
+        let detail = format!("rollback {rollback} can not be called off any more: {why}");
+        Self {
+            rollback_id: Some(rollback),
+            ..Self::new(Code::CancelTooLate, detail)
+        }
+        .next("wait for its end, and make a new plan from there")
+    }
+
     pub(crate) fn digest_differs(digest: &PlanDigest) -> Self {
         Self::new(
             Code::PlanStale,

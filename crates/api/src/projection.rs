@@ -144,7 +144,9 @@ fn leave(step: &mut StepProgress, logged: Logged<'_>, run: Option<&Run>) {
         | Event::Performed { .. }
         | Event::CancelRefused { .. }
         | Event::WatchRed { .. }
-        | Event::WatchGreen => debug_assert!(run.is_some(), "a step was left, so the run exists"),
+        | Event::WatchGreen { .. } => {
+            debug_assert!(run.is_some(), "a step was left, so the run exists")
+        }
     }
 }
 

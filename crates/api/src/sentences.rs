@@ -50,7 +50,9 @@ pub(crate) fn sentence(plan: &Plan, event: &Event, actor: &str) -> String {
         }
         Event::CancelRefused { by, why } => format!("{by} asked to cancel; too late: {why}"),
         Event::WatchRed { said } => format!("a probe turned red: {said}"),
-        Event::WatchGreen => "all probes are green again".to_owned(),
+        Event::WatchGreen { .. } => {
+            "all probes are green again; the watch window starts anew".to_owned()
+        }
         Event::Ended { verdict } => verdict_sentence(plan, verdict),
     }
 }

@@ -21,8 +21,8 @@ pub struct Watched {
     pub green_since: Option<Moment>,
     /// Since when something is red, when it is.
     pub red_since: Option<Moment>,
-    /// Whether a newer deployment of the application is in the ledger.
-    pub superseded: bool,
+    /// The images of the newest deployment that is newer in the ledger than this one.
+    pub newer: Option<BTreeMap<ComponentName, ImageId>>,
 }
 
 /// What follows from one more look.
@@ -69,28 +69,67 @@ pub fn judge(
     answers: &[Answer],
     now: Moment,
 ) -> Judgement {
-    if watched.superseded {
-        let said =
-            "another deployment took its place before its watch window had passed".to_owned();
-        return Judgement::Decided {
-            health: ledger::Health::Unproved,
-            said,
-        };
+    let red = red(application, images, look, answers);
+    if took_its_place(images, watched, red.as_ref()) {
+        return replaced(watched);
     }
-    match red(application, images, look, answers) {
-        None => green(application, watched, now),
-        Some(Red::NotRunning(said)) => not_running(watched, said, now),
+    match red {
+        None => green(application, watched, look, now),
+        Some(Red::NotRunning(said) | Red::Silent(said)) => not_running(watched, said, now),
         Some(Red::Sick(said)) => sick(application, watched, said, now),
     }
 }
 
 enum Red {
+    /// Its images do not run.
     NotRunning(String),
+    /// They run, and nothing can be said of them yet.
+    Silent(String),
+    /// They run and are not well.
     Sick(String),
 }
 
-fn green(application: &Application, watched: &Watched, now: Moment) -> Judgement {
-    let since = watched.green_since.unwrap_or(now);
+/// A report alone takes nobody's place: it may be a late repetition of what ran before this deployment. The newer one
+/// has it when this one's images do not run any more, or are the same as its own.
+fn took_its_place(
+    images: &BTreeMap<ComponentName, ImageId>,
+    watched: &Watched,
+    red: Option<&Red>,
+) -> bool {
+    let Some(newer) = &watched.newer else {
+        return false;
+    };
+    let same = newer
+        .iter()
+        .all(|(component, image)| images.get(component) == Some(image));
+    same || matches!(red, Some(Red::NotRunning(_)))
+}
+
+fn replaced(watched: &Watched) -> Judgement {
+    let (health, how) = match watched.red_since {
+        Some(_) => (ledger::Health::Bad, "while it was red"),
+        None => (
+            ledger::Health::Unproved,
+            "before its watch window had passed",
+        ),
+    };
+    Judgement::Decided {
+        health,
+        said: format!("another deployment took its place {how}"),
+    }
+}
+
+/// A replica that was started again since then was down in between.
+fn green(
+    application: &Application,
+    watched: &Watched,
+    look: &EngineLook,
+    now: Moment,
+) -> Judgement {
+    let started = replicas(application, look).filter_map(|container| container.started_at);
+    let since = watched
+        .green_since
+        .map_or(now, |since| started.fold(since, Moment::max));
     let window = Millis::from_secs(application.watch_window_s);
     if now.since(since) >= window {
         let said = format!("every check was green for {window}");
@@ -106,7 +145,8 @@ fn green(application: &Application, watched: &Watched, now: Moment) -> Judgement
     }
 }
 
-/// The deployment's images do not run (yet, or any more): nothing is proved, in either direction.
+/// The deployment's images do not run (yet, or any more), or nothing can be said of them: nothing is proved, in
+/// either direction.
 fn not_running(watched: &Watched, said: String, now: Moment) -> Judgement {
     if now.since(watched.since) >= UNSEEN_MAX {
         return Judgement::Decided {
@@ -176,16 +216,33 @@ fn red(
             stopped.name, stopped.exit_code
         )));
     }
-    let unhealthy =
-        replicas(application, look).find(|container| container.health == Health::Unhealthy);
-    if let Some(unhealthy) = unhealthy {
-        return Some(Red::Sick(format!(
-            "{}: its health check says unhealthy",
-            unhealthy.name
-        )));
+    let says = |health| replicas(application, look).find(|container| container.health == health);
+    if let Some(unhealthy) = says(Health::Unhealthy) {
+        let said = format!("{}: its health check says unhealthy", unhealthy.name);
+        return Some(Red::Sick(said));
     }
-    let answer = answers.iter().find(|answer| !answer.green)?;
-    Some(Red::Sick(format!("{}: {}", answer.asked, answer.said)))
+    if let Some(answer) = answers.iter().find(|answer| !answer.green) {
+        return Some(Red::Sick(format!("{}: {}", answer.asked, answer.said)));
+    }
+    if answers.len() < due(application, look) {
+        return Some(Red::Silent("not every check was answered".to_owned()));
+    }
+    let starting = says(Health::Starting)?;
+    let said = format!("{}: its health check has no result yet", starting.name);
+    Some(Red::Silent(said))
+}
+
+/// How many answers there are when every replica and the front were asked everything.
+fn due(application: &Application, look: &EngineLook) -> usize {
+    let of_replica = |container: &Container| {
+        application
+            .component(&container.component)
+            .map_or(0, |component| {
+                component.probes.len() + usize::from(component.version_endpoint.is_some())
+            })
+    };
+    let of_replicas: usize = replicas(application, look).map(of_replica).sum();
+    of_replicas + application.probes.len()
 }
 
 /// The containers that are replicas, without those that a rollback has beside them.
@@ -198,3 +255,6 @@ pub fn replicas<'a>(
             && !crate::plan::is_interim_name(&container.name)
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,19 @@
-//! How long a claim is good for, and what a claim allows. The store's SQL and the worker's clock follow these rules in
-//! their own words; here they are in one place, for the model that
-//! is checked for two workers and one engine. It knows no clock: each side brings its own times.
+//! How long a claim is good for, and what a claim allows, in one place: the worker's clock asks these functions, the
+//! store's SQL is held against them on a grid (`store/tests/store/lease.rs`), and the model (`tests/model.rs`) checks
+//! them for two workers and one engine. It knows no clock: each side brings its own times.
 
 use crate::{effect::Effect, name::Fence, time::Millis};
 
 /// Longest time that an engine call other than a stop is taken to act once its caller is gone. A creation on a
 /// disk that is far too slow may take longer; what it leaves was never started, and the next plan names it.
 const CALL_MAX: Millis = Millis::from_secs(10);
+
+/// The holder stops this much before the store gives its claim away, at most: a call that is inside the engine by then
+/// has so long to end. Engine calls take milliseconds; a stop takes its grace, see [`grace`].
+const MARGIN_MAX: Millis = Millis(1000);
+
+/// Whoever takes over from another host waits this long before it acts.
+const GRACE: Millis = Millis(500);
 
 /// What a row says of the claim on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,11 +35,42 @@ pub struct Held {
     pub seq: i32,
 }
 
-/// When a claim ends, by its holder's own clock: counted from before the query that took or renewed it, so that
-/// the holder always stops before the store gives the claim away.
+/// How long its holder may act on a claim, counted on its own clock from before the query that took or renewed it:
+/// so it always stops before the store gives the claim away.
 #[must_use]
-pub fn deadline(asked: Millis, lease: Millis, margin: Millis) -> Millis {
-    Millis(asked.0 + lease.0.saturating_sub(margin.0))
+pub fn term(lease: Millis) -> Millis {
+    Millis(lease.0 - MARGIN_MAX.0.min(lease.0 / 5))
+}
+
+/// When a claim ends, by its holder's own clock.
+#[must_use]
+pub fn deadline(asked: Millis, lease: Millis) -> Millis {
+    Millis(asked.0 + term(lease).0)
+}
+
+/// Whether whoever had the run last did not give it back, so that what it had begun may still land. That may have been
+/// this very process, if it slept for longer than its lease.
+#[must_use]
+pub fn unfinished(crashes: i16, taken_from_somebody: bool) -> bool {
+    crashes > 0 || taken_from_somebody
+}
+
+/// How long whoever takes a run over waits before it acts.
+///
+/// Together with the margin it covers every call that an engine answers in [`GRACE`] and a second. The model calls
+/// that time one tick and lets no call be longer. A real one can be: a stop lasts its whole grace, and a take-over
+/// that waited for it would add that to the outage. So the worker does not wait for those, and need not: a late call
+/// of the way forward is the present step, or one that is done, and is looked for before each act; a late call that
+/// would undo the way back is waited for there ([`crate::lifecycle::Run::unsettled_until`]).
+#[must_use]
+pub fn grace(unfinished: bool, same_host: bool) -> Millis {
+    // A process of the same host proved by the host's lock that its predecessor is dead: its connection is gone, and
+    // the engine cancels what it can.
+    if unfinished && !same_host {
+        GRACE
+    } else {
+        Millis(0)
+    }
 }
 
 /// Whether an effect may be started: the holder's last look at its own clock before the call.
@@ -55,8 +93,7 @@ pub fn claim_allowed(row: &Row, now: Millis) -> bool {
 }
 
 /// How long an effect can act after its caller is gone: a request that is inside the engine is not called back.
-/// A run whose end nobody saw is not called over sooner on its way back ([`crate::lifecycle::Run::unsettled_until`]);
-/// the model's take-over waits as long, the worker's does not: it looks, and looks again.
+/// A run whose end nobody saw is not called over sooner on its way back ([`crate::lifecycle::Run::unsettled_until`]).
 #[must_use]
 pub fn lands_within(effect: &Effect) -> Millis {
     match effect {

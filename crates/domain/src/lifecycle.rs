@@ -192,8 +192,12 @@ pub enum Event {
         /// What it said.
         said: String,
     },
-    /// All probes are green again.
-    WatchGreen,
+    /// All probes are green again: the watch window starts anew.
+    WatchGreen {
+        /// Its end; a log of before that rule has none, and there it went on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Moment>,
+    },
     /// It ended.
     Ended {
         /// How.

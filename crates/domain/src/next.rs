@@ -88,6 +88,7 @@ pub fn scope(plan: &Plan, run: &Run, claim: Claim) -> Scope {
         Phase::Backward { at: 0, .. } => Scope::default(),
         Phase::Watching { .. } => Scope {
             engine: true,
+            deployments: true,
             probes: Some(Side::Target),
             ..Scope::default()
         },
@@ -122,11 +123,9 @@ pub fn turn(
     now: Moment,
 ) -> Turn {
     if poisoned(run, claim) {
-        return end(needs_human(
-            plan,
-            run,
-            Cause::new(CauseCode::StepCrashes, poison(plan, run, claim)),
-        ));
+        let cause = Cause::new(CauseCode::StepCrashes, poison(plan, run, claim));
+        let refused = refuse_cancels(orders, "it can not go on by itself in any direction");
+        return after(refused, end(needs_human(plan, run, cause)));
     }
     match &run.phase {
         Phase::Ended { .. } => Turn {
@@ -138,14 +137,21 @@ pub fn turn(
             waiting::for_watch(plan, run, claim, *until, orders, world, now)
         }
         Phase::Forward { .. } => acting(plan, run, claim, orders, world, now),
-        Phase::Backward { .. } => {
-            let refusals = refuse_cancels(orders, "it is already going back to what served before");
-            if refusals.is_empty() {
-                acting(plan, run, claim, &[], world, now)
-            } else {
-                go(refusals)
-            }
-        }
+        Phase::Backward { .. } => acting(plan, run, claim, orders, world, now),
+    }
+}
+
+/// Why a cancel of this run can not be obeyed any more; none while it can.
+#[must_use]
+pub fn too_late_to_cancel(run: &Run) -> Option<&'static str> {
+    match run.phase {
+        Phase::AwaitingApproval { .. } | Phase::Watching { .. } => None,
+        Phase::Forward { .. } if run.proved_at.is_none() => None,
+        Phase::Forward { .. } => Some(
+            "the target is proved to be serving; ask for a rollback to another version instead",
+        ),
+        Phase::Backward { .. } => Some("it is already going back to what served before"),
+        Phase::Ended { .. } => Some("it has ended"),
     }
 }
 
@@ -190,6 +196,9 @@ fn acting(
     world: &World,
     now: Moment,
 ) -> Turn {
+    if let Some(turn) = cancelled(run, orders) {
+        return turn;
+    }
     let Some(step) = run.step(plan) else {
         return out_of_reach(
             plan,
@@ -200,9 +209,6 @@ fn acting(
     let forward = matches!(run.phase, Phase::Forward { .. });
     if let Phase::Backward { at: 0, cause } = &run.phase {
         return end(came_back(run, cause));
-    }
-    if let Some(turn) = cancelled(plan, run, orders) {
-        return turn;
     }
     if forward && *step == Step::Record {
         return record(plan, run, world, now);
@@ -330,35 +336,19 @@ fn calm(run: &Run, now: Moment) -> Option<Turn> {
     (now < until).then(|| pause_for(until.since(now)))
 }
 
-/// A cancel that still can be obeyed turns the run; one that comes too late is answered.
-fn cancelled(plan: &Plan, run: &Run, orders: &[Order]) -> Option<Turn> {
+/// A cancel that still can be obeyed turns the run; each that comes too late is answered.
+fn cancelled(run: &Run, orders: &[Order]) -> Option<Turn> {
     let by = orders.iter().find_map(|order| match order {
         Order::Cancel { by } => Some(by),
         Order::Approve { .. } | Order::Reject { .. } | Order::Supersede { .. } => None,
     })?;
-    match run.phase {
-        Phase::Forward { .. } => {}
-        Phase::AwaitingApproval { .. }
-        | Phase::Backward { .. }
-        | Phase::Watching { .. }
-        | Phase::Ended { .. } => {
-            return None;
-        }
-    }
-    if run.proved_at.is_some() {
-        let why = format!(
-            "{} is proved and in the ledger; ask for a rollback to another version instead",
-            plan.to
-        );
-        return Some(go(vec![Event::CancelRefused {
-            by: by.clone(),
-            why,
-        }]));
-    }
-    Some(turn_back(
-        run,
-        Cause::new(CauseCode::Cancelled, format!("{by} cancelled it")),
-    ))
+    Some(match too_late_to_cancel(run) {
+        Some(why) => go(refuse_cancels(orders, why)),
+        None => turn_back(
+            run,
+            Cause::new(CauseCode::Cancelled, format!("{by} cancelled it")),
+        ),
+    })
 }
 
 fn refuse_cancels(orders: &[Order], why: &str) -> Vec<Event> {
@@ -370,6 +360,12 @@ fn refuse_cancels(orders: &[Order], why: &str) -> Vec<Event> {
         Order::Approve { .. } | Order::Reject { .. } | Order::Supersede { .. } => None,
     };
     orders.iter().filter_map(refuse).collect()
+}
+
+/// The turn with these events before its own.
+fn after(mut events: Vec<Event>, turn: Turn) -> Turn {
+    events.extend(turn.events);
+    Turn { events, ..turn }
 }
 
 fn pause_for(pause: Millis) -> Turn {

@@ -19,7 +19,7 @@ use crate::{
     effect::Effect,
     engine_look::{Container, EngineLook},
     lifecycle::Run,
-    name::{ComponentName, ContainerId, Fence, RollbackId, SpecificationDigest},
+    name::{ComponentName, ContainerId, Fence, RollbackId, SpecificationDigest, Version},
     plan::{Plan, Swap},
     probe::Answer,
     time::{Millis, Moment},
@@ -27,7 +27,7 @@ use crate::{
 };
 
 pub use prove::{expected_questions, front_questions, health_answers, replica_questions};
-pub(crate) use prove::{failure as proof_failure, tally, tally_of};
+pub(crate) use prove::{failure as proof_failure, replaced, tally, tally_of};
 pub(crate) use record::forward as recorded;
 
 /// One step of a plan. Its data is the plan's own; here is only which part it is about.
@@ -78,6 +78,8 @@ pub struct Scope {
     pub supplies: bool,
     /// What this rollback stored of itself: artifacts, ledger entry.
     pub records: bool,
+    /// What was deployed after this rollback.
+    pub deployments: bool,
     /// The probes of one side.
     pub probes: Option<Side>,
 }
@@ -93,6 +95,8 @@ pub struct World {
     pub captured: BTreeSet<ContainerId>,
     /// Whether this rollback is in the ledger.
     pub recorded: bool,
+    /// The version of a deployment that came into the ledger after this rollback.
+    pub deployed: Option<Version>,
     /// The answers of the probes asked.
     pub answers: Vec<Answer>,
 }

@@ -13,7 +13,8 @@ use stateright::{Checker, Model, Property};
 
 /// Ticks of the store's clock that a claim holds.
 const LEASE: u8 = 2;
-/// Ticks that an effect can stay inside the engine.
+/// Ticks that an effect can stay inside the engine: the longest that margin and grace cover (`lease::grace`, which
+/// also says why those that are longer do no harm).
 const CALL: u8 = 1;
 /// The model's clock ends here; with it the lease ends twice and every late request has landed.
 const HORIZON: u8 = 7;
@@ -253,7 +254,7 @@ impl Model for Rules {
 fn claim(state: &mut State, number: usize, rules: Rules) {
     let taken_over = state.fence > 0;
     state.fence += 1;
-    let deadline = lease::deadline(millis(state.now), millis(LEASE), Millis(0));
+    let deadline = lease::deadline(millis(state.now), millis(LEASE));
     state.lease_until = state.now + LEASE;
     let grace = if taken_over && rules.grace { CALL } else { 0 };
     state.workers[number] = Worker {

@@ -26,6 +26,10 @@ pub enum Error {
     /// The claim is no longer ours, or its lease is over: drop everything.
     #[error("the claim is no longer ours")]
     Fenced,
+    /// Somebody asked for something that the end of the run does not answer. Nothing was written: read the orders and
+    /// decide again.
+    #[error("there are orders that the end does not answer")]
+    OrdersPending,
     /// Postgres can not be reached, is read-only or does not answer in time. Whether a write happened is not known.
     #[error("the database is not available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -108,7 +112,9 @@ impl Constraint {
             | "idempotency_rollback"
             | "deployment_rollback"
             | "hold_rollback" => Self::Unknown("rollback"),
-            "deployment_fact_deployment" => Self::Unknown("deployment"),
+            "deployment_fact_deployment" | "deployment_request_deployment" => {
+                Self::Unknown("deployment")
+            }
             "hold_release_hold" => Self::Unknown("hold"),
             "token_use_token" | "token_revocation_token" => Self::Unknown("token"),
             "inquiry_answer_inquiry" => Self::Unknown("inquiry"),
@@ -119,7 +125,7 @@ impl Constraint {
             "rollback_event_key" => Self::Taken("event"),
             "rollback_order_key" | "rollback_order_once" => Self::Taken("order"),
             "artifact_key" | "artifact_once" => Self::Taken("artifact"),
-            "idempotency_key" => Self::Taken("idempotency key"),
+            "idempotency_key" | "deployment_request_key" => Self::Taken("idempotency key"),
             "deployment_key" | "deployment_one_per_rollback" | "deployment_fact_key" => {
                 Self::Taken("deployment")
             }

@@ -60,8 +60,8 @@ pub struct DeploymentWork {
     pub red_since: Option<Moment>,
     /// When its watch window ends.
     pub watch_until: Option<Moment>,
-    /// Whether a newer deployment of the application is in the ledger.
-    pub replaced: bool,
+    /// What the newest deployment runs that is newer in the ledger than this one, once its images are known.
+    pub newer: Option<BTreeMap<ComponentName, DeployedComponent>>,
     /// Whether a rollback acts on the application now.
     pub rolling_back: bool,
 }
@@ -96,7 +96,7 @@ struct Row {
     green_since: Option<OffsetDateTime>,
     red_since: Option<OffsetDateTime>,
     watch_until: Option<OffsetDateTime>,
-    replaced: bool,
+    newer: Option<Json<BTreeMap<ComponentName, DeployedComponent>>>,
     rolling_back: bool,
 }
 
@@ -124,9 +124,10 @@ impl Store {
                  where f.deployment_id = due.deployment_id
                  returning d.id, a.definition, d.version, d.kind, d.images, d.deployed_at, f.state, f.components,
                      f.green_since, f.red_since, f.watch_until,
-                     exists (select from deployment n join deployment_fact nf on nf.deployment_id = n.id
-                             where n.application = d.application and nf.state <> 'refused'
-                             and (n.deployed_at, n.id) > (d.deployed_at, d.id)) as replaced,
+                     (select nf.components from deployment n join deployment_fact nf on nf.deployment_id = n.id
+                      where n.application = d.application and nf.state not in ('refused', 'resolving')
+                        and (n.deployed_at, n.id) > (d.deployed_at, d.id)
+                      order by n.deployed_at desc, n.id desc limit 1) as newer,
                      exists (select from rollback_run r where r.application = d.application and r.acts) as rolling_back",
             )
             .bind(i64::from(limit.min(DUE_MAX)))
@@ -288,7 +289,7 @@ fn work(row: Row) -> Result<DeploymentWork> {
         green_since: row.green_since.map(Moment::from),
         red_since: row.red_since.map(Moment::from),
         watch_until: row.watch_until.map(Moment::from),
-        replaced: row.replaced,
+        newer: row.newer.map(|newer| newer.0),
         rolling_back: row.rolling_back,
     })
 }

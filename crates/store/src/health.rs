@@ -120,6 +120,11 @@ impl Store {
             "delete from idempotency where (principal, key) in (
                  select principal, key from idempotency where created_at < now() - interval '7 days' limit $1)",
         );
+        let reports = self.cleared(
+            "delete from deployment_request where (principal, key) in (
+                 select principal, key from deployment_request
+                 where created_at < now() - interval '7 days' limit $1)",
+        );
         let plans = self.cleared(
             "delete from plan where digest in (
                  select digest from plan p where made_at < now() - interval '30 days'
@@ -131,7 +136,7 @@ impl Store {
         );
         Ok(Pruned {
             inquiries: inquiries.await?,
-            keys: keys.await?,
+            keys: keys.await? + reports.await?,
             plans: plans.await?,
             workers: workers.await?,
         })

@@ -18,6 +18,7 @@ use crate::{
     error::{Error, Result, corrupt},
     facts::DeployedComponent,
     page::{Listed, Page},
+    requests::Idempotency,
     wake::Topic,
 };
 
@@ -38,6 +39,8 @@ pub struct NewDeployment {
     pub images: BTreeMap<ComponentName, String>,
     /// Who says so.
     pub actor: Actor,
+    /// The client's key, when it gave one: then that alone says whether the report is a repetition.
+    pub idempotency: Option<Idempotency>,
 }
 
 /// What came of a report.
@@ -45,7 +48,7 @@ pub struct NewDeployment {
 pub struct Recorded {
     /// The entry.
     pub id: Uuid,
-    /// Whether it is new; else the newest entry says the same.
+    /// Whether it is new; else it is the entry of an earlier report.
     pub new: bool,
 }
 
@@ -170,11 +173,13 @@ pub(crate) struct Row {
 }
 
 impl Store {
-    /// Records that a release was put in service. The same report as the newest entry of the application gives that
-    /// entry back, so CI may repeat itself.
+    /// Records that a release was put in service. A report with a known key gives the entry of that key back. One
+    /// without a key is a repetition when it says the same as the newest entry of the application, or as the newest
+    /// one that was seen to run.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when the application is not there, or as every store function.
+    /// [`Error::NotFound`] when the application is not there, [`Error::IdempotencyMismatch`] when the key was used for
+    /// another report, or as every store function.
     pub async fn deployment_record(&self, new: &NewDeployment) -> Result<Recorded> {
         let recorded = timed(async {
             let mut tx = self.pool.begin().await?;
@@ -255,10 +260,11 @@ async fn record(tx: &mut PgTransaction<'_>, new: &NewDeployment) -> Result<Recor
     .await?;
     there.ok_or(Error::NotFound("application"))?;
     let hash = request_hash(&new.version, new.commit.as_deref(), &new.images);
-    if let Some((id, _)) = newest(tx, &new.application)
-        .await?
-        .filter(|(_, newest)| *newest == hash)
-    {
+    let earlier = match &new.idempotency {
+        Some(key) => keyed(tx, key, new.id).await?,
+        None => said_before(tx, &new.application, &hash).await?,
+    };
+    if let Some(id) = earlier {
         return Ok(Recorded { id, new: false });
     }
     sqlx::query(
@@ -289,18 +295,59 @@ async fn record(tx: &mut PgTransaction<'_>, new: &NewDeployment) -> Result<Recor
     })
 }
 
-/// The newest entry that counts: a report that was refused may be repeated once its image is there.
-async fn newest(
+/// The entry that an earlier report with this key made; the key is this report's when it is the first. The key of a
+/// report that was refused may be used again once its image is there.
+async fn keyed(tx: &mut PgTransaction<'_>, key: &Idempotency, id: Uuid) -> Result<Option<Uuid>> {
+    let earlier: Option<(Vec<u8>, Uuid, bool)> = sqlx::query_as(
+        "select r.body_hash, r.deployment_id, f.state = 'refused'
+         from deployment_request r join deployment_fact f on f.deployment_id = r.deployment_id
+         where r.principal = $1 and r.key = $2",
+    )
+    .bind(&key.principal)
+    .bind(&key.key)
+    .fetch_optional(&mut **tx)
+    .await?;
+    match earlier {
+        Some((hash, _, _)) if hash != key.body_hash => return Err(Error::IdempotencyMismatch),
+        Some((_, earlier, false)) => return Ok(Some(earlier)),
+        Some((_, _, true)) | None => {}
+    }
+    sqlx::query(
+        "insert into deployment_request (principal, key, body_hash, deployment_id) values ($1, $2, $3, $4)
+         on conflict on constraint deployment_request_key do update set deployment_id = excluded.deployment_id",
+    )
+    .bind(&key.principal)
+    .bind(&key.key)
+    .bind(&key.body_hash)
+    .bind(id)
+    .execute(&mut **tx)
+    .await?;
+    Ok(None)
+}
+
+/// The newest entry that counts, or the newest one that was seen to run, if it says the same. A report that was
+/// refused may be repeated once its image is there.
+async fn said_before(
     session: &mut PgConnection,
     application: &ApplicationName,
-) -> Result<Option<(Uuid, Vec<u8>)>> {
-    Ok(sqlx::query_as(
-        "select d.id, d.request_hash
-         from deployment d join deployment_fact f on f.deployment_id = d.id
-         where d.application = $1 and f.state <> 'refused'
-         order by d.deployed_at desc, d.id desc limit 1",
+    hash: &[u8],
+) -> Result<Option<Uuid>> {
+    Ok(sqlx::query_scalar(
+        "with counts as (
+             select d.id, d.request_hash, d.deployed_at,
+                    exists (select from jsonb_each(f.components) c where c.value ? 'specification') as ran
+             from deployment d join deployment_fact f on f.deployment_id = d.id
+             where d.application = $1 and f.state <> 'refused'
+         )
+         select id from (
+             (select * from counts order by deployed_at desc, id desc limit 1)
+             union
+             (select * from counts where ran order by deployed_at desc, id desc limit 1)
+         ) newest
+         where request_hash = $2 order by deployed_at desc limit 1",
     )
     .bind(application.as_str())
+    .bind(hash)
     .fetch_optional(session)
     .await?)
 }

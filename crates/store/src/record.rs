@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    name::{ComponentName, RollbackId},
+    name::{ComponentName, RollbackId, Version},
     plan::Plan,
     time::Millis,
 };
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     connect::{Store, timed},
-    error::{Error, Result},
+    error::{Error, Result, corrupt},
     facts::DeployedComponent,
     ledger::request_hash,
     plans,
@@ -57,6 +57,33 @@ impl Store {
         .await?;
         self.wake.notify(Topic::Events);
         Ok(())
+    }
+
+    /// The version of the newest deployment that came into the ledger after a rollback's own entry.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn deployed_after(&self, rollback: RollbackId) -> Result<Option<Version>> {
+        let version: Option<String> = timed(async {
+            Ok(sqlx::query_scalar(
+                "select n.version
+                 from deployment d
+                 join deployment n on n.application = d.application and (n.deployed_at, n.id) > (d.deployed_at, d.id)
+                 join deployment_fact f on f.deployment_id = n.id
+                 where d.rollback_id = $1 and f.state <> 'refused'
+                 order by n.deployed_at desc, n.id desc limit 1",
+            )
+            .bind(rollback.0)
+            .fetch_optional(&self.pool)
+            .await?)
+        })
+        .await?;
+        let parse = |version: String| {
+            version
+                .parse()
+                .map_err(|error| corrupt("deployment", error))
+        };
+        version.map(parse).transpose()
     }
 
     /// Whether a rollback is in the ledger.

@@ -204,7 +204,8 @@ impl Store {
     }
 }
 
-/// A proof counts only for the images that it was made with: a version that was built again is another release
+/// Of each version the newest deployment that was seen to run: a report that came late, or whose containers were never
+/// started, says nothing. A proof counts only for the images that it was made with: a version that was built again is another release
 /// until it is proved itself.
 const RELEASES: &str = "
     with usable as (
@@ -212,7 +213,8 @@ const RELEASES: &str = "
         from deployment d join deployment_fact f on f.deployment_id = d.id
         where d.application = $1 and ($2::text is null or d.version = $2)
           and f.state in ('watching', 'good', 'bad', 'unproved')
-        order by d.version, d.deployed_at desc, d.id desc
+        order by d.version, exists (select from jsonb_each(f.components) c where c.value ? 'specification') desc,
+                 d.deployed_at desc, d.id desc
     ), proved as (
         select u.version, max(f.judged_at) as good_at
         from usable u

@@ -2,15 +2,15 @@
 
 use domain::{
     chain::{self, Entry, Link},
-    lifecycle::{Event, Run},
+    lifecycle::{Event, Phase, Run},
     name::{Actor, ApplicationName, Fence, RollbackId},
-    next::Order,
+    next::{self, Order},
     plan::Plan,
     reason::Reason,
     time::Moment,
 };
 use serde_json::json;
-use sqlx::{PgConnection, PgTransaction};
+use sqlx::{PgConnection, PgTransaction, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -73,6 +73,8 @@ pub enum OrderPut {
     Accepted,
     /// The rollback ended; nobody looks at orders any more.
     Ended,
+    /// It is too far on for this order, for that reason.
+    TooLate(&'static str),
 }
 
 impl Store {
@@ -146,6 +148,9 @@ impl Store {
 
     /// Tells a rollback's worker what somebody wants. Asking again before it was seen is asking once.
     ///
+    /// It looks where the run is under a lock that every write of the run waits for, so what is accepted is seen by a
+    /// turn: an end that does not answer it is not written (see [`Store::append`]).
+    ///
     /// # Errors
     /// [`Error::NotFound`], or as every store function.
     pub async fn order_put(
@@ -157,13 +162,14 @@ impl Store {
         let (kind, superseding) = words(order);
         let put = timed(async {
             let mut tx = self.pool.begin().await?;
-            let ended: Option<bool> =
-                sqlx::query_scalar("select ended_at is not null from rollback_run where rollback_id = $1")
+            let run: Option<Json<Run>> =
+                sqlx::query_scalar("select state from rollback_run where rollback_id = $1 for share")
                     .bind(rollback.0)
                     .fetch_optional(&mut *tx)
                     .await?;
-            if ended.ok_or(Error::NotFound("rollback"))? {
-                return Ok(OrderPut::Ended);
+            let Json(run) = run.ok_or(Error::NotFound("rollback"))?;
+            if let Some(refused) = in_vain(order, &run) {
+                return Ok(refused);
             }
             sqlx::query(
                 "insert into rollback_order (rollback_id, kind, actor, superseding) values ($1, $2, $3, $4)
@@ -301,6 +307,19 @@ async fn supersede(tx: &mut PgConnection, ask: &NewRollback<'_>) -> Result<()> {
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Why nobody would obey an order to a run that is there.
+fn in_vain(order: &Order, run: &Run) -> Option<OrderPut> {
+    let waits = matches!(run.phase, Phase::AwaitingApproval { .. });
+    match order {
+        _ if matches!(run.phase, Phase::Ended { .. }) => Some(OrderPut::Ended),
+        Order::Cancel { .. } => next::too_late_to_cancel(run).map(OrderPut::TooLate),
+        Order::Approve { .. } | Order::Reject { .. } if !waits => {
+            Some(OrderPut::TooLate("it waits for no approval"))
+        }
+        Order::Approve { .. } | Order::Reject { .. } | Order::Supersede { .. } => None,
+    }
 }
 
 fn words(order: &Order) -> (&'static str, Option<Uuid>) {

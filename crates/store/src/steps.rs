@@ -74,7 +74,8 @@ impl Store {
     /// arguments after [`Error::Unavailable`].
     ///
     /// # Errors
-    /// [`Error::Fenced`]: drop everything. Else as every store function.
+    /// [`Error::Fenced`]: drop everything. [`Error::OrdersPending`]: the events end the run and somebody was told that
+    /// an order of theirs is accepted which they do not answer. Else as every store function.
     pub async fn append(
         &self,
         held: &Held,
@@ -134,12 +135,19 @@ impl Store {
             .bind(&write.actors)
             .bind(&write.bodies)
             .bind(&write.hashes);
-        let query = if write.ended {
-            query.bind(write.judged)
-        } else {
-            query
-        };
-        Ok(query.fetch_optional(&self.pool).await?)
+        if !write.ended {
+            return Ok(query.fetch_optional(&self.pool).await?);
+        }
+        let mut tx = self.pool.begin().await?;
+        // An order is put under a share lock of this row. Whoever puts one now is waited for, and is visible to the
+        // next statement; whoever comes later sees the end.
+        sqlx::query("select from rollback_run where rollback_id = $1 for no key update")
+            .bind(held.rollback.0)
+            .execute(&mut *tx)
+            .await?;
+        let ended = query.bind(write.judged).fetch_optional(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(ended)
     }
 
     /// Whether an earlier try of the same write was committed after all.
@@ -147,10 +155,12 @@ impl Store {
         let found: Option<(i64, i32, Vec<u8>, bool, bool)> = timed(async {
             Ok(sqlx::query_as(
                 "select fence, seq, head, worker is null, exists (
-                     select from rollback_order o where o.rollback_id = r.rollback_id and o.seen_at is null)
+                     select from rollback_order o
+                     where o.rollback_id = r.rollback_id and o.seen_at is null and o.id <> all($2))
                  from rollback_run r where rollback_id = $1",
             )
             .bind(held.rollback.0)
+            .bind(&meta.orders_seen)
             .fetch_optional(&self.pool)
             .await?)
         })
@@ -161,11 +171,15 @@ impl Store {
         let ours = fence == held.fence.0 && seq == write.seq && head == write.head;
         let told = !write.seqs.is_empty() || (meta.release && released);
         if ours && told {
-            Ok(Appended {
+            return Ok(Appended {
                 seq,
                 head: write.head,
                 orders_pending,
-            })
+            });
+        }
+        let not_written = fence == held.fence.0 && seq == held.seq;
+        if write.ended && not_written && orders_pending {
+            Err(Error::OrdersPending)
         } else {
             Err(Error::Fenced)
         }
@@ -253,7 +267,8 @@ const APPEND: &str = "
         select from rollback_order o
         where o.rollback_id = h.rollback_id and o.seen_at is null and o.id <> all($13)) from held h";
 
-/// The same for the last event, which also judges the rollback's own ledger entry.
+/// The same for the last event, which also judges the rollback's own ledger entry. It waits for an answer to every
+/// order that was accepted.
 const END: &str = "
     with held as (
         update rollback_run
@@ -262,6 +277,8 @@ const END: &str = "
             lease_until = case when $10 then null else now() + make_interval(secs => $11) end,
             crashes = case when $12 then 0 else crashes end, proved_at = $14, outage_ms = $15, ended_at = now()
         where rollback_id = $1 and fence = $2 and seq = $3 and lease_until > now() and ended_at is null
+          and not exists (select from rollback_order o
+                          where o.rollback_id = $1 and o.seen_at is null and o.id <> all($13))
         returning rollback_id, fence
     ), logged as (
         insert into rollback_event (rollback_id, seq, fence, at, actor, body, hash)

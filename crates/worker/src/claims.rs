@@ -9,7 +9,11 @@ use std::{
     time::Duration,
 };
 
-use domain::name::{Fence, RollbackId};
+use domain::{
+    lease,
+    name::{Fence, RollbackId},
+    time::Millis,
+};
 use metrics::{counter, gauge};
 use store::{Claimed, Held, Store, Topic, Wake, Worker};
 use tokio::task::{Id, JoinSet};
@@ -83,10 +87,9 @@ impl Lease {
     }
 }
 
-/// The margin covers a call that is already inside the engine when its caller lets go of it.
 fn deadline_of(asked: BootInstant, lease: Duration) -> BootInstant {
-    let margin = (lease / 5).min(Duration::from_secs(1));
-    asked.after(lease - margin)
+    let lease = Millis(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX));
+    asked.after(Duration::from_millis(lease::term(lease).0))
 }
 
 type Leases = Arc<Mutex<HashMap<RollbackId, (Fence, Lease)>>>;

@@ -136,13 +136,9 @@ async fn watch(real: &Real, work: &DeploymentWork) -> Result<(), StoreAway> {
         since: work.deployed_at,
         green_since: work.green_since,
         red_since: work.red_since,
-        superseded: work.replaced,
+        newer: work.newer.as_ref().map(images_of),
     };
-    let images: BTreeMap<ComponentName, ImageId> = work
-        .components
-        .iter()
-        .map(|(name, part)| (name.clone(), part.image.clone()))
-        .collect();
+    let images = images_of(&work.components);
     let now = clock::now();
     let judgement =
         deployment_watch::judge(&work.application, &images, &watched, &look, &answers, now);
@@ -153,6 +149,15 @@ async fn watch(real: &Real, work: &DeploymentWork) -> Result<(), StoreAway> {
         .await
         .map_err(StoreAway)?;
     Ok(())
+}
+
+fn images_of(
+    components: &BTreeMap<ComponentName, DeployedComponent>,
+) -> BTreeMap<ComponentName, ImageId> {
+    components
+        .iter()
+        .map(|(name, part)| (name.clone(), part.image.clone()))
+        .collect()
 }
 
 fn update(work: &DeploymentWork, judgement: Judgement, now: Moment) -> HealthUpdate {

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use domain::{
     effect::{Effect, Outcome},
+    lease,
     lifecycle::{Event, Run},
     name::Actor,
     next::{self, Claim, Order, Then, Turn},
@@ -25,9 +26,6 @@ use crate::{
     world::{Grant, World},
 };
 
-/// A rollback taken over from another host waits this long before it acts: a call that its dead owner made may
-/// still be inside the engine.
-const GRACE: Duration = Duration::from_millis(500);
 /// Pause between tries while our own store is away.
 const STORE_AGAIN: Duration = Duration::from_millis(200);
 
@@ -62,6 +60,15 @@ struct Log {
     /// Events decided on since the last commit. Losing them loses nothing: the next look gives them again.
     pending: Vec<(Moment, Event)>,
     step_changed: bool,
+    /// How all this was before the last turn.
+    before: Option<Box<Before>>,
+}
+
+/// What a turn that could not be committed is taken back to.
+struct Before {
+    run: Run,
+    pending: usize,
+    orders_seen: usize,
 }
 
 impl<W: World> Driver<W> {
@@ -81,9 +88,9 @@ impl<W: World> Driver<W> {
     }
 
     async fn drive(&self, claimed: Claimed) -> Stop {
-        if claimed.crashes > 0 && claimed.former_host.is_some_and(|host| host != self.host) {
-            tokio::time::sleep(GRACE).await;
-        }
+        let same_host = claimed.former_host.is_none_or(|host| host == self.host);
+        let grace = lease::grace(unfinished(&claimed), same_host);
+        tokio::time::sleep(Duration::from_millis(grace.0)).await;
         let mut wakes = self.store.wake().subscribe(Topic::Work);
         let mut log = Log::of(claimed);
         loop {
@@ -128,6 +135,9 @@ impl<W: World> Driver<W> {
         };
         let orders: Vec<Order> = log.orders.iter().map(|(_, order)| order.clone()).collect();
         let turn = next::turn(&log.plan, &log.run, claim, &orders, &world, clock::now());
+        if turn.then == Then::Ended {
+            log.remember();
+        }
         log.orders_done();
         Some(turn)
     }
@@ -161,7 +171,12 @@ impl<W: World> Driver<W> {
             }
             Then::Ended => {
                 self.commit(log, None).await?;
-                Err(Stop::Rested)
+                // Not ended after all: somebody was told that an order of theirs is accepted.
+                if log.ended() {
+                    Err(Stop::Rested)
+                } else {
+                    Ok(())
+                }
             }
         }
     }
@@ -189,7 +204,7 @@ impl<W: World> Driver<W> {
 
     /// Commits everything decided on. It is also the fence check that precedes every effect.
     async fn commit(&self, log: &mut Log, rest_until: Option<Moment>) -> Result<(), Stop> {
-        let ended = matches!(log.run.phase, domain::lifecycle::Phase::Ended { .. });
+        let ended = log.ended();
         let meta = AppendMeta {
             wake_at: rest_until,
             release: rest_until.is_some() || ended,
@@ -214,6 +229,11 @@ impl<W: World> Driver<W> {
                     return Ok(());
                 }
                 Err(store::Error::Fenced) => return Err(Stop::Fenced),
+                Err(store::Error::OrdersPending) => {
+                    log.take_back();
+                    self.orders_again(log).await;
+                    return Ok(());
+                }
                 Err(error) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
@@ -257,9 +277,7 @@ impl<W: World> Driver<W> {
 
 impl Log {
     fn of(claimed: Claimed) -> Self {
-        // Whoever had it last did not give it back: that may have been this very process, if it slept for longer
-        // than its lease. What it had begun may still land.
-        let unfinished = claimed.crashes > 0 || claimed.former_host.is_some();
+        let unfinished = unfinished(&claimed);
         let mut log = Self {
             held: claimed.held(),
             plan: claimed.plan,
@@ -269,6 +287,7 @@ impl Log {
             orders_seen: Vec::new(),
             pending: Vec::new(),
             step_changed: false,
+            before: None,
         };
         if unfinished {
             log.evolve(Event::TakenOver {
@@ -294,6 +313,27 @@ impl Log {
     fn orders_done(&mut self) {
         self.orders_seen
             .extend(self.orders.drain(..).map(|(id, _)| id));
+    }
+
+    fn ended(&self) -> bool {
+        matches!(self.run.phase, domain::lifecycle::Phase::Ended { .. })
+    }
+
+    /// Keeps how things are before an end, which an order may still come before.
+    fn remember(&mut self) {
+        self.before = Some(Box::new(Before {
+            run: self.run.clone(),
+            pending: self.pending.len(),
+            orders_seen: self.orders_seen.len(),
+        }));
+    }
+
+    fn take_back(&mut self) {
+        if let Some(before) = self.before.take() {
+            self.run = before.run;
+            self.pending.truncate(before.pending);
+            self.orders_seen.truncate(before.orders_seen);
+        }
     }
 
     fn committed(&mut self, appended: &store::Appended) {
@@ -348,9 +388,13 @@ impl Log {
             | Event::StepSkipped { .. }
             | Event::CancelRefused { .. }
             | Event::WatchRed { .. }
-            | Event::WatchGreen => tracing::debug!(?event, "goes on"),
+            | Event::WatchGreen { .. } => tracing::debug!(?event, "goes on"),
         }
     }
+}
+
+fn unfinished(claimed: &Claimed) -> bool {
+    lease::unfinished(claimed.crashes, claimed.former_host.is_some())
 }
 
 /// The ledger row of a rollback, named by the rollback itself so that recording twice is recording once.

@@ -30,6 +30,7 @@ impl Real {
             specifications: BTreeMap::new(),
             captured: std::collections::BTreeSet::new(),
             recorded: false,
+            deployed: None,
             answers: Vec::new(),
         };
         if scope.supplies {
@@ -47,6 +48,10 @@ impl Real {
         if scope.records {
             seen.captured = self.store.captured(rollback).await.map_err(StoreAway)?;
             seen.recorded = self.store.recorded(rollback).await.map_err(StoreAway)?;
+        }
+        if scope.deployments {
+            let deployed = self.store.deployed_after(rollback).await;
+            seen.deployed = deployed.map_err(StoreAway)?;
         }
         if scope.engine {
             let images: Vec<ImageId> = plan.swaps.iter().map(|swap| swap.image.clone()).collect();

@@ -151,6 +151,7 @@ fn of_store(error: &store::Error) -> Outcome {
         store::Error::Conflict(_)
         | store::Error::Revision { .. }
         | store::Error::IdempotencyMismatch
+        | store::Error::OrdersPending
         | store::Error::Unavailable(_)
         | store::Error::Busy(_)
         | store::Error::Corrupt(_)

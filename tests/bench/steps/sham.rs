@@ -86,6 +86,7 @@ impl World for Sham {
                 BTreeSet::new()
             },
             recorded: engine.recorded,
+            deployed: None,
             answers: Vec::new(),
         })
     }

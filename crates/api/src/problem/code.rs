@@ -59,6 +59,8 @@ codes! {
     RollbackActive "rollback_active" CONFLICT "A rollback is active",
     /// The rollback has ended.
     RollbackEnded "rollback_ended" CONFLICT "The rollback has ended",
+    /// The rollback is too far on to be called off.
+    CancelTooLate "cancel_too_late" CONFLICT "Too late to call it off",
     /// Something stands in the way of a plan.
     PlanBlocked "plan_blocked" CONFLICT "Something stands in the way",
     /// The target is what runs.

@@ -23,6 +23,7 @@ impl From<Error> for Problem {
             )
             .next("put the former key file back if you have it"),
             Error::Fenced
+            | Error::OrdersPending
             | Error::Corrupt(_)
             | Error::NewerDatabase { .. }
             | Error::Unfit(_)

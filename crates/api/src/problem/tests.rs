@@ -43,6 +43,7 @@ fn every_problem() -> Vec<Problem> {
         Problem::revision_stale(),
         Problem::rollback_active(id(), "shop"),
         Problem::rollback_ended(id(), "restored"),
+        Problem::cancel_too_late(id(), "the target is proved to be serving"),
         Problem::plan_unknown(&digest("a")),
         Problem::plan_stale(digest("b"), vec!["1.5.0 ran, now 1.6.0 runs".to_owned()]),
         Problem::digest_differs(&digest("a")),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
     Json,
-    http::{HeaderName, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderName, StatusCode, Uri, header},
 };
 use domain::{
     application::COMPONENTS_MAX,
@@ -13,17 +13,19 @@ use domain::{
     time::Moment,
 };
 use serde::{Deserialize, Serialize};
-use store::{Deployment, DeploymentFilter, NewDeployment, Page, Topic};
+use sha2::{Digest as _, Sha256};
+use store::{Deployment, DeploymentFilter, Idempotency, NewDeployment, Page, Topic};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{
     applications::{ApplicationPath, find},
     page::{Listing, Paged, limit},
+    rollbacks::key,
 };
 use crate::{
     auth::{Operate, Permit, Read},
-    input::{At, Input, Params},
+    input::{At, InputWithBytes, Params},
     problem::{FieldError, Problem},
 };
 
@@ -156,17 +158,24 @@ pub struct DeploymentPath {
 
 /// Records that a release was put in service. The same report again answers with the same row.
 ///
+/// With an `Idempotency-Key` the key says what is the same report, however late it is repeated. Without one, a report
+/// is a repetition when it says the same as the newest row, or as the newest row that was seen to run.
+///
 /// Waits up to 5 s until the images are resolved to digests. `state` is `resolving` when the engine or the worker
 /// does not answer; the deployment is recorded all the same and resolved later.
 #[utoipa::path(post, path = "/api/v1/applications/{name}/deployments", operation_id = "record_deployment", tag = "ledger",
-    params(ApplicationPath), request_body = DeploymentRequest, responses(
+    params(ApplicationPath, ("idempotency-key" = Option<String>, Header, pattern = "^[!-~]{1,255}$",
+        description = "A key of this deployment, such as the CI job's number; the same report with the same key is recorded once",
+        example = "ci-4711")),
+    request_body = DeploymentRequest, responses(
         (status = 201, description = "It was recorded", body = DeploymentAnswer, headers(("location" = String, description = "The deployment"))),
         (status = 200, description = "It was recorded before", body = DeploymentAnswer, headers(("location" = String, description = "The deployment"))),
         (status = 422, description = "Fields are wrong, or an image is not on the engine", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn record(
     permit: Permit<Operate>,
     At(path): At<ApplicationPath>,
-    Input(ask): Input<DeploymentRequest>,
+    headers: HeaderMap,
+    InputWithBytes(ask, bytes): InputWithBytes<DeploymentRequest>,
 ) -> Result<
     (
         StatusCode,
@@ -177,6 +186,7 @@ pub(crate) async fn record(
 > {
     let (application, _) = find(&permit, &path.name).await?;
     check(&ask, |component| application.component(component).is_some()).map_err(Problem::fields)?;
+    let idempotency = idempotency(&permit, &headers, &path.name, &bytes)?;
     let mut wakes = permit.store().wake().subscribe(Topic::Answers);
     let recorded = permit
         .store()
@@ -188,6 +198,7 @@ pub(crate) async fn record(
             notes: ask.notes,
             images: ask.images,
             actor: permit.actor().clone(),
+            idempotency,
         })
         .await?;
     let resolved = resolved(&permit, recorded.id, &mut wakes).await?;
@@ -205,6 +216,27 @@ pub(crate) async fn record(
         [(header::LOCATION, location)],
         Json(resolved.into()),
     ))
+}
+
+/// A key is the actor's own, and good for one report of one application.
+fn idempotency(
+    permit: &Permit<Operate>,
+    headers: &HeaderMap,
+    application: &ApplicationName,
+    bytes: &[u8],
+) -> Result<Option<Idempotency>, Problem> {
+    let Some(key) = key(headers)? else {
+        return Ok(None);
+    };
+    let hash = Sha256::new()
+        .chain_update(application.as_str())
+        .chain_update([0])
+        .chain_update(bytes);
+    Ok(Some(Idempotency {
+        principal: permit.actor().to_string(),
+        key,
+        body_hash: hash.finalize().to_vec(),
+    }))
 }
 
 /// Deployments of an application, newest first.

@@ -159,12 +159,13 @@ pub(crate) async fn request(
     let wait = wait(params.wait)?;
     let idempotency = Idempotency {
         principal: permit.actor().to_string(),
-        key: key(&headers)?,
+        key: key(&headers)?.ok_or_else(|| Problem::key_bad("is missing"))?,
         body_hash: Sha256::digest(&bytes).to_vec(),
     };
     check(&ask)?;
     let (id, replayed) = match permit.store().idempotency_find(&idempotency).await? {
-        Some(earlier) => (earlier, true),
+        // The key is the actor's; another token of the same actor may see less.
+        Some(earlier) => (find(&permit, earlier).await?.id, true),
         None => admit(&permit, &ask, idempotency).await?,
     };
     metric::rollback_requested(if replayed { "replayed" } else { "new" });
@@ -322,7 +323,7 @@ pub(crate) async fn get(
 #[utoipa::path(post, path = "/api/v1/rollbacks/{id}/cancel", operation_id = "cancel_rollback", tag = "rollbacks",
     params(RollbackPath), responses(
         (status = 202, description = "It is asked for; the log says what came of it", body = RollbackAnswer, headers(("location" = String, description = "The rollback"))),
-        (status = 409, description = "It has ended", body = Problem, content_type = "application/problem+json")))]
+        (status = 409, description = "It has ended, or is too far on to be called off", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn cancel(
     permit: Permit<Operate>,
     At(path): At<RollbackPath>,
@@ -364,6 +365,15 @@ pub(crate) async fn order<A: Action>(
             replayed: false,
         }),
         OrderPut::Ended => Err(ended(&permit.store().rollback_get(view.id).await?)),
+        OrderPut::TooLate(why) => Err(match order {
+            Order::Approve { .. } | Order::Reject { .. } => {
+                let now = permit.store().rollback_get(view.id).await?;
+                Problem::approval_not_awaited(now.id, &now.phase)
+            }
+            Order::Cancel { .. } | Order::Supersede { .. } => {
+                Problem::cancel_too_late(view.id, why)
+            }
+        }),
     }
 }
 
@@ -415,15 +425,16 @@ fn wait(seconds: Option<u32>) -> Result<Duration, Problem> {
     }
 }
 
-fn key(headers: &HeaderMap) -> Result<String, Problem> {
+/// The client's key of its request, when it gave one.
+pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(key) = header_text(headers, "idempotency-key")
         .map_err(|_| Problem::key_bad("is not 1 to 255 visible ASCII characters, given once"))?
     else {
-        return Err(Problem::key_bad("is missing"));
+        return Ok(None);
     };
     let visible = key.bytes().all(|b| b.is_ascii_graphic());
     if visible && (1..=KEY_CHARS_MAX).contains(&key.len()) {
-        Ok(key.to_owned())
+        Ok(Some(key.to_owned()))
     } else {
         Err(Problem::key_bad("is not 1 to 255 visible ASCII characters"))
     }

@@ -93,6 +93,22 @@ async fn a_deployment_is_recorded_once_and_an_unknown_image_is_named() {
     assert_eq!(house.post(path, &body).await.ok(200)["id"], first["id"]);
     assert_eq!(house.get(&location).await.ok(200)["id"], first["id"]);
 
+    let keyed = |version: &str| {
+        let body = json!({"version": version, "images": {"api": format!("shop-api:{version}")}});
+        Ask::new("POST", path)
+            .header("idempotency-key", "job-7")
+            .json(&body)
+    };
+    let with_key = house.send(keyed("1.5.0")).await.ok(201);
+    assert_eq!(
+        house.send(keyed("1.5.0")).await.ok(200)["id"],
+        with_key["id"]
+    );
+    assert_eq!(
+        house.send(keyed("1.6.0")).await.code(),
+        "idempotency_key_reused"
+    );
+
     let gone = json!({"version": "2.0.0", "images": {"api": "shop-api:gone"}});
     let refused = house.post(path, &gone).await;
     assert_eq!(

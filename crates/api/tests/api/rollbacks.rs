@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use domain::name::RollbackId;
 use serde_json::json;
 
+use store::{Role, TokenKind};
+
 use crate::{cardboard::shop, client::Ask, house::House};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,6 +151,32 @@ async fn the_same_key_is_done_once_and_another_body_is_refused() {
             .await;
         assert_eq!(reply.code(), "idempotency_key", "{bad:?}");
     }
+}
+
+/// The key belongs to a person, the scope to a token.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_known_key_shows_nothing_to_a_token_that_may_not_see_the_application() {
+    let house = House::new().await;
+    house.with_history("shop").await;
+    let digest = house.plan("shop").await;
+    House::ask_rollback(&house.admin, &digest, "once")
+        .to(house.address)
+        .await
+        .ok(202);
+    let (kind, role) = (TokenKind::Person, Role::Operator);
+    let elsewhere = house.token("admin", kind, role, Some(&["blog"])).await;
+    let replayed = House::ask_rollback(&elsewhere, &digest, "once")
+        .to(house.address)
+        .await;
+    assert_eq!(
+        (replayed.code().as_str(), replayed.status),
+        ("not_found", 404)
+    );
+    let here = house.token("admin", kind, role, Some(&["shop"])).await;
+    House::ask_rollback(&here, &digest, "once")
+        .to(house.address)
+        .await
+        .ok(202);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,8 +33,8 @@ impl Run {
             Event::StepDone { checks, .. } => self.step_done(plan, *checks, at),
             Event::StepSkipped { note } => self.step_skipped(plan, note, at),
             Event::TurnedBack { cause } => self.turn_back(cause, at),
-            Event::WatchRed { .. } => self.watched(Some(at)),
-            Event::WatchGreen => self.watched(None),
+            Event::WatchRed { .. } => self.watched(Some(at), None),
+            Event::WatchGreen { until } => self.watched(None, *until),
             Event::Ended { verdict } => self.end(verdict, at),
         };
         match moved {
@@ -216,11 +216,12 @@ impl Run {
         }
     }
 
-    fn watched(&mut self, red_since: Option<Moment>) -> Option<()> {
+    fn watched(&mut self, red_since: Option<Moment>, anew: Option<Moment>) -> Option<()> {
         let turned = self.red_since.is_some() != red_since.is_some();
-        match self.phase {
-            Phase::Watching { .. } if turned => {
+        match &mut self.phase {
+            Phase::Watching { until } if turned => {
                 self.red_since = red_since;
+                *until = anew.unwrap_or(*until);
                 Some(())
             }
             Phase::AwaitingApproval { .. }

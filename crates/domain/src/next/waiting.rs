@@ -11,6 +11,9 @@ use crate::{
     verdict::{Cause, CauseCode, Verdict},
 };
 
+/// Each red starts the watch window anew; after this many windows another red is the end of the watch.
+const WINDOWS_MAX: u64 = 4;
+
 pub(super) fn for_approval(until: Moment, orders: &[Order], now: Moment) -> Turn {
     let mut approved = None;
     for order in orders {
@@ -68,12 +71,32 @@ pub(super) fn for_watch(
         Err(said) => return unseen(plan, run, said, now),
     };
     if run.lost_since.is_some() {
-        return go(vec![Event::EngineBack]);
+        return go(back(run));
     }
-    match (red_in_watch(plan, claim, look, world, now), run.red_since) {
-        (None, Some(_)) => go(vec![Event::WatchGreen]),
+    let red = red_in_watch(plan, claim, look, world, now);
+    if let Some(version) = &world.deployed
+        && red.is_some()
+        && steps::replaced(plan, claim.rollback, look)
+    {
+        notes.push(format!(
+            "the deployment of {version} ended the watch window early"
+        ));
+        return end(Verdict::RolledBack { good: false, notes });
+    }
+    match (red, run.red_since) {
+        (None, Some(_)) => {
+            let until = Some(now.after(window(plan)));
+            go(vec![Event::WatchGreen { until }])
+        }
         (None, None) if now >= until => end(Verdict::RolledBack { good: true, notes }),
         (None, None) => rest(until),
+        (Some(said), None) if now >= last_call(plan, run) => {
+            let sentence = format!(
+                "{} was not green for one whole watch window in {WINDOWS_MAX}: {said}",
+                plan.to
+            );
+            end(watch_failed(plan, run, sentence))
+        }
         (Some(said), None) => go(vec![Event::WatchRed { said }]),
         (Some(said), Some(since)) => {
             let limit = since.after(red_limit(plan));
@@ -81,13 +104,31 @@ pub(super) fn for_watch(
                 return rest(limit);
             }
             let sentence = format!("{} went bad in its watch window: {said}", plan.to);
-            end(needs_human(
-                plan,
-                run,
-                Cause::new(CauseCode::WatchFailed, sentence),
-            ))
+            end(watch_failed(plan, run, sentence))
         }
     }
+}
+
+fn watch_failed(plan: &Plan, run: &Run, sentence: String) -> Verdict {
+    needs_human(plan, run, Cause::new(CauseCode::WatchFailed, sentence))
+}
+
+/// The engine is back. A red of before it went is not forgiven with it: its time begins again.
+fn back(run: &Run) -> Vec<Event> {
+    let red = run.red_since.map(|_| Event::WatchRed {
+        said: "it was red when the engine went away".to_owned(),
+    });
+    [Event::EngineBack].into_iter().chain(red).collect()
+}
+
+fn window(plan: &Plan) -> Millis {
+    Millis::from_secs(plan.application.watch_window_s)
+}
+
+/// A red after this ends the watch: what flaps never gets through a whole window, and must not be watched for ever.
+fn last_call(plan: &Plan, run: &Run) -> Moment {
+    let first = run.proved_at.unwrap_or(run.since);
+    first.after(Millis(window(plan).0 * WINDOWS_MAX))
 }
 
 /// As long as the engine may be away from any step; meanwhile nothing is to be done, so the lease is given back.

@@ -294,6 +294,21 @@ pub(super) fn strangers<'a>(
     })
 }
 
+/// Whether somebody took away what the rollback put in service: a replica is gone, or is down while another
+/// container of its component is up.
+pub(crate) fn replaced(plan: &Plan, rollback: RollbackId, look: &EngineLook) -> bool {
+    replicas(plan, rollback, Side::Target)
+        .iter()
+        .any(|replica| {
+            let other = || {
+                strangers(plan, rollback, look).any(|other| other.component == *replica.component)
+            };
+            replica
+                .find(look)
+                .is_none_or(|there| !there.is_up() && other())
+        })
+}
+
 /// What is wrong with a replica as the engine sees it.
 fn trouble(
     plan: &Plan,

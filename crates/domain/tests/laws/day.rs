@@ -130,7 +130,7 @@ pub(crate) fn live(
             }
             Moved::Fenced => {
                 take_over_at_lease_end(&mut world);
-                worker = Worker::claim(&mut world);
+                worker = Worker::claim_again(&mut world);
             }
         }
     }

@@ -14,6 +14,7 @@ mod day;
 mod engine;
 mod shop;
 mod store;
+mod watch;
 mod worker;
 mod world;
 

@@ -124,7 +124,7 @@ impl Trouble {
     }
 
     fn order(&mut self) -> Order {
-        let by: Actor = "ana".parse().unwrap();
+        let by: Actor = self.dice.pick(&["ana", "ben"]).parse().unwrap();
         match self.dice.below(4) {
             0 => Order::Approve { by },
             1 => Order::Reject { by },

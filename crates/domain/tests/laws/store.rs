@@ -5,11 +5,12 @@ use domain::{
     chain::{self, Entry, Link},
     effect::Effect,
     lease::{self, Held, Row},
-    lifecycle::{Event, Run},
-    name::{ContainerId, Fence, RollbackId},
-    next::Order,
+    lifecycle::{Event, Phase, Run},
+    name::{Actor, ContainerId, Fence, RollbackId, Version},
+    next::{self, Order},
     plan::Plan,
     time::{Millis, Moment},
+    verdict::{CauseCode, Verdict},
 };
 
 /// One stored event.
@@ -32,6 +33,8 @@ pub(crate) struct Store {
     /// Whether somebody holds the claim who has not given it back.
     pub(crate) held: bool,
     pub(crate) recorded: bool,
+    /// What was deployed since.
+    pub(crate) deployed: Option<Version>,
     pub(crate) captured: Vec<ContainerId>,
 }
 
@@ -41,6 +44,17 @@ pub(crate) struct Meta {
     pub(crate) release: bool,
     pub(crate) orders_seen: i64,
     pub(crate) step_changed: bool,
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Took {
+    /// It was taken.
+    All,
+    /// The claim is not the writer's any more.
+    Fenced,
+    /// It would have ended the run and left an order without an answer.
+    OrdersPending,
 }
 
 /// The lease of the simulated store.
@@ -72,17 +86,19 @@ impl Store {
             crashes: 0,
             held: false,
             recorded: false,
+            deployed: None,
             captured: Vec::new(),
         }
     }
 
-    /// Claims the run for a worker. One that is still held was lost by its worker: that is a crash of the step.
-    pub(crate) fn claim(&mut self, now: Moment) -> Held {
+    /// Claims the run for a worker. One that is still held was lost by its worker: that is a crash of the step, unless
+    /// it is the same that comes again.
+    pub(crate) fn claim(&mut self, now: Moment, same_worker: bool) -> Held {
         assert!(
             !self.held || lease::claim_allowed(&self.row, since_epoch(now)),
             "claimed while it is held"
         );
-        self.crashes += i16::from(self.held);
+        self.crashes += i16::from(self.held && !same_worker);
         self.held = true;
         self.row.fence.0 += 1;
         self.row.lease_until = since_epoch(now.after(LEASE));
@@ -103,7 +119,7 @@ impl Store {
         Moment::from_unix_ms(self.row.lease_until.0.cast_signed())
     }
 
-    /// Whether the events were taken; all or none.
+    /// All events are taken or none.
     pub(crate) fn append(
         &mut self,
         held: &mut Held,
@@ -111,9 +127,13 @@ impl Store {
         run: &Run,
         meta: Meta,
         now: Moment,
-    ) -> bool {
+    ) -> Took {
         if !lease::append_allowed(&self.row, held, since_epoch(now)) {
-            return false;
+            return Took::Fenced;
+        }
+        let ends = matches!(run.phase, Phase::Ended { .. });
+        if ends && !self.orders_after(meta.orders_seen).is_empty() {
+            return Took::OrdersPending;
         }
         for (at, event) in events {
             self.log.push(Stored {
@@ -135,7 +155,7 @@ impl Store {
         } else {
             since_epoch(now.after(LEASE))
         };
-        true
+        Took::All
     }
 
     pub(crate) fn orders_after(&self, seen: i64) -> Vec<(i64, Order)> {
@@ -146,9 +166,49 @@ impl Store {
             .collect()
     }
 
+    /// Accepts an order, or says that it is too late for it, as the real store does.
     pub(crate) fn order(&mut self, order: Order) {
+        let waits = matches!(self.run.phase, Phase::AwaitingApproval { .. });
+        let in_vain = match &order {
+            Order::Cancel { .. } => next::too_late_to_cancel(&self.run).is_some(),
+            Order::Approve { .. } | Order::Reject { .. } => !waits,
+            Order::Supersede { .. } => false,
+        };
+        if in_vain || matches!(self.run.phase, Phase::Ended { .. }) {
+            return;
+        }
         let number = i64::try_from(self.orders.len()).unwrap() + 1;
         self.orders.push((number, order));
+    }
+
+    /// Whether the log answers every cancel that was accepted: obeyed, or refused with the reason.
+    pub(crate) fn answers_every_cancel(&self) -> bool {
+        let obeyed = self.log.iter().any(|stored| match &stored.event {
+            Event::TurnedBack { cause } => cause.code == CauseCode::Cancelled,
+            Event::Ended { verdict } => match verdict {
+                Verdict::Cancelled { .. } => true,
+                Verdict::RolledBack { good, notes } => {
+                    !good
+                        && notes
+                            .iter()
+                            .any(|note| note.contains("ended the watch window"))
+                }
+                Verdict::Restored { .. } | Verdict::Refused { .. } | Verdict::NeedsHuman { .. } => {
+                    false
+                }
+            },
+            _ => false,
+        });
+        let refused = |wanted: &Actor| {
+            self.log.iter().any(
+                |stored| matches!(&stored.event, Event::CancelRefused { by, .. } if by == wanted),
+            )
+        };
+        obeyed
+            || self.orders.iter().all(|(_, order)| match order {
+                Order::Cancel { by } => refused(by),
+                Order::Approve { .. } | Order::Reject { .. } | Order::Supersede { .. } => true,
+            })
     }
 
     /// Whether an effect's intent was committed under this fence and nothing was heard of it since.

@@ -13,7 +13,7 @@ use domain::{
 
 use crate::{
     engine::By,
-    store::{LEASE, Meta},
+    store::{LEASE, Meta, Took},
     world::{Fate, World},
 };
 
@@ -54,19 +54,30 @@ pub(crate) struct Worker {
     orders_seen: i64,
     pending: Vec<(Moment, Event)>,
     step_changed: bool,
+    /// Where an end that could not be written is taken back to.
+    before: (Run, usize, i64),
     deadline: Moment,
 }
 
-const MARGIN: Millis = Millis(1000);
-
 fn deadline(now: Moment) -> Moment {
-    let at = lease::deadline(Millis(now.unix_ms().cast_unsigned()), LEASE, MARGIN);
+    let at = lease::deadline(Millis(now.unix_ms().cast_unsigned()), LEASE);
     Moment::from_unix_ms(at.0.cast_signed())
 }
 
 impl Worker {
+    /// A claim of another process than the one before.
     pub(crate) fn claim(world: &mut World) -> Self {
-        let held = world.store.claim(world.now);
+        Self::claimed(world, false)
+    }
+
+    /// A claim of the process that had the run before and lost it, by sleeping for too long.
+    pub(crate) fn claim_again(world: &mut World) -> Self {
+        Self::claimed(world, true)
+    }
+
+    fn claimed(world: &mut World, same_worker: bool) -> Self {
+        let taken_from_somebody = world.store.held;
+        let held = world.store.claim(world.now, same_worker);
         let mut worker = Self {
             held,
             todo: Todo::Look,
@@ -76,9 +87,10 @@ impl Worker {
             orders_seen: world.store.orders_seen,
             pending: Vec::new(),
             step_changed: false,
+            before: (world.store.run.clone(), 0, world.store.orders_seen),
             deadline: deadline(world.now),
         };
-        if worker.crashes > 0 {
+        if lease::unfinished(worker.crashes, taken_from_somebody) {
             worker.evolve(
                 world,
                 Event::TakenOver {
@@ -157,6 +169,7 @@ impl Worker {
         }
         let orders: Vec<Order> = self.orders.iter().map(|(_, order)| order.clone()).collect();
         let turn = next::turn(&world.plan, &self.run, claim, &orders, &seen, world.now);
+        self.before = (self.run.clone(), self.pending.len(), self.orders_seen);
         if let Some((last, _)) = self.orders.last() {
             self.orders_seen = self.orders_seen.max(*last);
         }
@@ -184,11 +197,17 @@ impl Worker {
             orders_seen: self.orders_seen,
             step_changed: self.step_changed,
         };
-        if !world
+        let took = world
             .store
-            .append(&mut self.held, &self.pending, &self.run, meta, world.now)
-        {
-            return Moved::Fenced;
+            .append(&mut self.held, &self.pending, &self.run, meta, world.now);
+        match took {
+            Took::All => {}
+            Took::Fenced => return Moved::Fenced,
+            Took::OrdersPending => {
+                self.take_back();
+                self.orders = world.store.orders_after(self.orders_seen);
+                return Moved::On;
+            }
         }
         self.pending.clear();
         self.deadline = deadline(world.now);
@@ -205,6 +224,14 @@ impl Worker {
             After::End => return Moved::Ended,
         }
         Moved::On
+    }
+
+    /// The end could not be written: somebody was told that an order of theirs is accepted.
+    fn take_back(&mut self) {
+        let (run, pending, orders_seen) = self.before.clone();
+        self.run = run;
+        self.pending.truncate(pending);
+        self.orders_seen = orders_seen;
     }
 
     fn evolve(&mut self, world: &mut World, event: Event) {
@@ -284,7 +311,7 @@ fn event_word(event: &Event) -> &'static str {
         Event::TurnedBack { .. } => "turned_back",
         Event::CancelRefused { .. } => "cancel_refused",
         Event::WatchRed { .. } => "watch_red",
-        Event::WatchGreen => "watch_green",
+        Event::WatchGreen { .. } => "watch_green",
         Event::Ended { .. } => "ended",
     }
 }

@@ -114,8 +114,12 @@ impl World {
             specifications: std::collections::BTreeMap::new(),
             captured: BTreeSet::new(),
             recorded: false,
+            deployed: None,
             answers: Vec::new(),
         };
+        if scope.deployments {
+            seen.deployed.clone_from(&self.store.deployed);
+        }
         if scope.supplies {
             seen.specifications = self
                 .plan
@@ -384,6 +388,10 @@ impl World {
             self.store.replay(&self.plan),
             self.store.run,
             "{label}: the log does not fold to the state"
+        );
+        assert!(
+            self.store.answers_every_cancel(),
+            "{label}: a cancel was accepted and never answered"
         );
         let touched = self.store.run.touched_at.is_some();
         let spared = !self.store.run.notes.is_empty();

@@ -214,6 +214,10 @@ pub struct RecordDeployArgs {
     /// What a component runs; once for each component
     #[arg(long = "image", value_name = "COMPONENT=REFERENCE", required = true, value_parser = component_image)]
     pub images: Vec<(ComponentName, String)>,
+    /// A key of this deployment, such as the number of the CI job: however late the same report is repeated with
+    /// it, it is recorded once
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
 }
 
 fn component_image(text: &str) -> Result<(ComponentName, String), String> {

@@ -42,11 +42,15 @@ pub async fn record(args: &RecordDeployArgs, client: &Client, out: &Out) -> Resu
             &["give --image once for each component"],
         ));
     }
+    let conditions = Conditions {
+        idempotency_key: args.key.as_deref(),
+        ..Conditions::default()
+    };
     let path = format!(
         "/api/v1/applications/{}/deployments",
         segment(args.application.as_str())
     );
-    let reply = client.post(&path, &body, Conditions::default()).await?;
+    let reply = client.post(&path, &body, conditions).await?;
     let answer: DeploymentAnswer = reply.read()?;
     if out.json {
         out.object(&reply.raw);

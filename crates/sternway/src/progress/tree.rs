@@ -148,7 +148,7 @@ impl Tree {
                 outcome: Outcome::Done,
             } => {}
             Event::Intended { .. } | Event::Performed { .. } => self.note(sentence),
-            Event::EngineBack | Event::WatchGreen => self.remark = None,
+            Event::EngineBack | Event::WatchGreen { .. } => self.remark = None,
             Event::EngineLost { .. } | Event::WatchRed { .. } | Event::CancelRefused { .. } => {
                 self.remark = Some(one_line(sentence));
             }

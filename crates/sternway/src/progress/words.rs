@@ -46,7 +46,7 @@ fn head(tree: &Tree, event: &Event, at: Moment) -> Option<String> {
         | Event::Approved { .. }
         | Event::TakenOver { .. }
         | Event::EngineBack
-        | Event::WatchGreen => Some(String::new()),
+        | Event::WatchGreen { .. } => Some(String::new()),
     }
 }
 

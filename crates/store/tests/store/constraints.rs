@@ -21,6 +21,7 @@ const ROWS: &str = "
     insert into deployment values ('00000000-0000-0000-0000-0000000000d1', 'shop', '1', null, null, 'rollback', 'ana',
         '00000000-0000-0000-0000-0000000000a1', '{}', now(), '');
     insert into deployment_fact (deployment_id, state) values ('00000000-0000-0000-0000-0000000000d1', 'watching');
+    insert into deployment_request values ('p', 'k', '', '00000000-0000-0000-0000-0000000000d1');
     insert into hold values ('00000000-0000-0000-0000-0000000000c1', 'shop', '1', 'x', false, 'ana', '00000000-0000-0000-0000-0000000000a1');
     insert into hold_release values ('00000000-0000-0000-0000-0000000000c1', 'ana');
     insert into specification values ('s', 'k', '{}', '', '{}');
@@ -176,6 +177,16 @@ fn of_rollbacks() -> Vec<(&'static str, String)> {
             "idempotency_rollback",
             format!(
                 "set constraints all immediate; insert into idempotency values ('p', 'l', '', {NO_ONE})"
+            ),
+        ),
+        (
+            "deployment_request_key",
+            format!("insert into deployment_request values ('p', 'k', '', {D1})"),
+        ),
+        (
+            "deployment_request_deployment",
+            format!(
+                "set constraints all immediate; insert into deployment_request values ('p', 'l', '', {NO_ONE})"
             ),
         ),
     ]

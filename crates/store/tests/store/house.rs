@@ -410,6 +410,7 @@ pub(crate) fn report(application: &Application, version: &str) -> NewDeployment 
         notes: None,
         images: BTreeMap::from([(component(), format!("shop:{version}"))]),
         actor: actor("service:ci"),
+        idempotency: None,
     }
 }
 

@@ -117,8 +117,8 @@ async fn a_deployment_goes_from_report_to_verdict() {
         .id;
     let due = house.store.deployments_due(10, LEASE).await.unwrap();
     assert_eq!(
-        (due.len(), due[0].id, due[0].state, due[0].replaced),
-        (1, id, DeploymentState::Resolving, false)
+        (due.len(), due[0].id, due[0].state, due[0].newer.is_none()),
+        (1, id, DeploymentState::Resolving, true)
     );
     assert!(
         house
@@ -204,11 +204,24 @@ async fn a_deployment_goes_from_report_to_verdict() {
         .unwrap()
         .id;
     let due = house.store.deployments_due(10, LEASE).await.unwrap();
+    let of_one_five = |due: &[store::DeploymentWork]| {
+        let work = due.iter().find(|work| work.version.as_str() == "1.5.0");
+        work.unwrap().newer.clone()
+    };
+    assert_eq!(
+        of_one_five(&due),
+        None,
+        "a report whose images are not known takes nobody's place"
+    );
+    let newest = house.deploy(&shop, "1.7.0", 'c').await;
+    house
+        .raw("update deployment_fact set wake_at = now() where state = 'watching'")
+        .await;
+    let due = house.store.deployments_due(10, LEASE).await.unwrap();
+    assert_eq!(of_one_five(&due), Some(components('c')));
     assert!(
         due.iter()
-            .find(|work| work.version.as_str() == "1.5.0")
-            .unwrap()
-            .replaced
+            .any(|work| work.id == newest && work.newer.is_none())
     );
     house
         .store
@@ -542,4 +555,91 @@ async fn a_definition_is_changed_only_over_the_revision_that_was_seen() {
             .await,
         4
     );
+}
+
+fn with_key(new: NewDeployment, key: &str, body: u8) -> NewDeployment {
+    let idempotency = Some(store::Idempotency {
+        principal: "service:ci".to_owned(),
+        key: key.to_owned(),
+        body_hash: vec![body; 32],
+    });
+    NewDeployment { idempotency, ..new }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_says_what_is_the_same_report_however_late_it_is_repeated() {
+    let house = House::new().await;
+    let shop = house.application("shop").await;
+    let put = async |version: &str, key: &str, body: u8| {
+        let new = with_key(report(&shop, version), key, body);
+        house.store.deployment_record(&new).await
+    };
+    let old = put("1.4.2", "job 1", 1).await.unwrap();
+    let new = put("1.5.0", "job 2", 2).await.unwrap();
+    let late = put("1.4.2", "job 1", 1).await.unwrap();
+    assert_eq!((late.id, late.new), (old.id, false));
+    let other = put("1.6.0", "job 1", 3).await;
+    assert!(
+        matches!(other, Err(Error::IdempotencyMismatch)),
+        "{other:?}"
+    );
+    // Another job that deploys the same again is another deployment.
+    let again = put("1.5.0", "job 3", 2).await.unwrap();
+    assert!(again.new && again.id != new.id);
+    // What was refused for its image may be tried again with its key.
+    let refused = put("2.0.0", "job 4", 4).await.unwrap();
+    house
+        .store
+        .deployment_refused(refused.id, "no such image")
+        .await
+        .unwrap();
+    let retried = put("2.0.0", "job 4", 4).await.unwrap();
+    assert!(retried.new);
+    assert_eq!(put("2.0.0", "job 4", 4).await.unwrap().id, retried.id);
+    assert_eq!(
+        house.count("select count(*) from deployment_request").await,
+        4
+    );
+}
+
+/// Without a key: a late repetition does not hide what runs, and what runs is not reported twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_repetition_does_not_take_the_place_of_what_runs() {
+    let house = House::new().await;
+    let shop = house.application("shop").await;
+    let ran = async |id: Uuid| {
+        let specification = house.store.key().digest(&Specification {
+            body: json!({}),
+            env: Vec::new(),
+        });
+        let seen = BTreeMap::from([(component(), specification)]);
+        house
+            .store
+            .deployment_specifications(id, &seen)
+            .await
+            .unwrap();
+    };
+    let old = house.deploy(&shop, "1.4.2", 'a').await;
+    ran(old).await;
+    let new = house.deploy(&shop, "1.5.0", 'b').await;
+    ran(new).await;
+    let late = house.deploy(&shop, "1.4.2", 'a').await;
+    assert_ne!(
+        late, old,
+        "it may be a new deployment: only the engine can tell"
+    );
+    let again = house
+        .store
+        .deployment_record(&report(&shop, "1.5.0"))
+        .await
+        .unwrap();
+    assert_eq!((again.id, again.new), (new, false));
+    let releases = house.store.releases(&shop.name).await.unwrap();
+    assert_eq!(find(&releases, "1.4.2").deployment, old);
+    let present = "1.5.0".parse().unwrap();
+    let previous = choose(&Target::Previous, &releases, Some(&present)).unwrap();
+    assert_eq!(previous.version.as_str(), "1.4.2");
+    ran(late).await;
+    let releases = house.store.releases(&shop.name).await.unwrap();
+    assert_eq!(find(&releases, "1.4.2").deployment, late);
 }

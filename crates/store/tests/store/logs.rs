@@ -40,7 +40,7 @@ async fn replaying_the_log_gives_the_cached_state_after_every_step() {
     )
     .await
     .unwrap();
-    hand.append(&house.store, vec![Event::WatchGreen])
+    hand.append(&house.store, vec![Event::WatchGreen { until: None }])
         .await
         .unwrap();
     hand.end(

@@ -12,6 +12,7 @@ mod constraints;
 mod cutting_proxy;
 mod house;
 mod inquiries;
+mod lease;
 mod ledger;
 mod logs;
 mod migrations;

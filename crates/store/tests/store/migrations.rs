@@ -8,7 +8,16 @@ use crate::{
     postgres_fixture::Postgres,
 };
 
-const NEWEST: i64 = 5;
+/// The number of the newest file.
+fn newest() -> i64 {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
+    let number = |name: String| name.split_once('_')?.0.parse().ok();
+    let files = std::fs::read_dir(folder).unwrap();
+    files
+        .filter_map(|file| number(file.unwrap().file_name().into_string().unwrap()))
+        .max()
+        .unwrap()
+}
 
 async fn connect(options: &PgConnectOptions) -> Result<Store, Error> {
     Store::connect(
@@ -25,13 +34,13 @@ async fn migrating_again_changes_nothing() {
     let options = empty_database().await;
     let store = connect(&options).await.unwrap();
     assert!(
-        matches!(store.ready().await, Err(Error::Unfit(said)) if said.contains("has to be brought to 5"))
+        matches!(store.ready().await, Err(Error::Unfit(said)) if said.contains(&format!("has to be brought to {}", newest())))
     );
     let first = migrate(&options).await.unwrap();
-    assert_eq!((first.from, first.to), (None, NEWEST));
+    assert_eq!((first.from, first.to), (None, newest()));
     let again = migrate(&options).await.unwrap();
-    assert_eq!((again.from, again.to), (Some(NEWEST), NEWEST));
-    assert_eq!(store.ready().await.unwrap().schema, NEWEST);
+    assert_eq!((again.from, again.to), (Some(newest()), newest()));
+    assert_eq!(store.ready().await.unwrap().schema, newest());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,18 +81,19 @@ async fn another_instance_that_migrates_for_too_long_is_named() {
 async fn a_database_newer_than_the_binary_is_refused_with_both_versions() {
     let house = House::new().await;
     house
-        .raw("insert into _sqlx_migrations values (6, 'the future', now(), true, '', 0)")
+        .raw("insert into _sqlx_migrations values (9999, 'the future', now(), true, '', 0)")
         .await;
     let refused = migrate(&house.options).await.unwrap_err();
     assert!(matches!(
         refused,
         Error::NewerDatabase {
-            database: 6,
-            binary: NEWEST
-        }
+            database: 9999,
+            binary
+        } if binary == newest()
     ));
     assert!(
-        refused.to_string().contains("schema 6") && refused.to_string().contains("knows 5"),
+        refused.to_string().contains("schema 9999")
+            && refused.to_string().contains(&format!("knows {}", newest())),
         "{refused}"
     );
     assert!(matches!(

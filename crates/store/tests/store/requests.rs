@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use domain::{
-    lifecycle::Phase,
+    lifecycle::{Event, Phase},
     name::RollbackId,
     next::Order,
     verdict::{Cause, CauseCode, Verdict},
 };
-use store::{Constraint, Error, NewRollback, OrderPut, Page, Requested, RollbackFilter};
+use store::{
+    AppendMeta, Constraint, Error, NewRollback, OrderPut, Page, Requested, RollbackFilter,
+};
 use tokio::sync::Barrier;
 use uuid::Uuid;
 
-use crate::house::{Hand, House, LEASE, actor, ana, ask, in_ms, named, shop, worker};
+use crate::house::{Hand, House, LEASE, actor, ana, ask, image, in_ms, named, shop, worker};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_32_requests_at_once_one_is_accepted_and_31_name_it() {
@@ -266,4 +268,111 @@ async fn an_order_to_an_ended_or_unknown_rollback_is_said_to_be_in_vain() {
             .items
             .is_empty()
     );
+}
+
+/// What is accepted is answered: an order that is being written while the run ends is seen by one more turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_waits_for_the_order_that_is_being_put_and_is_not_written_over_it() {
+    let house = House::new().await;
+    let claimed = house.claimed("shop", &worker()).await;
+    let mut tx = house.pool.begin().await.unwrap();
+    sqlx::query("select from rollback_run where rollback_id = $1 for share")
+        .bind(claimed.rollback.0)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    sqlx::query(
+        "insert into rollback_order (rollback_id, kind, actor) values ($1, 'cancel', 'ben')",
+    )
+    .bind(claimed.rollback.0)
+    .execute(&mut *tx)
+    .await
+    .unwrap();
+    let cause = Cause::new(CauseCode::ImageMissing, "gone");
+    let end = vec![Event::Ended {
+        verdict: Verdict::Refused { cause },
+    }];
+    let (mut hand, store) = (Hand::of(&claimed), house.store.clone());
+    let ending = tokio::spawn(async move {
+        let ended = hand.append(&store, end.clone()).await;
+        (hand, end, ended)
+    });
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert!(!ending.is_finished(), "the end overtook the order");
+    tx.commit().await.unwrap();
+    let (mut hand, end, ended) = ending.await.unwrap();
+    assert!(matches!(ended, Err(Error::OrdersPending)), "{ended:?}");
+    let seen = house.store.orders_unseen(claimed.rollback).await.unwrap();
+    assert_eq!(seen.len(), 1);
+    let answered = AppendMeta {
+        orders_seen: vec![seen[0].0],
+        lease: LEASE,
+        ..AppendMeta::default()
+    };
+    hand.append_with(&house.store, end, answered).await.unwrap();
+    let cancel = Order::Cancel { by: ana() };
+    let late = house
+        .store
+        .order_put(claimed.rollback, &cancel, &ana())
+        .await;
+    assert_eq!(late.unwrap(), OrderPut::Ended);
+}
+
+/// The same as a race, many times: whoever is told "accepted" is seen.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_accepted_order_is_lost_to_an_end_that_comes_with_it() {
+    let house = House::new().await;
+    for round in 0..40 {
+        let name = format!("shop{round}");
+        let claimed = house.claimed(&name, &worker()).await;
+        let rollback = claimed.rollback;
+        let cause = Cause::new(CauseCode::ImageMissing, "gone");
+        let end = vec![Event::Ended {
+            verdict: Verdict::Refused { cause },
+        }];
+        let (mut hand, store) = (Hand::of(&claimed), house.store.clone());
+        let ending = tokio::spawn(async move { hand.append(&store, end).await });
+        let cancel = Order::Cancel { by: ana() };
+        let put = house
+            .store
+            .order_put(rollback, &cancel, &ana())
+            .await
+            .unwrap();
+        match (put, ending.await.unwrap()) {
+            (OrderPut::Accepted, Err(Error::OrdersPending)) | (OrderPut::Ended, Ok(_)) => {}
+            (put, ended) => panic!("round {round}: {put:?} and {ended:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_can_not_be_obeyed_any_more_is_refused_at_once() {
+    let house = House::new().await;
+    let claimed = house.claimed("shop", &worker()).await;
+    let mut hand = Hand::of(&claimed);
+    let ben = actor("ben");
+    let approve = Order::Approve { by: ben.clone() };
+    let put = house
+        .store
+        .order_put(claimed.rollback, &approve, &ben)
+        .await;
+    assert!(matches!(put.unwrap(), OrderPut::TooLate(_)));
+    let turned = vec![
+        Event::Intended {
+            effect: domain::effect::Effect::TakeLock { image: image('a') },
+        },
+        Event::TurnedBack {
+            cause: Cause::new(CauseCode::NameTaken, "taken"),
+        },
+    ];
+    hand.append(&house.store, turned).await.unwrap();
+    let cancel = Order::Cancel { by: ana() };
+    let put = house
+        .store
+        .order_put(claimed.rollback, &cancel, &ana())
+        .await;
+    let OrderPut::TooLate(why) = put.unwrap() else {
+        panic!("accepted");
+    };
+    assert!(why.contains("going back"), "{why}");
 }
