@@ -16,5 +16,6 @@ mod input;
 mod kill;
 mod reading;
 mod shapes;
+mod supply;
 mod tools;
 mod zombie;

@@ -88,6 +88,12 @@ fn intention(plan: &Plan, effect: &Effect) -> String {
             format!("taking the lock of {} on its engine", plan.application.name)
         }
         Effect::KeepImage { image } => format!("protecting image {} from clean-ups", image.short()),
+        Effect::PullImage { image, reference } => {
+            format!("pulling image {} as {reference}", image.short())
+        }
+        Effect::LoadImage { image, archive } => {
+            format!("loading image {} from {}", image.short(), archive.path)
+        }
         Effect::Capture {
             component,
             container,

@@ -1,6 +1,7 @@
 //! The effects that rollbacks ask of an engine. Each may be repeated: it looks first, and what is already as
 //! wanted is done. None of them retries; the next look decides.
 
+mod bring;
 mod change;
 mod create;
 mod keep;
@@ -78,6 +79,10 @@ impl Engine {
         let result = match effect {
             Effect::TakeLock { image } => self.take_lock(image, ctx).await,
             Effect::KeepImage { image } => self.keep_image(image, ctx).await,
+            Effect::PullImage { image, reference } => {
+                Box::pin(self.pull(image, reference, ctx)).await
+            }
+            Effect::LoadImage { image, archive } => Box::pin(self.load(image, archive, ctx)).await,
             Effect::CreateContainer {
                 component,
                 name,

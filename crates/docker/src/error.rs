@@ -40,6 +40,8 @@ pub enum Kind {
     NameTaken,
     /// There is no room left.
     DiskFull,
+    /// An image can not be had from where it should be.
+    NotSupplied,
     /// Somebody newer acts on this application.
     Fenced,
     /// There is no specification to create the container from.
@@ -100,6 +102,28 @@ impl Error {
         }
     }
 
+    /// The same, said of an image that was to be brought: what the engine passes on of a registry or an archive is no
+    /// word about the engine itself.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "a foreign enum of 30 variants, most of which can not happen here"
+    )]
+    pub(crate) fn of_supply(what: &str, error: bollard::errors::Error) -> Self {
+        let said = match &error {
+            bollard::errors::Error::DockerStreamError { error } => error.clone(),
+            bollard::errors::Error::DockerResponseServerError { message, .. } => message.clone(),
+            _ => return Self::of(what, error),
+        };
+        let kind = if said.contains("no space left on device") {
+            Kind::DiskFull
+        } else if GOING_DOWN.iter().any(|sign| said.contains(sign)) {
+            Kind::Broken
+        } else {
+            Kind::NotSupplied
+        };
+        Self::new(kind, format!("{what}: {}", plain(&said)))
+    }
+
     /// The kind of failure.
     #[must_use]
     pub fn kind(&self) -> Kind {
@@ -122,6 +146,7 @@ impl Error {
             Kind::Missing => Failure::Missing,
             Kind::NameTaken => Failure::NameTaken,
             Kind::DiskFull => Failure::DiskFull,
+            Kind::NotSupplied => Failure::NotSupplied,
             Kind::Fenced => Failure::Fenced,
             Kind::NoSpecification => Failure::Unreadable,
             Kind::BadEndpoint | Kind::Refused => Failure::Refused,

@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use bollard::models::ImageInspect;
-use domain::{engine_look::ImageFacts, name::ImageId, seen::Seen};
+use domain::{
+    engine_look::ImageFacts,
+    name::{ImageId, PullReference},
+    seen::Seen,
+};
 use serde_json::Value;
 
 use crate::{
@@ -14,6 +18,14 @@ use crate::{
 
 /// Configurations that are remembered; a few kilobytes each, and cheap to ask for again.
 const CONFIGS_MAX: usize = 256;
+
+/// What an engine knows that an image was pulled or pushed by; `<none>@...` names nothing that could be pulled.
+fn pull_references(digests: Vec<String>) -> Vec<PullReference> {
+    digests
+        .into_iter()
+        .filter_map(|digest| digest.parse().ok())
+        .collect()
+}
 
 impl Engine {
     /// The identity of the image that a tag, a registry digest or an identity names here; nothing is pulled.
@@ -41,10 +53,15 @@ impl Engine {
             .map_err(|bad| Error::new(Kind::Unreadable, format!("image {reference}: {bad}")))
     }
 
-    pub(crate) async fn image_seen(&self, id: &ImageId) -> Result<Seen<ImageFacts>, Error> {
+    /// What the engine knows of an image.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn image_seen(&self, id: &ImageId) -> Result<Seen<ImageFacts>, Error> {
         match self.image_inspect(id.as_str()).await {
             Ok(Some(image)) => Ok(Seen::Known(ImageFacts {
                 tags: image.repo_tags.unwrap_or_default(),
+                digests: pull_references(image.repo_digests.unwrap_or_default()),
                 bytes: u64::try_from(image.size.unwrap_or(0)).unwrap_or(0),
                 architecture: image.architecture.unwrap_or_default(),
             })),
@@ -89,7 +106,10 @@ impl Engine {
         settings
     }
 
-    async fn image_inspect(&self, reference: &str) -> Result<Option<ImageInspect>, Error> {
+    pub(crate) async fn image_inspect(
+        &self,
+        reference: &str,
+    ) -> Result<Option<ImageInspect>, Error> {
         let what = format!("inspect image {reference}");
         let name = reference.to_owned();
         match self

@@ -12,6 +12,7 @@ mod look;
 mod raw;
 mod source;
 pub mod specification;
+mod supply;
 
 pub use adopt::{Adoption, Candidate};
 pub use capture::Capture;

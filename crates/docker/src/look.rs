@@ -150,6 +150,7 @@ impl Engine {
             engine,
             containers,
             images,
+            sources: BTreeMap::new(),
             names,
             kept: kept(&list, name),
             lock: lock(&list, name),

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     engine_look::RestartPolicy,
-    name::{ComponentName, ContainerId, ImageId, SpecificationDigest},
+    name::{ComponentName, ContainerId, ImageId, PullReference, SpecificationDigest},
+    supply::Archive,
 };
 
 /// One act. It is committed as an intent before it is performed.
@@ -20,6 +21,20 @@ pub enum Effect {
     KeepImage {
         /// The image.
         image: ImageId,
+    },
+    /// Have the engine pull an image by digest from a registry.
+    PullImage {
+        /// The image that must be there afterwards.
+        image: ImageId,
+        /// What to pull.
+        reference: PullReference,
+    },
+    /// Give the engine an image from an archive, once its checksum is found right.
+    LoadImage {
+        /// The image that must be there afterwards.
+        image: ImageId,
+        /// Where it is.
+        archive: Archive,
     },
     /// Store the last logs and the inspection of a container as artifacts.
     Capture {
@@ -82,6 +97,8 @@ impl Effect {
             | Self::RenameContainer { .. } => true,
             Self::TakeLock { .. }
             | Self::KeepImage { .. }
+            | Self::PullImage { .. }
+            | Self::LoadImage { .. }
             | Self::Capture { .. }
             | Self::CreateContainer { .. }
             | Self::RemoveContainer { .. }
@@ -96,10 +113,31 @@ impl Effect {
             Self::StopContainer { .. } | Self::RemoveContainer { .. } => true,
             Self::TakeLock { .. }
             | Self::KeepImage { .. }
+            | Self::PullImage { .. }
+            | Self::LoadImage { .. }
             | Self::Capture { .. }
             | Self::CreateContainer { .. }
             | Self::StartContainer { .. }
             | Self::RenameContainer { .. }
+            | Self::Record => false,
+        }
+    }
+}
+
+impl Effect {
+    /// Whether it may take minutes and may be let go of at any moment, since nothing depends on it yet.
+    #[must_use]
+    pub fn may_be_let_go(&self) -> bool {
+        match self {
+            Self::PullImage { .. } | Self::LoadImage { .. } => true,
+            Self::TakeLock { .. }
+            | Self::KeepImage { .. }
+            | Self::Capture { .. }
+            | Self::CreateContainer { .. }
+            | Self::StopContainer { .. }
+            | Self::StartContainer { .. }
+            | Self::RenameContainer { .. }
+            | Self::RemoveContainer { .. }
             | Self::Record => false,
         }
     }
@@ -137,6 +175,8 @@ pub enum Failure {
     DiskFull,
     /// A stored specification can not be read with the key we have.
     Unreadable,
+    /// An image can not be had from where it should be: nobody answers there, it is not there, or it is another one.
+    NotSupplied,
     /// Somebody newer acts on this application: we are the past.
     Fenced,
     /// Anything else that the engine says no to.

@@ -5,9 +5,12 @@ use std::{collections::BTreeMap, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    name::{ComponentName, ContainerId, Fence, ImageId, RollbackId, SpecificationDigest},
+    name::{
+        ComponentName, ContainerId, Fence, ImageId, PullReference, RollbackId, SpecificationDigest,
+    },
     seen::Seen,
     specification::{Endpoint, Mounted, Published, Shape},
+    supply::SourceSeen,
     time::Moment,
 };
 
@@ -22,6 +25,9 @@ pub struct EngineLook {
     pub containers: Vec<Container>,
     /// The images asked about: whether each is on the engine.
     pub images: BTreeMap<ImageId, Seen<ImageFacts>>,
+    /// Where the images that are not on the engine can be had, as far as was asked.
+    #[serde(default)]
+    pub sources: BTreeMap<ImageId, Vec<SourceSeen>>,
     /// Every container name on the engine, and whose it is.
     pub names: BTreeMap<String, ContainerId>,
     /// Images that a keeper container of this application protects from clean-ups.
@@ -50,6 +56,9 @@ pub struct ImageFacts {
     pub tags: Vec<String>,
     /// Its size in bytes.
     pub bytes: u64,
+    /// What registries it was pulled from or pushed to know it by.
+    #[serde(default)]
+    pub digests: Vec<PullReference>,
     /// Its architecture, such as `amd64`.
     pub architecture: String,
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::{
     name::{ComponentName, ImageId, SpecificationDigest, Version},
     specification::Shape,
+    supply::ImageSource,
     time::Moment,
 };
 
@@ -65,6 +66,15 @@ pub struct ReleaseComponent {
     pub image: ImageId,
     /// The reference that it was deployed by, for people.
     pub reference: String,
+    /// Where the image can be had when the engine does not have it.
+    #[serde(default)]
+    pub sources: Vec<ImageSource>,
+    /// The processor that the image is made for, when it was noted.
+    #[serde(default)]
+    pub architecture: Option<String>,
+    /// The image's size in bytes, when it was noted.
+    #[serde(default)]
+    pub bytes: Option<u64>,
     /// The specification it ran with, and whether it can be read with the key we have.
     pub specification: Option<RecordedSpecification>,
 }

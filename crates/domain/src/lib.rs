@@ -22,6 +22,7 @@ pub mod seen;
 pub mod source;
 pub mod specification;
 pub mod steps;
+pub mod supply;
 pub mod target;
 pub mod time;
 pub mod verdict;

@@ -95,6 +95,21 @@ fn is_variable(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
+/// `repository@sha256:...`, in what a registry's address and a repository's name are made of: it becomes part of the
+/// path of a request.
+fn is_pull_reference(text: &str) -> bool {
+    let Some((repository, digest)) = text.split_once('@') else {
+        return false;
+    };
+    let plain = |part: &str| {
+        starts_with_alphanumeric(part, true)
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-:".contains(&b))
+    };
+    text.len() <= 512 && is_image_id(digest) && repository.split('/').all(plain)
+}
+
 fn is_person(text: &str) -> bool {
     !text.is_empty() && text.len() <= 128 && !text.chars().any(char::is_control)
 }
@@ -177,6 +192,11 @@ text_newtype!(
     /// A tag may move and a local image has no registry digest; this one names exactly one image.
     ImageId, "image digest", is_image_id, "expected `sha256:` and 64 lower-case hex digits",
     "^sha256:[0-9a-f]{64}$"
+);
+text_newtype!(
+    /// What an engine pulls an image by: repository and the digest of its manifest, never a tag.
+    PullReference, "image reference", is_pull_reference, "expected `repository@sha256:` and 64 lower-case hex digits",
+    "^[a-z0-9][a-z0-9._:/-]*@sha256:[0-9a-f]{64}$"
 );
 text_newtype!(
     /// Identity of a container on an engine, 64 hex digits.
@@ -327,6 +347,24 @@ mod tests {
         assert!("app:1.4.2".parse::<ImageId>().is_err());
         let id: ImageId = format!("sha256:{}", "0a".repeat(32)).parse().unwrap();
         assert_eq!(id.short(), "0a0a0a0a0a0a");
+    }
+
+    #[test]
+    fn an_image_is_pulled_by_digest_only() {
+        let digest = format!("sha256:{}", "0a".repeat(32));
+        for good in ["shop", "127.0.0.1:5000/shop/api", "ghcr.io/a_b/c.d"] {
+            assert!(
+                format!("{good}@{digest}").parse::<PullReference>().is_ok(),
+                "{good}"
+            );
+        }
+        for bad in ["shop/../x", "/shop", "shop//api", "Shop", "shop?x=1", ""] {
+            assert!(
+                format!("{bad}@{digest}").parse::<PullReference>().is_err(),
+                "{bad}"
+            );
+        }
+        assert!("shop:1.4.2".parse::<PullReference>().is_err());
     }
 
     proptest! {

@@ -163,6 +163,7 @@ pub fn cause_of(failure: Failure, said: &str) -> Cause {
         Failure::NameTaken => CauseCode::NameTaken,
         Failure::DiskFull => CauseCode::DiskFull,
         Failure::Unreadable => CauseCode::SpecificationMissing,
+        Failure::NotSupplied => CauseCode::ImageMissing,
         Failure::Fenced => CauseCode::LockedElsewhere,
         Failure::Refused => CauseCode::EngineRefused,
     };
@@ -278,6 +279,7 @@ fn probed(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Option<Tally> {
         (
             Step::Check
             | Step::Lock
+            | Step::Supply
             | Step::Keep
             | Step::Capture
             | Step::Create { .. }

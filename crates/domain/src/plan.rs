@@ -11,11 +11,12 @@ use crate::{
         ComponentName, ContainerId, ImageId, PlanDigest, RollbackId, SpecificationDigest, Version,
     },
     steps::Step,
+    supply::Supply,
     target::Target,
 };
 
 /// The newest plan format that this binary executes; a worker never claims a newer one.
-pub const PLAN_FORMAT: i16 = 1;
+pub const PLAN_FORMAT: i16 = 2;
 
 /// A stored plan. Its bytes are the serde_json text of this struct: no maps, so the order is fixed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +39,9 @@ pub struct Plan {
     pub swaps: Vec<Swap>,
     /// Replicas that already run the target's image and are left alone.
     pub settled: Vec<Settled>,
+    /// Images that are not on the engine and have to be brought there first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub supplies: Vec<Supply>,
     /// Images to protect from clean-ups: the present ones and the target's.
     pub keep: Vec<ImageId>,
     /// Free bytes that the engine must have where it keeps its data.
@@ -111,6 +115,12 @@ impl Plan {
     #[must_use]
     pub fn changes_nothing(&self) -> bool {
         self.steps.is_empty()
+    }
+
+    /// Whether the plan brings this image to the engine.
+    #[must_use]
+    pub fn supplies(&self, image: &ImageId) -> bool {
+        self.supplies.iter().any(|supply| supply.image == *image)
     }
 
     /// The swaps of one component, in order.

@@ -3,6 +3,7 @@
 mod blocker;
 mod outlook;
 mod place;
+mod supply;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,8 +14,8 @@ use crate::{
     name::{ComponentName, SpecificationDigest, Version},
     order,
     plan::{PLAN_FORMAT, Plan, Settled, Strategy, Swap},
-    seen::Seen,
     steps::Step,
+    supply::Supply,
     target::{self, Target},
     time::Millis,
 };
@@ -74,7 +75,9 @@ pub fn plan(snapshot: &Snapshot<'_>, target: &Target) -> Result<Proposal, Vec<Bl
     }
     planner.release_may_come_back();
     let (swaps, settled) = planner.replicas();
-    planner.engine_is_fit(&swaps);
+    let supplies = planner.supplies(&swaps);
+    let room = planner.room(&supplies);
+    planner.engine_is_fit(room);
     if !planner.blockers.is_empty() {
         return Err(planner.blockers);
     }
@@ -84,8 +87,12 @@ pub fn plan(snapshot: &Snapshot<'_>, target: &Target) -> Result<Proposal, Vec<Bl
         release,
         target,
         present,
-        swaps,
-        settled,
+        Parts {
+            swaps,
+            settled,
+            supplies,
+            room,
+        },
     );
     let downtime = downtime(snapshot, &plan);
     Ok(Proposal {
@@ -336,47 +343,19 @@ impl Planner<'_> {
         container.specification.clone()
     }
 
-    fn engine_is_fit(&mut self, swaps: &[Swap]) {
-        for image in swaps
-            .iter()
-            .map(|swap| &swap.image)
-            .collect::<BTreeSet<_>>()
-        {
-            let part = self
-                .release
-                .components
-                .values()
-                .find(|part| part.image == *image);
-            let reference = part.map_or_else(|| image.to_string(), |part| part.reference.clone());
-            match self.snapshot.look.images.get(image) {
-                Some(Seen::Known(_)) => {}
-                Some(Seen::Absent) | None => self.block(
-                    BlockerCode::ImageMissing,
-                    format!("image {reference} ({}) of {} is not on the engine", image.short(), self.release.version),
-                    "load or pull exactly that image (by digest), or choose another version; nothing was stopped",
-                ),
-                Some(Seen::Unknown(why)) => self.block(
-                    BlockerCode::ImageMissing,
-                    format!("image {reference} ({}) could not be looked at: {why}", image.short()),
-                    "look at the engine, then ask again",
-                ),
-            }
-        }
-        for swap in swaps {
-            self.architecture_is_the_same(swap);
-        }
+    fn engine_is_fit(&mut self, room: u64) {
         if let Some(free) = self
             .snapshot
             .look
             .engine
             .disk_free
             .known()
-            .filter(|free| **free < DISK_FREE_MIN)
+            .filter(|free| **free < room)
         {
             let sentence = format!(
                 "the engine has {} MiB of disk left and needs {} MiB",
                 free >> 20,
-                DISK_FREE_MIN >> 20
+                room >> 20
             );
             self.block(
                 BlockerCode::DiskFull,
@@ -396,29 +375,6 @@ impl Planner<'_> {
             self.block(BlockerCode::LockedElsewhere, sentence, action);
         }
     }
-
-    /// The present image runs on this engine; one for another processor than its own would not start.
-    fn architecture_is_the_same(&mut self, swap: &Swap) {
-        let architecture =
-            |image| Some(&self.snapshot.look.images.get(image)?.known()?.architecture);
-        let (Some(present), Some(target)) =
-            (architecture(&swap.former_image), architecture(&swap.image))
-        else {
-            return;
-        };
-        if present != target {
-            let sentence = format!(
-                "image {} of {} is for {target}, what runs is for {present}",
-                swap.image.short(),
-                swap.component
-            );
-            self.block(
-                BlockerCode::Architecture,
-                sentence,
-                format!("choose a version that was built for {present}"),
-            );
-        }
-    }
 }
 
 /// The names whose values differ or that only one side has.
@@ -434,14 +390,27 @@ fn differing<'a>(
         .collect()
 }
 
+/// What a plan is made of.
+struct Parts {
+    swaps: Vec<Swap>,
+    settled: Vec<Settled>,
+    supplies: Vec<Supply>,
+    room: u64,
+}
+
 fn assemble(
     application: &Application,
     release: &Release,
     target: &Target,
     from: Option<Version>,
-    swaps: Vec<Swap>,
-    settled: Vec<Settled>,
+    parts: Parts,
 ) -> Plan {
+    let Parts {
+        swaps,
+        settled,
+        supplies,
+        room,
+    } = parts;
     let images: BTreeSet<_> = swaps
         .iter()
         .flat_map(|swap| [&swap.former_image, &swap.image])
@@ -455,7 +424,9 @@ fn assemble(
     }
     let mut steps = Vec::new();
     if !swaps.is_empty() {
-        steps.extend([Step::Check, Step::Lock, Step::Keep, Step::Capture]);
+        steps.extend([Step::Check, Step::Lock]);
+        steps.extend((!supplies.is_empty()).then_some(Step::Supply));
+        steps.extend([Step::Keep, Step::Capture]);
         steps.extend(touched.iter().map(|component| Step::Create {
             component: component.clone(),
         }));
@@ -465,7 +436,8 @@ fn assemble(
         steps.extend([Step::Prove, Step::Record, Step::Retire]);
     }
     Plan {
-        format: PLAN_FORMAT,
+        // The oldest that can execute it: while two versions run side by side, both can do most of the work.
+        format: if supplies.is_empty() { 1 } else { PLAN_FORMAT },
         strategy: Strategy::Quick,
         application: application.clone(),
         target: target.clone(),
@@ -474,8 +446,9 @@ fn assemble(
         deployment: release.deployment,
         swaps,
         settled,
+        supplies,
         keep,
-        disk_free_min: DISK_FREE_MIN,
+        disk_free_min: room,
         steps,
     }
 }

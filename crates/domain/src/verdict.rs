@@ -30,6 +30,8 @@ pub enum CauseCode {
     EngineUnreachable,
     /// The target's image is not on the engine.
     ImageMissing,
+    /// The image is for another kind of processor than what runs.
+    Architecture,
     /// The recorded specification can not be read or is not complete.
     SpecificationMissing,
     /// The disk of the engine is too full to create a container.

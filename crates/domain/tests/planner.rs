@@ -16,6 +16,7 @@ use domain::{
     planner::{self, Blocker, BlockerCode, Proposal, Snapshot},
     seen::Seen,
     steps::Step,
+    supply::{ImageSource, SourceSeen},
     target::Target,
     time::{Millis, Moment},
 };
@@ -85,6 +86,9 @@ fn release(version: &str, at: i64, good: bool, api: u32, worker: u32) -> Release
     let part = |from: u32| ReleaseComponent {
         image: image(from),
         reference: format!("shop:{version}"),
+        sources: Vec::new(),
+        architecture: None,
+        bytes: None,
         specification: Some(RecordedSpecification {
             digest: hex(from).parse().unwrap(),
             readable: true,
@@ -124,6 +128,7 @@ impl Shop {
         ];
         let facts = || ImageFacts {
             tags: Vec::new(),
+            digests: Vec::new(),
             bytes: 1,
             architecture: "amd64".to_owned(),
         };
@@ -143,6 +148,7 @@ impl Shop {
                 .collect(),
             containers,
             images: images.into(),
+            sources: BTreeMap::new(),
             kept: BTreeMap::new(),
             lock: None,
         };
@@ -246,9 +252,25 @@ fn lock(stale: bool) -> Lock {
 fn facts(architecture: &str) -> Seen<ImageFacts> {
     Seen::Known(ImageFacts {
         tags: Vec::new(),
+        digests: Vec::new(),
         bytes: 1,
         architecture: architecture.to_owned(),
     })
+}
+
+fn registry() -> ImageSource {
+    let reference = format!("127.0.0.1:5000/shop/api@sha256:{}", hex(7));
+    ImageSource::Registry {
+        reference: reference.parse().unwrap(),
+    }
+}
+
+/// The API's image is not on the engine; a registry is asked for it.
+fn missing(shop: &mut Shop, there: Seen<()>) {
+    shop.look.images.insert(image(API_GOOD), Seen::Absent);
+    let source = registry();
+    let seen = vec![SourceSeen { source, there }];
+    shop.look.sources.insert(image(API_GOOD), seen);
 }
 
 type Met = (Shop, BlockerCode);
@@ -291,6 +313,31 @@ fn met_on_the_engine() -> Vec<Met> {
             BlockerCode::ImageMissing,
         ),
         (image_is(facts("arm64")), BlockerCode::Architecture),
+        (
+            Shop::but(|shop| missing(shop, Seen::Unknown("connection refused".to_owned()))),
+            BlockerCode::ImageMissing,
+        ),
+        (
+            Shop::but(|shop| missing(shop, Seen::Absent)),
+            BlockerCode::ImageMissing,
+        ),
+        (
+            Shop::but(|shop| {
+                missing(shop, Seen::Known(()));
+                let api = "api".parse().unwrap();
+                shop.good().components.get_mut(&api).unwrap().architecture =
+                    Some("arm64".to_owned());
+            }),
+            BlockerCode::Architecture,
+        ),
+        (
+            Shop::but(|shop| {
+                missing(shop, Seen::Known(()));
+                let api = "api".parse().unwrap();
+                shop.good().components.get_mut(&api).unwrap().bytes = Some(1 << 40);
+            }),
+            BlockerCode::DiskFull,
+        ),
         (
             Shop::but(|shop| shop.look.engine.disk_free = Seen::Known(1 << 20)),
             BlockerCode::DiskFull,
@@ -433,6 +480,32 @@ fn every_switch_comes_after_every_creation_and_the_proof_after_all() {
 }
 
 #[test]
+fn an_image_that_can_be_had_is_brought_before_anything_is_created() {
+    let shop = Shop::but(|shop| missing(shop, Seen::Known(())));
+    let proposal = planned(&shop);
+    let plan = &proposal.plan;
+    assert_eq!(
+        plan.steps[..4],
+        [Step::Check, Step::Lock, Step::Supply, Step::Keep]
+    );
+    let supply = &plan.supplies[0];
+    assert_eq!((&supply.image, plan.supplies.len()), (&image(API_GOOD), 1));
+    assert_eq!(supply.sources, [registry()]);
+    assert_eq!(supply.architecture.as_deref(), Some("amd64"));
+    assert!(
+        proposal
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("is brought from the registry")),
+        "{:?}",
+        proposal.warnings
+    );
+    assert!(plan.steps[2].explain(plan).contains("goes on serving"));
+    let stored: Plan = serde_json::from_str(&plan.bytes()).unwrap();
+    assert_eq!(stored, *plan);
+}
+
+#[test]
 fn a_held_release_is_never_the_last_known_good() {
     let shop = Shop::but(|shop| {
         shop.target = Target::LastKnownGood;
@@ -441,6 +514,7 @@ fn a_held_release_is_never_the_last_known_good() {
         for number in [0xC1, 0xC2] {
             let facts = ImageFacts {
                 tags: Vec::new(),
+                digests: Vec::new(),
                 bytes: 1,
                 architecture: "amd64".to_owned(),
             };

@@ -107,6 +107,7 @@ impl Exit {
             CauseCode::Cancelled | CauseCode::NotApproved => Self::Cancelled,
             CauseCode::EngineUnreachable
             | CauseCode::ImageMissing
+            | CauseCode::Architecture
             | CauseCode::SpecificationMissing
             | CauseCode::DiskFull
             | CauseCode::EngineRefused

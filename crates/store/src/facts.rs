@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use domain::{
     application::Application,
     ledger::{DeploymentKind, Health},
-    name::{ComponentName, ImageId, SpecificationDigest, Version},
+    name::{ComponentName, ImageId, PullReference, SpecificationDigest, Version},
     time::Moment,
 };
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,15 @@ pub struct DeployedComponent {
     pub image: ImageId,
     /// The reference that it was deployed by.
     pub reference: String,
+    /// What registries knew the image by when it was deployed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub digests: Vec<PullReference>,
+    /// The processor that it is made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
+    /// Its size in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
     /// What its containers were created from, once they were seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub specification: Option<SpecificationDigest>,

@@ -6,6 +6,7 @@ use domain::{
     ledger::{RecordedSpecification, Release, ReleaseComponent},
     name::{ApplicationName, ComponentName, SpecificationDigest, Version},
     specification::Shape,
+    supply::ImageSource,
     time::Moment,
 };
 use serde_json::Value;
@@ -252,6 +253,13 @@ fn release(
             ReleaseComponent {
                 image: part.image,
                 reference: part.reference,
+                sources: part
+                    .digests
+                    .into_iter()
+                    .map(|reference| ImageSource::Registry { reference })
+                    .collect(),
+                architecture: part.architecture,
+                bytes: part.bytes,
                 specification,
             },
         )

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use domain::{
     deployment_watch::{self, Judgement, Watched},
-    engine_look::{Container, EngineLook},
+    engine_look::{Container, EngineLook, ImageFacts},
     ledger::Health,
     name::{ComponentName, ImageId, SpecificationDigest},
     time::{Millis, Moment},
@@ -78,14 +78,13 @@ async fn resolve(real: &Real, work: &DeploymentWork) -> Result<(), StoreAway> {
     let mut components = BTreeMap::new();
     for (component, reference) in &work.images {
         match engine.image_id(reference).await {
-            Ok(Some(image)) => {
-                let deployed = DeployedComponent {
-                    image,
-                    reference: reference.clone(),
-                    specification: None,
-                };
-                components.insert(component.clone(), deployed);
-            }
+            Ok(Some(image)) => match engine.image_seen(&image).await {
+                Ok(seen) => {
+                    let deployed = deployed(image, reference, seen.known());
+                    components.insert(component.clone(), deployed);
+                }
+                Err(error) => return later(real, work, &error.to_string()).await,
+            },
             Ok(None) => {
                 let said = format!("image `{reference}` of {component} is not on the engine");
                 return refuse(real, work, &said).await;
@@ -97,6 +96,18 @@ async fn resolve(real: &Real, work: &DeploymentWork) -> Result<(), StoreAway> {
         .deployment_resolved(work.id, &components)
         .await
         .map_err(StoreAway)
+}
+
+/// What is noted of an image now is what it can be brought by when the engine has lost it.
+fn deployed(image: ImageId, reference: &str, facts: Option<&ImageFacts>) -> DeployedComponent {
+    DeployedComponent {
+        image,
+        reference: reference.to_owned(),
+        digests: facts.map_or_else(Vec::new, |facts| facts.digests.clone()),
+        architecture: facts.map(|facts| facts.architecture.clone()),
+        bytes: facts.map(|facts| facts.bytes),
+        specification: None,
+    }
 }
 
 async fn refuse(real: &Real, work: &DeploymentWork, said: &str) -> Result<(), StoreAway> {

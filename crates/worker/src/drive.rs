@@ -198,6 +198,10 @@ impl<W: World> Driver<W> {
         tokio::select! {
             biased;
             () = self.lease.gone() => Err(Stop::Fenced),
+            // Bringing an image takes minutes, and whoever calls it off should not wait for them.
+            () = self.lease.ordered(), if effect.may_be_let_go() => {
+                Ok(Outcome::Unknown { said: "let go of: somebody asked for something".to_owned() })
+            }
             outcome = self.world.perform(&log.plan, &grant, effect) => Ok(outcome),
         }
     }

@@ -10,10 +10,14 @@ use domain::{
     plan::Plan,
     probe::Question,
     steps::{self, Scope, World as Seen},
+    supply::{ImageSource, SourceSeen},
 };
+use futures_util::{StreamExt, stream};
 
 use crate::world::{Real, StoreAway};
 
+/// Images asked for at a time: with the engine's time limit per question, one round fits in a look.
+const SOURCES_AT_ONCE: usize = 24;
 /// A probe that takes longer is red: the runbook's health endpoint answers in milliseconds.
 pub(crate) const PROBE_LIMIT: Duration = Duration::from_secs(1);
 
@@ -122,6 +126,27 @@ impl Real {
             }
         }
         self.with_lock_judged(look).await.map(Ok)
+    }
+
+    /// Where each of these images can be had, as far as is said in time; most of one application's lie together, so
+    /// few places are asked often.
+    pub(crate) async fn sources(
+        &self,
+        application: &Application,
+        wanted: BTreeMap<ImageId, Vec<ImageSource>>,
+    ) -> BTreeMap<ImageId, Vec<SourceSeen>> {
+        let Ok(engine) = self.engines.get(&application.engine) else {
+            return BTreeMap::new();
+        };
+        let ask = |(image, sources): (ImageId, Vec<ImageSource>)| {
+            let engine = engine.clone();
+            async move { (image, engine.sources(sources).await) }
+        };
+        let asked: Vec<_> = wanted.into_iter().map(ask).collect();
+        stream::iter(asked)
+            .buffer_unordered(SOURCES_AT_ONCE)
+            .collect()
+            .await
     }
 
     async fn looked(

@@ -33,6 +33,8 @@ impl World for Real {
             Effect::Record => self.record(grant).await,
             Effect::TakeLock { .. }
             | Effect::KeepImage { .. }
+            | Effect::PullImage { .. }
+            | Effect::LoadImage { .. }
             | Effect::Capture { .. }
             | Effect::CreateContainer { .. }
             | Effect::StopContainer { .. }
@@ -124,6 +126,8 @@ fn specification_of(effect: &Effect) -> Option<&SpecificationDigest> {
         Effect::CreateContainer { specification, .. } => Some(specification),
         Effect::TakeLock { .. }
         | Effect::KeepImage { .. }
+        | Effect::PullImage { .. }
+        | Effect::LoadImage { .. }
         | Effect::Capture { .. }
         | Effect::StopContainer { .. }
         | Effect::StartContainer { .. }
@@ -165,6 +169,8 @@ fn effect_word(effect: &Effect) -> &'static str {
     match effect {
         Effect::TakeLock { .. } => "take_lock",
         Effect::KeepImage { .. } => "keep_image",
+        Effect::PullImage { .. } => "pull_image",
+        Effect::LoadImage { .. } => "load_image",
         Effect::Capture { .. } => "capture",
         Effect::CreateContainer { .. } => "create_container",
         Effect::StopContainer { .. } => "stop_container",

@@ -10,6 +10,7 @@ use domain::{
     application::Application,
     engine_look::EngineLook,
     name::{ApplicationName, ComponentName, ImageId, TagName},
+    seen::Seen,
     source::TagsSeen,
 };
 use futures_util::{StreamExt, stream};
@@ -28,6 +29,8 @@ const POLL: Duration = Duration::from_millis(500);
 const AT_ONCE: u32 = 8;
 /// Repositories asked at the same time: each is a git process, and may be on the other side of the world.
 const REPOSITORIES_AT_ONCE: usize = 4;
+/// Missing images whose sources are asked for in one look, those of the newest releases: somebody waits for it.
+const SOURCES_ASKED_MAX: usize = 24;
 /// An engine that needs longer is said to be unreachable: the API's client waits for this answer.
 const LIMIT: Duration = Duration::from_secs(4);
 /// The same for a Compose project, which the site's own Compose is asked about, several times.
@@ -134,12 +137,21 @@ async fn application(
 ) -> Result<Result<EngineLook, String>, StoreAway> {
     let (application, _) = real.store.application_get(name).await.map_err(StoreAway)?;
     let releases = real.store.releases(name).await.map_err(StoreAway)?;
-    let images: BTreeSet<ImageId> = releases
-        .into_iter()
-        .flat_map(|release| release.components.into_values().map(|part| part.image))
-        .collect();
+    let parts = releases
+        .iter()
+        .flat_map(|release| release.components.values());
+    let images: BTreeSet<ImageId> = parts.clone().map(|part| part.image.clone()).collect();
     let images: Vec<ImageId> = images.into_iter().collect();
-    real.full_look(&application, &images).await
+    let mut looked = real.full_look(&application, &images).await?;
+    if let Ok(look) = &mut looked {
+        let missing = parts
+            .filter(|part| !look.images.get(&part.image).is_some_and(Seen::is_known))
+            .take(SOURCES_ASKED_MAX)
+            .map(|part| (part.image.clone(), part.sources.clone()))
+            .collect();
+        look.sources = real.sources(&application, missing).await;
+    }
+    Ok(looked)
 }
 
 /// The definition of a running Compose project, with the probes that answer now, and what a person should know.

@@ -106,6 +106,7 @@ impl Engine {
         let facts = |_: &_| {
             Seen::Known(ImageFacts {
                 tags: Vec::new(),
+                digests: Vec::new(),
                 bytes: 1 << 20,
                 architecture: "amd64".to_owned(),
             })
@@ -127,6 +128,7 @@ impl Engine {
                 .iter()
                 .map(|image| (image.clone(), facts(image)))
                 .collect(),
+            sources: BTreeMap::new(),
             kept: BTreeMap::new(),
             lock: None,
             containers,
@@ -150,6 +152,8 @@ impl Engine {
                     stale: false,
                 });
             }
+            // No plan of this world lacks an image.
+            Effect::PullImage { .. } | Effect::LoadImage { .. } => {}
             Effect::KeepImage { image } => {
                 let id = self.new_id();
                 self.look.kept.insert(image.clone(), id);

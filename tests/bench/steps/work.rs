@@ -142,6 +142,7 @@ fn plan(application: Application) -> Outcome<Plan> {
         deployment: Uuid::now_v7(),
         swaps,
         settled: Vec::new(),
+        supplies: Vec::new(),
         keep: vec![bad, good],
         disk_free_min: 0,
         steps,

@@ -100,6 +100,12 @@ impl Application {
         format!("{}:{version}", self.repository)
     }
 
+    /// What the tag of a version meant when it was put in service.
+    #[track_caller]
+    pub(crate) fn digest(&self, version: &str) -> String {
+        self.digests[version].clone()
+    }
+
     /// What a deployment of a version puts into each component.
     pub(crate) fn images(&self, version: &str) -> Value {
         self.components

@@ -219,6 +219,11 @@ impl Engine {
         found["Id"].as_str().expect("an image has an id").to_owned()
     }
 
+    pub(crate) fn has_image(&self, reference: &str) -> bool {
+        let reply = self.ask("GET", &format!("/images/{reference}/json"), &Value::Null);
+        reply.status == 200
+    }
+
     pub(crate) fn remove_image(&self, reference: &str) {
         let reply = self.ask(
             "DELETE",

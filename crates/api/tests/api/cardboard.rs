@@ -145,6 +145,9 @@ impl Cardboard {
                     DeployedComponent {
                         image,
                         reference: reference.clone(),
+                        digests: Vec::new(),
+                        architecture: None,
+                        bytes: None,
                         specification: None,
                     },
                 )
@@ -277,6 +280,7 @@ fn look(runs: &str) -> EngineLook {
     let facts = || {
         Seen::Known(ImageFacts {
             tags: Vec::new(),
+            digests: Vec::new(),
             bytes: 1,
             architecture: "amd64".to_owned(),
         })
@@ -295,6 +299,7 @@ fn look(runs: &str) -> EngineLook {
             .iter()
             .map(|version| (image(version).unwrap(), facts()))
             .collect(),
+        sources: BTreeMap::new(),
         names: BTreeMap::new(),
         kept: BTreeMap::new(),
         lock: None,

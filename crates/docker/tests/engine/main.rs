@@ -11,4 +11,6 @@ mod hold;
 mod house;
 mod live;
 mod look;
+mod registry;
+mod supply;
 mod unwell;

@@ -159,6 +159,7 @@ impl Run {
                     Step::Check => self.before = checks,
                     Step::Prove => self.proved_at = Some(at),
                     Step::Lock
+                    | Step::Supply
                     | Step::Keep
                     | Step::Capture
                     | Step::Create { .. }

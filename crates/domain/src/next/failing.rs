@@ -15,6 +15,7 @@ pub(super) fn too_late(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Cause {
         (
             Step::Check
             | Step::Lock
+            | Step::Supply
             | Step::Keep
             | Step::Capture
             | Step::Create { .. }
@@ -62,9 +63,12 @@ pub(super) fn failed(ctx: &Ctx<'_>, step: &Step, forward: bool, cause: Cause) ->
             go(vec![Event::StepSkipped { note }])
         }
         Step::Prove => after_failed_proof(ctx, cause),
-        Step::Check | Step::Lock | Step::Keep | Step::Create { .. } | Step::Switch { .. } => {
-            turn_back(ctx.run, cause)
-        }
+        Step::Check
+        | Step::Lock
+        | Step::Supply
+        | Step::Keep
+        | Step::Create { .. }
+        | Step::Switch { .. } => turn_back(ctx.run, cause),
         Step::Record => end(needs_human(ctx.plan, ctx.run, cause)),
     }
 }

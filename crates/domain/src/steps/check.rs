@@ -41,6 +41,7 @@ fn images(ctx: &Ctx<'_>) -> Option<Cause> {
     ctx.plan
         .swaps
         .iter()
+        .filter(|swap| !ctx.plan.supplies(&swap.image))
         .find_map(|swap| match ctx.look.images.get(&swap.image) {
             Some(Seen::Known(_)) => None,
             Some(Seen::Absent) | None => Some(Cause::new(

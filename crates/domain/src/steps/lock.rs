@@ -35,9 +35,10 @@ pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
             );
             Next::Fail(Cause::new(CauseCode::LockedElsewhere, sentence))
         }
-        None => match ctx.plan.keep.first() {
-            Some(image) => Next::Do(Effect::TakeLock {
-                image: image.clone(),
+        // The target's image may not be there yet; the one that serves is.
+        None => match ctx.plan.swaps.first() {
+            Some(swap) => Next::Do(Effect::TakeLock {
+                image: swap.former_image.clone(),
             }),
             None => Next::Done("nothing to lock".to_owned()),
         },
@@ -75,6 +76,7 @@ fn undone(ctx: &Ctx<'_>) -> Option<Next> {
         Step::Create { component } => Some(create::backward(ctx, component)),
         Step::Check
         | Step::Lock
+        | Step::Supply
         | Step::Keep
         | Step::Capture
         | Step::Switch { .. }

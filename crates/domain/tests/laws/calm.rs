@@ -76,6 +76,10 @@ fn each_shape_of_application_is_rolled_back() {
             ..usual
         },
         Part {
+            missing: true,
+            ..usual
+        },
+        Part {
             leftover: Leftover::Interim,
             ..usual
         },

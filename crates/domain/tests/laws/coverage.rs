@@ -40,7 +40,8 @@ fn every_step_is_walked_in_both_directions() {
         }
     }
     let steps = [
-        "check", "lock", "keep", "capture", "create", "switch", "prove", "record", "retire",
+        "check", "lock", "supply", "keep", "capture", "create", "switch", "prove", "record",
+        "retire",
     ];
     for step in steps {
         assert!(
@@ -55,7 +56,7 @@ fn every_step_is_walked_in_both_directions() {
         assert_eq!(back, !one_way, "{step} backward");
     }
     for step in [
-        "lock", "keep", "capture", "create", "switch", "record", "retire",
+        "lock", "supply", "keep", "capture", "create", "switch", "record", "retire",
     ] {
         assert!(
             covered.contains(&("forward", step, "intended")),

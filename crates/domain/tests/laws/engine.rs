@@ -14,6 +14,7 @@ use domain::{
     },
     name::{ComponentName, ContainerId, Fence, ImageId, RollbackId, SpecificationDigest},
     seen::Seen,
+    supply::{Archive, ImageSource, SourceSeen},
     time::{Millis, Moment},
 };
 
@@ -70,6 +71,8 @@ pub(crate) struct Engine {
     pub(crate) boxes: BTreeMap<ContainerId, Box_>,
     pub(crate) moods: BTreeMap<ImageId, Mood>,
     pub(crate) versions: BTreeMap<ImageId, String>,
+    /// Images that it does not have and that can be brought, with the mood of what runs them.
+    pub(crate) elsewhere: BTreeMap<ImageId, Mood>,
     pub(crate) kept: BTreeMap<ImageId, ContainerId>,
     pub(crate) lock: Option<(ContainerId, RollbackId)>,
     /// Names of containers that are nobody's we know.
@@ -103,6 +106,7 @@ impl Engine {
             boxes: BTreeMap::new(),
             moods: BTreeMap::new(),
             versions: BTreeMap::new(),
+            elsewhere: BTreeMap::new(),
             kept: BTreeMap::new(),
             lock: None,
             foreign: BTreeMap::new(),
@@ -237,6 +241,7 @@ impl Engine {
         let images = images.iter().map(|image| {
             let facts = ImageFacts {
                 tags: Vec::new(),
+                digests: Vec::new(),
                 bytes: 1,
                 architecture: "amd64".to_owned(),
             };
@@ -259,6 +264,7 @@ impl Engine {
             },
             containers,
             images: images.collect(),
+            sources: self.sources(),
             names: self.names(),
             kept: self.kept.clone(),
             lock: self.lock.as_ref().map(|(container, rollback)| Lock {
@@ -304,6 +310,7 @@ impl Engine {
         match effect {
             Effect::TakeLock { .. } => self.take_lock(by),
             Effect::KeepImage { image } => self.keep(image),
+            Effect::PullImage { image, .. } | Effect::LoadImage { image, .. } => self.bring(image),
             Effect::CreateContainer {
                 name,
                 image,
@@ -331,6 +338,38 @@ impl Engine {
                 self.lock = Some((self.fresh(), by.rollback));
                 Ok(())
             }
+        }
+    }
+
+    /// Each missing image lies in an archive and in a registry.
+    fn sources(&self) -> BTreeMap<ImageId, Vec<SourceSeen>> {
+        let of = |image: &ImageId| {
+            let archive = ImageSource::Archive(Archive {
+                path: format!("/archive/{}", image.short()),
+                sha256: "ab".repeat(32),
+                bytes: 1,
+            });
+            let reference = format!("registry/shop@{image}").parse().unwrap();
+            let there = |source| SourceSeen {
+                source,
+                there: Seen::Known(()),
+            };
+            vec![there(archive), there(ImageSource::Registry { reference })]
+        };
+        let missing = self
+            .elsewhere
+            .keys()
+            .filter(|image| !self.moods.contains_key(image));
+        missing.map(|image| (image.clone(), of(image))).collect()
+    }
+
+    fn bring(&mut self, image: &ImageId) -> Result<(), (Failure, String)> {
+        match self.elsewhere.get(image) {
+            Some(mood) => {
+                self.moods.insert(image.clone(), *mood);
+                Ok(())
+            }
+            None => refused(Failure::NotSupplied, "nobody has it"),
         }
     }
 

@@ -91,6 +91,7 @@ fn part(dice: &mut Dice) -> Part {
             Leftover::Aside,
             Leftover::Interim,
         ]),
+        missing: dice.one_in(6),
     }
 }
 
@@ -179,6 +180,7 @@ impl Director for Trouble {
             Failure::Missing,
             Failure::NameTaken,
             Failure::DiskFull,
+            Failure::NotSupplied,
             Failure::Fenced,
             Failure::Refused,
         ];

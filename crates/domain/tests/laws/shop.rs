@@ -54,6 +54,8 @@ pub(crate) struct Part {
     pub(crate) port: bool,
     pub(crate) restart: &'static str,
     pub(crate) leftover: Leftover,
+    /// The target's image is not on the engine and has to be brought.
+    pub(crate) missing: bool,
 }
 
 impl Part {
@@ -68,6 +70,7 @@ impl Part {
             port: true,
             restart: "unless-stopped",
             leftover: Leftover::None,
+            missing: false,
         }
     }
 }
@@ -170,6 +173,11 @@ impl Recipe {
                     .versions
                     .insert(Self::image(at, good), version.to_owned());
             }
+            if part.missing && part.state != State::Settled {
+                let image = Self::image(at, true);
+                let mood = engine.moods.remove(&image).unwrap();
+                engine.elsewhere.insert(image, mood);
+            }
             if part.health_check {
                 engine.health_checks.insert(name.clone());
             }
@@ -197,7 +205,8 @@ impl Recipe {
 
     fn plan(&self, engine: &Engine) -> Plan {
         let (application, releases) = (self.application(), self.releases());
-        let images: Vec<ImageId> = engine.moods.keys().cloned().collect();
+        let images = engine.moods.keys().chain(engine.elsewhere.keys());
+        let images: Vec<ImageId> = images.cloned().collect();
         let look = engine.look(&images, start());
         let snapshot = Snapshot {
             application: &application,
@@ -235,6 +244,9 @@ fn released(at: usize, good: bool) -> ReleaseComponent {
     ReleaseComponent {
         image: Recipe::image(at, good),
         reference: "shop".to_owned(),
+        sources: Vec::new(),
+        architecture: None,
+        bytes: Some(1),
         specification: Some(RecordedSpecification {
             digest,
             readable: true,

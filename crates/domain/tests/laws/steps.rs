@@ -22,6 +22,7 @@ pub(crate) fn recipes() -> Vec<Recipe> {
         Part {
             replicas: 2,
             state: State::Stopped,
+            missing: true,
             ..usual
         },
         Part {
@@ -39,6 +40,10 @@ pub(crate) fn recipes() -> Vec<Recipe> {
         Recipe::usual(),
         Recipe::of(mixed),
         Recipe::with_target(Mood::Sick).with_bad(Mood::Healthy),
+        Recipe::of(vec![Part {
+            missing: true,
+            ..usual
+        }]),
         Recipe::with_target(Mood::Crashes(30)).with_bad(Mood::Healthy),
         Recipe::with_target(Mood::Unstartable).with_bad(Mood::Healthy),
         Recipe::of(vec![Part {

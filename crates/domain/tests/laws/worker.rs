@@ -287,6 +287,7 @@ pub(crate) fn step_word(step: &Step) -> &'static str {
     match step {
         Step::Check => "check",
         Step::Lock => "lock",
+        Step::Supply => "supply",
         Step::Keep => "keep",
         Step::Capture => "capture",
         Step::Create { .. } => "create",

@@ -263,6 +263,12 @@ impl World {
         if let Effect::StartContainer { container, .. } = effect {
             self.nothing_else_is_up(container);
         }
+        if effect.may_be_let_go() {
+            assert!(
+                self.store.run.touched_at.is_none(),
+                "{label}: {effect:?} when something was touched already"
+            );
+        }
         let locked = self
             .engine
             .lock

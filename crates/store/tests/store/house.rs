@@ -315,6 +315,7 @@ impl Hand {
                 Step::Record => store.record(&self.held, Uuid::now_v7()).await.unwrap(),
                 Step::Check
                 | Step::Lock
+                | Step::Supply
                 | Step::Keep
                 | Step::Capture
                 | Step::Create { .. }
@@ -396,6 +397,9 @@ pub(crate) fn components(digit: char) -> BTreeMap<ComponentName, DeployedCompone
     let deployed = DeployedComponent {
         image: image(digit),
         reference: format!("shop:{digit}"),
+        digests: Vec::new(),
+        architecture: None,
+        bytes: None,
         specification: None,
     };
     BTreeMap::from([(component(), deployed)])
@@ -442,6 +446,7 @@ pub(crate) fn plan(application: Application, target: Uuid) -> Plan {
         deployment: target,
         swaps: vec![swap],
         settled: Vec::new(),
+        supplies: Vec::new(),
         keep: vec![image('a'), image('b')],
         disk_free_min: 0,
         steps: vec![
