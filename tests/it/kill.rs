@@ -23,6 +23,15 @@ const LANES: usize = 3;
 /// Rollbacks of each lane that are cut at random times, twice each.
 const RANDOM_ROLLBACKS: u64 = 3;
 
+/// Fewest kills on the way forward, on the way back, and at random times.
+const FORWARD_MIN: usize = 24;
+const BACKWARD_MIN: usize = 14;
+const RANDOM: usize = LANES * RANDOM_ROLLBACKS as usize * 2;
+const _: () = assert!(
+    FORWARD_MIN + BACKWARD_MIN + RANDOM >= 50,
+    "fifty kills in every run"
+);
+
 /// A place at which a rollback can be cut: the n-th call of this name.
 type Place = (String, usize);
 
@@ -130,7 +139,7 @@ fn dealt(places: &[Place], lane: usize) -> impl Iterator<Item = &Place> {
 fn killed_at_any_call_on_the_way_forward_it_brings_the_target_back() {
     let kills = in_lanes(forward);
     eprintln!("forward: {kills} kills");
-    assert!(kills >= 24, "only {kills} kills");
+    assert!(kills >= FORWARD_MIN, "only {kills} kills");
 }
 
 fn forward(number: usize) -> usize {
@@ -178,7 +187,7 @@ fn forward(number: usize) -> usize {
 fn killed_at_any_call_on_the_way_back_it_restores_what_served() {
     let kills = in_lanes(backward);
     eprintln!("backward: {kills} kills");
-    assert!(kills >= 14, "only {kills} kills");
+    assert!(kills >= BACKWARD_MIN, "only {kills} kills");
 }
 
 fn backward(number: usize) -> usize {
@@ -230,6 +239,7 @@ fn killed_at_any_time_it_ends_well() {
     let seed = seed("killed at any time");
     let kills = in_lanes(|lane| any_time(seed + lane as u64));
     eprintln!("any time: {kills} kills, seed {seed}");
+    assert_eq!(kills, RANDOM);
 }
 
 fn any_time(seed: u64) -> usize {

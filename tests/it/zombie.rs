@@ -6,7 +6,8 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::house::{
-    Application, Database, Engine, House, Luck, When, seconds, until, wait::throughout,
+    Application, Database, Engine, House, Luck, When, application::name_of, seconds, until,
+    wait::throughout,
 };
 
 const LEASE_S: u32 = 2;
@@ -135,6 +136,75 @@ fn a_server_that_wakes_while_another_acts_keeps_its_hands_off() {
         first.door.changes()
     );
     shop.serves_alone("1.4.2");
+}
+
+/// Whichever call the first server is stopped at, the second one ends the rollback and the first one, when it goes on,
+/// changes nothing.
+#[test]
+fn a_server_that_is_stopped_at_any_call_of_the_switch_is_the_past_when_it_goes_on() {
+    let calls = [
+        ("GET /containers/json", 6),
+        ("GET /containers/{id}/json", 9),
+        ("POST /containers/create", 1),
+        ("POST /containers/create", 3),
+        ("POST /containers/{id}/update", 1),
+        ("POST /containers/{id}/stop", 2),
+        ("POST /containers/{id}/start", 1),
+        ("POST /containers/{id}/rename", 1),
+        ("POST /containers/{id}/rename", 2),
+        ("DELETE /containers/{id}", 1),
+    ];
+    for (round, (call, nth)) in calls.into_iter().enumerate() {
+        let when = if round % 2 == 0 {
+            When::After
+        } else {
+            When::Before
+        };
+        frozen_at(call, nth, when);
+    }
+}
+
+fn frozen_at(call: &str, nth: usize, when: When) {
+    let Two {
+        first,
+        mut second,
+        shop,
+        database: _database,
+    } = two("frozen");
+    let digest = first.plan(&shop, &json!("last_known_good"));
+    first.door.trap(call, nth, when, Luck::Stop);
+    let id = first.request(&digest).expect(202).json()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    until(
+        &format!("the first server is stopped at {call}"),
+        seconds(30),
+        || (first.door.sprung() == 1).then_some(()),
+    );
+    second.start();
+    second.verdict(&id, "rolled_back");
+    // A call that was let through before the stop may be answered now; no other may follow.
+    let changed = first.door.changes().len();
+    first.signal(Signal::CONT);
+    throughout("the sleeper changes nothing", seconds(2), || {
+        first.door.changes().len() == changed
+    });
+    shop.serves_alone("1.4.2");
+    let left = shop
+        .engine
+        .containers("")
+        .into_iter()
+        .map(|found| name_of(&found));
+    let ours = |name: &String| {
+        let of = |kind: &str| name.starts_with(&format!("sternway-{kind}-{}", shop.name));
+        of("lock") || of("fence")
+    };
+    assert_eq!(
+        left.filter(ours).collect::<Vec<_>>(),
+        Vec::<String>::new(),
+        "{call} {nth}"
+    );
 }
 
 #[test]

@@ -242,7 +242,7 @@ impl Problem {
         let errors: Vec<FieldError> = bad.into_iter().map(Into::into).collect();
         let said = errors
             .iter()
-            .map(|bad| format!("`{}` {}", bad.field, bad.what));
+            .map(|bad| format!("`{}`: {}", bad.field, bad.what));
         let detail = said.collect::<Vec<_>>().join("; ");
         Self {
             errors,

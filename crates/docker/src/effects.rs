@@ -8,6 +8,7 @@ mod keep;
 
 use std::collections::HashMap;
 
+use bollard::models::ContainerSummary;
 use domain::{
     application::Application,
     effect::{Effect, Failure, Outcome},
@@ -48,6 +49,12 @@ pub struct PerformContext<'a> {
 pub trait Claim: std::fmt::Debug + Send + Sync {
     /// Whether it is, by the holder's own clock.
     fn holds(&self) -> bool;
+
+    /// Whether each change asks for the application's lock to be there and ours. The worker's do: without it a rollback
+    /// that is over would find nothing on the engine that refuses its late call.
+    fn asks_for_lock(&self) -> bool {
+        false
+    }
 }
 
 impl PerformContext<'_> {
@@ -137,9 +144,9 @@ impl Engine {
         }
     }
 
-    /// Refuses to change `target` when we are the past: the rollback itself has a newer owner, or another one holds
-    /// the application's lock. What other rollbacks once left on containers that serve means nothing: fences of a
-    /// database that was restored are lower than the marks that it made before.
+    /// Refuses to change `target` when we are the past: the rollback itself has a newer claim, or is over and has no
+    /// lock any more, or another one holds the application's lock. What other rollbacks once left on containers that
+    /// serve means nothing: fences of a database that was restored are lower than the marks that it made before.
     ///
     /// Between this look and the act that follows there is a window that no engine lets us close.
     async fn fence_check(
@@ -147,31 +154,55 @@ impl Engine {
         target: Option<&ContainerId>,
         ctx: &PerformContext<'_>,
     ) -> Result<(), Error> {
-        let filter = format!("{}={}", label::APPLICATION, ctx.application.name);
-        let marked = self
-            .list(HashMap::from([("label".to_owned(), vec![filter])]))
-            .await?;
-        let is_target = |id: &Option<String>| {
-            target.is_some_and(|target| id.as_deref() == Some(target.as_str()))
-        };
-        for summary in &marked {
-            let Some(labels) = &summary.labels else {
-                continue;
-            };
+        let lock = lock_name(&ctx.application.name);
+        let marked = self.marked_for(ctx).await?;
+        let (mut locked, mut gives_back) = (false, false);
+        for (summary, labels) in marked.iter().filter_map(labelled) {
             let ours = label::rollback(labels) == Some(ctx.rollback);
+            let is_target = target.is_some_and(|id| summary.id.as_deref() == Some(id.as_str()));
+            let is_lock = labels.contains_key(label::LOCK);
+            let named = label::own_name(summary.names.as_deref().unwrap_or_default());
             let newer = ours && label::fence(labels).is_some_and(|fence| fence > ctx.fence);
-            let locked = !ours && labels.contains_key(label::LOCK) && !is_target(&summary.id);
-            if newer || locked {
-                let owner = labels
-                    .get(label::OWNER)
-                    .map_or("a newer claim", String::as_str);
-                let said = format!(
-                    "{owner} acts on {} now, and not this claim",
-                    ctx.application.name
-                );
-                return Err(Error::new(Kind::Fenced, said));
+            let elsewhere = !ours && named == Some(lock.as_str()) && !is_target;
+            if newer || elsewhere {
+                let owner = labels.get(label::OWNER).map(String::as_str);
+                return Err(overtaken(ctx, owner.unwrap_or("a newer claim")));
             }
+            locked |= ours && is_lock;
+            gives_back |= is_target && is_lock;
+        }
+        if ctx.claim.asks_for_lock() && !locked && !gives_back {
+            return Err(overtaken(ctx, "nobody with its lock"));
         }
         ctx.must_hold()
     }
+
+    /// The newest fence of this rollback that is written on the engine.
+    async fn newest_fence(&self, ctx: &PerformContext<'_>) -> Result<Option<Fence>, Error> {
+        let marked = self.marked_for(ctx).await?;
+        let ours = marked
+            .iter()
+            .filter_map(labelled)
+            .filter(|(_, labels)| label::rollback(labels) == Some(ctx.rollback));
+        Ok(ours.filter_map(|(_, labels)| label::fence(labels)).max())
+    }
+
+    /// Everything on the engine that is marked as this application's.
+    async fn marked_for(&self, ctx: &PerformContext<'_>) -> Result<Vec<ContainerSummary>, Error> {
+        let filter = format!("{}={}", label::APPLICATION, ctx.application.name);
+        self.list(HashMap::from([("label".to_owned(), vec![filter])]))
+            .await
+    }
+}
+
+fn labelled(summary: &ContainerSummary) -> Option<(&ContainerSummary, &label::Labels)> {
+    Some((summary, summary.labels.as_ref()?))
+}
+
+fn overtaken(ctx: &PerformContext<'_>, by: &str) -> Error {
+    let said = format!(
+        "{by} acts on {} now, and not this claim",
+        ctx.application.name
+    );
+    Error::new(Kind::Fenced, said)
 }

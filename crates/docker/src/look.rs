@@ -364,13 +364,24 @@ fn kept(
     keepers.collect()
 }
 
+/// The application's lock. When only marks are left of one, the first of them stands for it.
 fn lock(list: &[ContainerSummary], application: &ApplicationName) -> Option<Lock> {
     let name = crate::effects::lock_name(application);
-    let held = |summary: &&ContainerSummary| {
+    let named = |summary: &&ContainerSummary| {
         own_name(summary.names.as_deref().unwrap_or_default()) == Some(name.as_str())
     };
-    let summary = list.iter().find(held)?;
-    let container = summary.id.as_deref()?.parse().ok()?;
+    let of_ours = |summary: &&ContainerSummary| {
+        let labels = summary.labels.as_ref();
+        labels
+            .and_then(|labels| labels.get(label::LOCK))
+            .map(String::as_str)
+            == Some(application.as_str())
+    };
+    let summary = list
+        .iter()
+        .find(named)
+        .or_else(|| list.iter().find(of_ours))?;
+    let container: ContainerId = summary.id.as_deref()?.parse().ok()?;
     let labels = summary.labels.clone().unwrap_or_default();
     let known = label::rollback(&labels).zip(labels.get(label::OWNER).cloned());
     let (rollback, owner) = known.unwrap_or_else(|| {
@@ -379,7 +390,20 @@ fn lock(list: &[ContainerSummary], application: &ApplicationName) -> Option<Lock
             "somebody else (its container has none of our labels)".to_owned(),
         )
     });
+    let fences = || {
+        list.iter().filter(of_ours).filter_map(|summary| {
+            let labels = summary.labels.as_ref()?;
+            (label::rollback(labels)? == rollback).then_some(())?;
+            let id: ContainerId = summary.id.as_deref()?.parse().ok()?;
+            Some((id, label::fence(labels)?))
+        })
+    };
     Some(Lock {
+        fence: fences().map(|(_, fence)| fence).max(),
+        marks: fences()
+            .map(|(id, _)| id)
+            .filter(|id| *id != container)
+            .collect(),
         container,
         rollback,
         owner,

@@ -12,7 +12,8 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum Effect {
-    /// Create the application's lock container.
+    /// Create the application's lock container. If it is there and ours, write the claim's fence beside it: whoever had
+    /// an earlier claim then finds on the engine itself that it is the past.
     TakeLock {
         /// Any image on the engine; the container is never started.
         image: ImageId,

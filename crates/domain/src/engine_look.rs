@@ -241,4 +241,10 @@ pub struct Lock {
     /// Whether that rollback is one of ours and acts no more: it ended, or it only watches
     /// (see [`crate::lifecycle::Phase::acts`]).
     pub stale: bool,
+    /// The newest fence of that rollback that is written on the engine.
+    #[serde(default)]
+    pub fence: Option<Fence>,
+    /// The containers on which its later fences are written: a container's own labels are written once.
+    #[serde(default)]
+    pub marks: Vec<ContainerId>,
 }

@@ -43,6 +43,9 @@ pub struct Run {
     /// itself is in the log; this row is written with every step, so it holds no more than a decision needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outstanding: Option<Millis>,
+    /// Whether that effect takes the lock: what was to be locked must not be found locked when all is over.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub locking: bool,
     /// Until when an effect of the way forward may still land whose end nobody saw: the way back is not over
     /// sooner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -240,6 +243,7 @@ impl Run {
             lost_since: None,
             losses: 0,
             outstanding: None,
+            locking: false,
             unsettled_until: None,
             acted_at: None,
             touched_at: None,

@@ -241,6 +241,12 @@ fn acting(
     } else {
         step.backward(&ctx)
     };
+    let next = match next {
+        Next::Do(effect) if steps::asks_for_lock(&ctx, &effect) => {
+            steps::lock_held(&ctx).unwrap_or(Next::Do(effect))
+        }
+        next @ (Next::Do(_) | Next::Done(_) | Next::Wait(_) | Next::Fail(_)) => next,
+    };
     let checks = probed(&ctx, step, forward);
     weigh(&ctx, step, forward, next, checks)
 }
@@ -252,10 +258,12 @@ fn overtaken(claim: Claim, look: &EngineLook) -> bool {
     let marks = look
         .containers
         .iter()
-        .filter_map(|container| container.mark.as_ref());
-    marks
-        .into_iter()
-        .any(|mark| mark.rollback == claim.rollback && mark.fence > claim.fence)
+        .filter_map(|container| container.mark.as_ref())
+        .map(|mark| (mark.rollback, mark.fence));
+    let lock = look.lock.iter();
+    lock.filter_map(|lock| Some((lock.rollback, lock.fence?)))
+        .chain(marks)
+        .any(|(rollback, fence)| rollback == claim.rollback && fence > claim.fence)
 }
 
 /// The ledger is our own store, the engine plays no part. There is no time limit, since a store that is away
@@ -304,7 +312,7 @@ fn weigh(ctx: &Ctx<'_>, step: &Step, forward: bool, next: Next, checks: Option<T
     match next {
         Next::Done(note) => go(vec![Event::StepDone { note, checks }]),
         Next::Fail(cause) => failed(ctx, step, forward, cause),
-        Next::Wait(_) | Next::Do(_) if late => {
+        Next::Wait(_) | Next::Do(_) if late && !only_the_start_is_left(step, forward, &next) => {
             failed(ctx, step, forward, too_late(ctx, step, forward))
         }
         Next::Wait(pause) => pause_for(pause),
@@ -313,6 +321,13 @@ fn weigh(ctx: &Ctx<'_>, step: &Step, forward: bool, next: Next, checks: Option<T
             None => calm(ctx.run, ctx.now).unwrap_or_else(|| intend(effect)),
         },
     }
+}
+
+/// What was stopped late is better followed by the start of the target than by a way back that starts as much: how
+/// often it is tried is limited all the same.
+fn only_the_start_is_left(step: &Step, forward: bool, next: &Next) -> bool {
+    let starts = matches!(next, Next::Do(Effect::StartContainer { .. }));
+    forward && starts && matches!(step, Step::Switch { .. })
 }
 
 /// Why a step may not act once more.

@@ -1,6 +1,7 @@
 //! The container specification that a release ran with.
 
 mod shape;
+mod shown;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -25,6 +26,12 @@ impl Specification {
     #[must_use]
     pub fn shape(&self) -> Option<Shape> {
         Shape::of(&self.body)
+    }
+
+    /// What of its body may be shown to everybody who may look.
+    #[must_use]
+    pub fn shown(body: &Value) -> Value {
+        shown::shown(body)
     }
 
     /// The names of the environment entries, without their values.

@@ -246,6 +246,8 @@ fn lock(stale: bool) -> Lock {
         rollback: RollbackId(Uuid::from_u128(9)),
         owner: "another house".to_owned(),
         stale,
+        fence: None,
+        marks: Vec::new(),
     }
 }
 

@@ -20,6 +20,8 @@ use crate::{
     facts::DeployedComponent,
     ledger::{Deployment, DeploymentFilter},
     page::Page,
+    seal::SecretKey,
+    specifications::whole,
 };
 
 /// Most releases that a plan is chosen from: at ten deployments a day, the last three weeks of different versions.
@@ -43,7 +45,10 @@ pub struct ReleaseDetails {
 pub struct SpecificationView {
     /// Its digest.
     pub digest: SpecificationDigest,
-    /// The create body, without environment and image.
+    /// The create body, without environment and image. It may hold secrets: see [`Specification::shown`]; without the
+    /// key it is no more than that.
+    ///
+    /// [`Specification::shown`]: domain::specification::Specification::shown
     pub body: Value,
     /// Names of its environment entries; values are never shown.
     pub env_names: Vec<String>,
@@ -71,12 +76,14 @@ struct SpecificationRow {
     readable: bool,
     env_fingerprints: Json<BTreeMap<String, String>>,
     body: Value,
+    body_sealed: Option<Vec<u8>>,
 }
 
 #[derive(sqlx::FromRow)]
 struct ViewRow {
     digest: String,
     body: Value,
+    body_sealed: Option<Vec<u8>>,
     readable: bool,
     env_fingerprints: Json<BTreeMap<String, String>>,
     created_at: OffsetDateTime,
@@ -155,7 +162,8 @@ impl Store {
             .collect();
         let rows: Vec<SpecificationRow> = timed(async {
             Ok(sqlx::query_as(
-                "select digest, key_id = $2 as readable, env_fingerprints, body from specification where digest = any($1)",
+                "select digest, key_id = $2 as readable, env_fingerprints, body, body_sealed
+                 from specification where digest = any($1)",
             )
             .bind(wanted)
             .bind(self.key.key_id().to_string())
@@ -171,12 +179,19 @@ impl Store {
             let recorded = RecordedSpecification {
                 digest: digest.clone(),
                 readable: row.readable,
+                shape: self.shape(&row),
                 env: row.env_fingerprints.0,
-                shape: Shape::of(&row.body),
             };
             Ok((digest, recorded))
         });
         recorded.collect()
+    }
+
+    /// None when the body can not be read: half of it would say that the rest was not asked for.
+    fn shape(&self, row: &SpecificationRow) -> Option<Shape> {
+        let sealed = row.body_sealed.as_deref();
+        let body = whole(&self.key, &row.digest, row.body.clone(), sealed).ok()?;
+        Shape::of(&body)
     }
 
     async fn specification_views(
@@ -190,7 +205,7 @@ impl Store {
             };
             let row: ViewRow = timed(async {
                 Ok(sqlx::query_as(
-                    "select digest, body, key_id = $2 as readable, env_fingerprints, created_at
+                    "select digest, body, body_sealed, key_id = $2 as readable, env_fingerprints, created_at
                      from specification where digest = $1",
                 )
                 .bind(recorded.digest.as_str())
@@ -199,7 +214,7 @@ impl Store {
                 .await?)
             })
             .await?;
-            views.insert(component.clone(), specification_view(row)?);
+            views.insert(component.clone(), specification_view(&self.key, row)?);
         }
         Ok(views)
     }
@@ -279,13 +294,19 @@ fn release(
     })
 }
 
-fn specification_view(row: ViewRow) -> Result<SpecificationView> {
+/// With the part that everybody may see, when the rest can not be read.
+fn specification_view(key: &SecretKey, row: ViewRow) -> Result<SpecificationView> {
+    let sealed = row.body_sealed.as_deref();
+    let body = match whole(key, &row.digest, row.body.clone(), sealed) {
+        Err(Error::KeyLost(_)) => row.body,
+        whole => whole?,
+    };
     Ok(SpecificationView {
         digest: row
             .digest
             .parse()
             .map_err(|error| corrupt("specification", error))?,
-        body: row.body,
+        body,
         env_names: row.env_fingerprints.0.into_keys().collect(),
         readable: row.readable,
         created_at: row.created_at.into(),

@@ -42,6 +42,10 @@ impl docker::Claim for Lease {
     fn holds(&self) -> bool {
         !self.lost.is_cancelled() && !self.left().is_zero()
     }
+
+    fn asks_for_lock(&self) -> bool {
+        true
+    }
 }
 
 impl Lease {

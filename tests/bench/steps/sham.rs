@@ -150,6 +150,8 @@ impl Engine {
                     rollback,
                     owner: "bench".to_owned(),
                     stale: false,
+                    fence: Some(grant.held.fence),
+                    marks: Vec::new(),
                 });
             }
             // No plan of this world lacks an image.

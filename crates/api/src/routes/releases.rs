@@ -7,6 +7,7 @@ use domain::{
     ledger::{Release, ReleaseComponent},
     name::{ApplicationName, ComponentName, ImageId, SpecificationDigest, Version},
     planner::{self, Blocker},
+    specification::Specification,
     target::{self, Target},
     time::Moment,
 };
@@ -118,8 +119,8 @@ pub struct ReleaseDetailsAnswer {
 pub struct SpecificationAnswer {
     /// Its digest.
     pub digest: SpecificationDigest,
-    /// The engine's create body, without image and environment. Command lines, labels and health commands can hold
-    /// secrets: only who may operate sees them.
+    /// The engine's create body, without image and environment. Command lines, labels, health commands and options of
+    /// drivers can hold secrets: they are sealed at rest, and only who may operate sees them.
     #[schema(value_type = Object)]
     pub body: Value,
     /// Names of its environment entries.
@@ -179,10 +180,8 @@ pub(crate) async fn get(
 }
 
 fn shown(mut specification: SpecificationAnswer, operates: bool) -> SpecificationAnswer {
-    if let (false, Some(body)) = (operates, specification.body.as_object_mut()) {
-        for part in ["Cmd", "Entrypoint", "Healthcheck", "Labels"] {
-            body.remove(part);
-        }
+    if !operates {
+        specification.body = Specification::shown(&specification.body);
     }
     specification
 }

@@ -9,7 +9,7 @@ use bollard::{
 };
 use domain::name::{ApplicationName, ImageId};
 
-use super::PerformContext;
+use super::{PerformContext, overtaken};
 use crate::{
     connect::{Engine, SLOW},
     error::{Error, Kind},
@@ -30,6 +30,7 @@ impl Engine {
     ) -> Result<(), Error> {
         let name = lock_name(&ctx.application.name);
         let rollback = ctx.rollback.to_string();
+        // The same on the lock and on what a later claim writes beside it.
         let labels = [
             (label::LOCK, ctx.application.name.to_string()),
             (label::APPLICATION, ctx.application.name.to_string()),
@@ -40,16 +41,38 @@ impl Engine {
         match self.create_sleeper(&name, image, &labels).await {
             Err(taken) if taken.kind() == Kind::NameTaken => {
                 let holder = self.inspect(&name).await?;
-                if holder
+                let ours = holder
                     .as_ref()
                     .and_then(|holder| label_of(holder, label::ROLLBACK))
-                    == Some(&rollback)
-                {
-                    Ok(())
-                } else {
-                    Err(taken)
+                    == Some(&rollback);
+                if !ours {
+                    return Err(taken);
                 }
+                self.write_fence(image, &labels, ctx).await
             }
+            result => result,
+        }
+    }
+
+    /// Labels are written once, so a later claim writes its fence on a container of its own. Whoever had an earlier
+    /// claim finds it in its own look, whatever its clock says.
+    async fn write_fence(
+        &self,
+        image: &ImageId,
+        labels: &[(&str, String)],
+        ctx: &PerformContext<'_>,
+    ) -> Result<(), Error> {
+        let newest = self.newest_fence(ctx).await?;
+        if newest > Some(ctx.fence) {
+            return Err(overtaken(ctx, "a newer claim"));
+        }
+        if newest == Some(ctx.fence) {
+            return Ok(());
+        }
+        ctx.must_hold()?;
+        let name = format!("sternway-fence-{}-{}", ctx.application.name, ctx.fence.0);
+        match self.create_sleeper(&name, image, labels).await {
+            Err(taken) if taken.kind() == Kind::NameTaken => Ok(()),
             result => result,
         }
     }

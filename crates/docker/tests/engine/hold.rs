@@ -138,6 +138,77 @@ async fn of_eight_who_want_the_lock_one_gets_it() {
     assert_eq!(house.look().await.look.lock, None);
 }
 
+/// A claim whose holder believes in it for ever, as one does whose machine was paused: only the engine says no.
+#[derive(Debug)]
+struct Believing;
+
+impl docker::Claim for Believing {
+    fn holds(&self) -> bool {
+        true
+    }
+
+    fn asks_for_lock(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn a_newer_claim_writes_its_fence_and_the_older_one_changes_nothing_any_more() {
+    let house = House::new().await;
+    let id = house.web("web-1", "1", &[], &[]);
+    let take = Effect::TakeLock {
+        image: house.image("1").await,
+    };
+    let stop = Effect::StopContainer {
+        container: id.clone(),
+        grace_s: 1,
+    };
+    let claim = |fence: i64| PerformContext {
+        fence: domain::name::Fence(fence),
+        claim: &Believing,
+        ..house.context(None)
+    };
+    let perform = async |effect: &Effect, fence: i64| {
+        house.engine.perform(effect, &claim(fence)).await.outcome
+    };
+    assert_failed(&perform(&stop, 5).await, Failure::Fenced);
+    assert_eq!(perform(&take, 5).await, Outcome::Done);
+    assert_eq!(house.look().await.look.lock.unwrap().fence.unwrap().0, 5);
+
+    // Taken over, twice, once with an answer that was lost.
+    for fence in [6, 6, 9] {
+        assert_eq!(perform(&take, fence).await, Outcome::Done);
+    }
+    let lock = house.look().await.look.lock.unwrap();
+    assert_eq!((lock.fence.unwrap().0, lock.marks.len()), (9, 2));
+    for late in [5, 6, 8] {
+        assert_failed(&perform(&stop, late).await, Failure::Fenced);
+        assert_failed(&perform(&take, late).await, Failure::Fenced);
+    }
+    assert!(house.seen(&id).await.unwrap().runs());
+    assert_eq!(perform(&stop, 9).await, Outcome::Done);
+
+    // Over: the lock goes first, then its marks; without it nothing of this rollback is let through.
+    let first = lock.container.clone();
+    while let Some(lock) = house.look().await.look.lock {
+        let release = Effect::RemoveContainer {
+            container: lock.container,
+        };
+        assert_eq!(perform(&release, 9).await, Outcome::Done);
+    }
+    assert!(house.inspect_fails(&first));
+    for fence in [5, 9] {
+        assert_failed(&perform(&stop, fence).await, Failure::Fenced);
+    }
+    let left = house.docker(&[
+        "ps",
+        "-aq",
+        "--filter",
+        &format!("name=sternway-fence-{}", house.prefix),
+    ]);
+    assert_eq!(left.trim(), "");
+}
+
 #[tokio::test]
 async fn a_lock_that_is_not_ours_has_no_rollback() {
     let house = House::new().await;

@@ -237,6 +237,11 @@ impl House {
             .unwrap()
     }
 
+    /// Whether there is no such container.
+    pub(crate) fn inspect_fails(&self, container: &ContainerId) -> bool {
+        !self.try_docker(&["inspect", container.as_str()]).0
+    }
+
     pub(crate) fn context<'a>(
         &'a self,
         specification: Option<&'a Specification>,

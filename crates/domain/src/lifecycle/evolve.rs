@@ -82,7 +82,7 @@ impl Run {
         let Some(lands_within) = self.outstanding.take() else {
             return;
         };
-        if matches!(self.phase, Phase::Forward { .. }) {
+        if matches!(self.phase, Phase::Forward { .. }) || self.locking {
             let lands = at.after(lands_within);
             self.unsettled_until = self.unsettled_until.max(Some(lands));
         }
@@ -106,6 +106,7 @@ impl Run {
         self.acts = self.acts.saturating_add(1);
         self.acted_at.get_or_insert(at);
         self.outstanding = Some(lease::lands_within(effect));
+        self.locking = matches!(effect, Effect::TakeLock { .. });
         if effect.touches() {
             self.touched_at.get_or_insert(at);
         }

@@ -20,11 +20,27 @@ pub(super) fn explain(plan: &Plan) -> String {
 }
 
 pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
+    held(ctx).unwrap_or_else(|| Next::Done("the lock is ours".to_owned()))
+}
+
+/// What comes before anything is changed: the lock is ours, and the newest fence that stands on the engine is this
+/// claim's. None when it is so. Not only the step `lock` asks: a claim may begin anywhere, and a clean-up of stopped
+/// containers takes a lock away.
+pub(crate) fn held(ctx: &Ctx<'_>) -> Option<Next> {
+    // The target's image may not be there yet; the one that serves is, and is kept.
+    let take = || {
+        let image = ctx.plan.swaps.first()?.former_image.clone();
+        Some(Next::Do(Effect::TakeLock { image }))
+    };
     match &ctx.look.lock {
-        Some(lock) if lock.rollback == ctx.rollback => Next::Done("the lock is ours".to_owned()),
-        Some(lock) if lock.stale => Next::Do(Effect::RemoveContainer {
+        None => take(),
+        Some(lock) if lock.rollback == ctx.rollback => {
+            let written = lock.fence.is_some_and(|fence| fence >= ctx.fence);
+            if written { None } else { take() }
+        }
+        Some(lock) if lock.stale => Some(Next::Do(Effect::RemoveContainer {
             container: lock.container.clone(),
-        }),
+        })),
         Some(lock) => {
             let sentence = format!(
                 "{} holds {} on this engine with rollback {} (container {}); if it is gone for good, remove that container",
@@ -33,15 +49,30 @@ pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
                 lock.rollback,
                 lock.container.short(),
             );
-            Next::Fail(Cause::new(CauseCode::LockedElsewhere, sentence))
+            let cause = Cause::new(CauseCode::LockedElsewhere, sentence);
+            Some(Next::Fail(cause))
         }
-        // The target's image may not be there yet; the one that serves is.
-        None => match ctx.plan.swaps.first() {
-            Some(swap) => Next::Do(Effect::TakeLock {
-                image: swap.former_image.clone(),
-            }),
-            None => Next::Done("nothing to lock".to_owned()),
-        },
+    }
+}
+
+/// Whether an act is only for who has the lock. Giving back the lock, or what an earlier rollback left of one, is
+/// not: the engine sees to it that a container is removed once.
+pub(crate) fn asks_for_it(ctx: &Ctx<'_>, effect: &Effect) -> bool {
+    match effect {
+        Effect::TakeLock { .. } | Effect::Record => false,
+        Effect::RemoveContainer { container } => !ctx
+            .look
+            .lock
+            .iter()
+            .any(|lock| lock.container == *container || lock.marks.contains(container)),
+        Effect::KeepImage { .. }
+        | Effect::PullImage { .. }
+        | Effect::LoadImage { .. }
+        | Effect::Capture { .. }
+        | Effect::CreateContainer { .. }
+        | Effect::StopContainer { .. }
+        | Effect::StartContainer { .. }
+        | Effect::RenameContainer { .. } => true,
     }
 }
 
@@ -53,6 +84,8 @@ pub(super) fn backward(ctx: &Ctx<'_>) -> Next {
         .unwrap_or_else(|| give_back(ctx))
 }
 
+/// The lock first: without it no act of this rollback is let through any more, whatever its fence. What is left of
+/// its marks then stands for it, and goes one by one.
 pub(super) fn give_back(ctx: &Ctx<'_>) -> Next {
     match ctx
         .look

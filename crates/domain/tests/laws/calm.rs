@@ -1,9 +1,18 @@
 //! How each mood ends when nothing else goes wrong.
 
+use domain::{
+    effect::Effect,
+    lifecycle::Event,
+    next::{self, Claim, Then},
+    steps::Step,
+    time::Millis,
+};
+
 use crate::{
     day::{Calm, live},
     engine::Mood,
     shop::{Leftover, Part, Recipe, State},
+    watch::Sample,
 };
 
 fn ends(recipe: &Recipe) -> String {
@@ -95,4 +104,49 @@ fn each_shape_of_application_is_rolled_back() {
             "{shape:?}"
         );
     }
+}
+
+/// Late or not: what was stopped is followed by its successor's start. Before that a late switch turns back.
+#[test]
+fn a_late_switch_starts_what_it_stopped_for() {
+    let evening = live(&Recipe::usual().morning(), "late", &mut Sample);
+    let (world, mut starts, mut stops) = (&evening.world, 0, 0);
+    for (run, seen) in world.sample.iter().flatten() {
+        let lock = seen
+            .engine
+            .as_ref()
+            .ok()
+            .and_then(|look| look.lock.as_ref());
+        let Some(fence) = lock.and_then(|lock| lock.fence) else {
+            continue;
+        };
+        let claim = Claim {
+            rollback: world.rollback,
+            fence,
+            crashes: 0,
+        };
+        if !matches!(run.step(&world.plan), Some(Step::Switch { .. }))
+            || run.phase.word() != "forward"
+        {
+            continue;
+        }
+        let in_time = next::turn(&world.plan, run, claim, &[], seen, run.since);
+        let late = run.since.after(Millis(86_400_000));
+        let late = next::turn(&world.plan, run, claim, &[], seen, late);
+        match in_time.then {
+            Then::Perform(Effect::StartContainer { .. }) => {
+                starts += 1;
+                assert_eq!(late, in_time);
+            }
+            Then::Perform(Effect::StopContainer { .. }) => {
+                stops += 1;
+                assert!(
+                    matches!(late.events[..], [Event::TurnedBack { .. }]),
+                    "{late:?}"
+                );
+            }
+            _ => {}
+        }
+    }
+    assert!(starts >= 2 && stops >= 2, "{starts} starts, {stops} stops");
 }

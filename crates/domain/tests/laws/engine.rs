@@ -75,6 +75,8 @@ pub(crate) struct Engine {
     pub(crate) elsewhere: BTreeMap<ImageId, Mood>,
     pub(crate) kept: BTreeMap<ImageId, ContainerId>,
     pub(crate) lock: Option<(ContainerId, RollbackId)>,
+    /// The fences written beside the lock, and the lock's own under its identity.
+    pub(crate) fences: BTreeMap<ContainerId, Fence>,
     /// Names of containers that are nobody's we know.
     pub(crate) foreign: BTreeMap<String, ContainerId>,
     pub(crate) health_checks: BTreeSet<ComponentName>,
@@ -109,6 +111,7 @@ impl Engine {
             elsewhere: BTreeMap::new(),
             kept: BTreeMap::new(),
             lock: None,
+            fences: BTreeMap::new(),
             foreign: BTreeMap::new(),
             health_checks: BTreeSet::new(),
             stale_locks: BTreeSet::new(),
@@ -272,6 +275,13 @@ impl Engine {
                 rollback: *rollback,
                 owner: "somebody".to_owned(),
                 stale: self.stale_locks.contains(rollback),
+                fence: self.fences.values().max().copied(),
+                marks: self
+                    .fences
+                    .keys()
+                    .filter(|id| *id != container)
+                    .cloned()
+                    .collect(),
             }),
         }
     }
@@ -332,10 +342,18 @@ impl Engine {
 
     fn take_lock(&mut self, by: By) -> Result<(), (Failure, String)> {
         match &self.lock {
-            Some((_, rollback)) if *rollback == by.rollback => Ok(()),
+            Some((_, rollback)) if *rollback == by.rollback => {
+                if self.fences.values().all(|fence| *fence < by.fence) {
+                    let mark = self.fresh();
+                    self.fences.insert(mark, by.fence);
+                }
+                Ok(())
+            }
             Some(_) => refused(Failure::NameTaken, "the lock is taken"),
             None => {
-                self.lock = Some((self.fresh(), by.rollback));
+                let lock = self.fresh();
+                self.fences.insert(lock.clone(), by.fence);
+                self.lock = Some((lock, by.rollback));
                 Ok(())
             }
         }
@@ -503,8 +521,15 @@ impl Engine {
     }
 
     fn remove(&mut self, id: &ContainerId) -> Result<(), (Failure, String)> {
-        if self.lock.as_ref().is_some_and(|(lock, _)| lock == id) {
-            self.lock = None;
+        self.fences.remove(id);
+        if let Some((lock, rollback)) = self.lock.take_if(|(lock, _)| lock == id) {
+            drop(lock);
+            // What is left of its fences stands for it until the last of them is gone.
+            self.lock = self
+                .fences
+                .keys()
+                .next()
+                .map(|mark| (mark.clone(), rollback));
         }
         self.kept.retain(|_, keeper| keeper != id);
         if self.boxes.get(id).is_some_and(|found| found.seen.is_up()) {

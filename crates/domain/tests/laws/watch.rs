@@ -15,7 +15,7 @@ use crate::{
     world::World,
 };
 
-struct Sample;
+pub(crate) struct Sample;
 
 impl Director for Sample {
     fn at_move(&mut self, _: usize, world: &mut World) -> Blow {

@@ -283,6 +283,11 @@ impl World {
             locked || !needs_lock,
             "{label}: {effect:?} without the lock"
         );
+        let newest = self.engine.fences.values().max();
+        assert!(
+            !needs_lock || newest == Some(&by.fence),
+            "{label}: {effect:?} under another fence than the engine's newest, {newest:?}"
+        );
     }
 
     fn target_is_there(&self, stopped: &ContainerId) {

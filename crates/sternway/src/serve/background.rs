@@ -93,9 +93,23 @@ pub(super) async fn announce_setup(store: &Store, addresses: &[SocketAddr]) -> a
     Ok(())
 }
 
+/// Seals specifications that a former version stored in the clear, batch by batch.
+async fn seal(store: &Store) {
+    loop {
+        match store.specifications_seal().await {
+            Ok(0) => return,
+            Ok(sealed) => tracing::info!(sealed, "sealed specifications of a former version"),
+            Err(error) => {
+                return tracing::warn!(%error, "could not seal specifications; trying again");
+            }
+        }
+    }
+}
+
 /// Clears away what nobody needs any more, for as long as the worker runs.
 pub(super) async fn prune(store: Store, shutdown: CancellationToken) {
     while !shutdown.is_cancelled() {
+        seal(&store).await;
         match store.prune().await {
             Ok(pruned) => tracing::debug!(?pruned, "cleared away"),
             Err(error) => tracing::warn!(%error, "could not clear away old rows; trying again"),

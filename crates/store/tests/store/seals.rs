@@ -15,7 +15,9 @@ const CANARY: &str = "tweety-8d1f";
 
 fn secret() -> Specification {
     Specification {
-        body: json!({"HostConfig": {"Memory": 1_073_741_824_i64, "NetworkMode": "shop"}, "Cmd": ["serve", "--port", "80"]}),
+        body: json!({"HostConfig": {"Memory": 1_073_741_824_i64, "NetworkMode": "shop"},
+            "Cmd": ["serve", "--token", CANARY], "Labels": {"traefik.auth": CANARY},
+            "Healthcheck": {"Test": ["CMD", "curl", "-u", CANARY]}}),
         env: vec![
             format!("PASSWORD={CANARY}"),
             "EMPTY=".to_owned(),
@@ -275,4 +277,55 @@ impl House {
         let id = self.request(&plan).await;
         Hand::of(&self.claim_one(&worker(), id, LEASE).await)
     }
+}
+
+/// Rows of before bodies were sealed: they can be read as they are, and are sealed by the next sweep.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_before_is_read_as_it_is_and_sealed_by_the_sweep() {
+    let (house, hand, _) = house_with_secrets().await;
+    let digest = house.store.key().digest(&secret());
+    let body = secret().body.to_string().replace('\'', "''");
+    house
+        .raw(format!(
+            "update specification set body_sealed = null, body = '{body}'"
+        ))
+        .await;
+    let read = async || {
+        assert_eq!(
+            house.store.specification_get(&digest).await.unwrap(),
+            secret()
+        );
+        let (shop, to) = (named("shop"), &hand.plan.to);
+        let details = house.store.release_get(&shop, to).await.unwrap();
+        assert_eq!(details.specifications[&component()].body, secret().body);
+        let recorded = details.release.components[&component()]
+            .specification
+            .clone();
+        assert_eq!(recorded.unwrap().shape, secret().shape());
+    };
+    read().await;
+    assert_eq!(house.store.specifications_seal().await.unwrap(), 1);
+    assert_eq!(house.store.specifications_seal().await.unwrap(), 0);
+    read().await;
+    let clear = "select count(*) from specification where body::text like '%tweety%'";
+    assert_eq!(house.count(clear).await, 0);
+}
+
+/// Without the key only what everybody may see is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_key_a_body_shows_what_everybody_may_see() {
+    let (house, hand, _) = house_with_secrets().await;
+    let other = house.other_process(key(9)).await;
+    let details = other
+        .release_get(&named("shop"), &hand.plan.to)
+        .await
+        .unwrap();
+    let shown = &details.specifications[&component()];
+    assert_eq!(shown.body, Specification::shown(&secret().body));
+    assert!(!shown.readable && !shown.body.to_string().contains(CANARY));
+    let recorded = details.release.components[&component()]
+        .specification
+        .clone();
+    assert_eq!(recorded.unwrap().shape, None, "half a shape would be a lie");
+    assert_eq!(other.specifications_seal().await.unwrap(), 0);
 }
