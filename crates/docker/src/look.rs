@@ -30,7 +30,7 @@ use crate::{
     connect::{Engine, ORDINARY},
     error::{Error, Kind},
     label::{self, Labels, own_name, replica_name},
-    specification::{asked_for, shared_with, subtract_whole},
+    specification::{asked_for, joined_to, shared_with, subtract_whole},
 };
 
 pub(crate) use container::{address, image_of, restart_of};
@@ -154,6 +154,7 @@ impl Engine {
             names,
             kept: kept(&list, name),
             lock: lock(&list, name),
+            guests: guests(&list, request.application),
         };
         Ok(Looked {
             look,
@@ -347,6 +348,23 @@ fn names(list: &[ContainerSummary]) -> BTreeMap<String, ContainerId> {
         Some((name.to_owned(), summary.id.as_deref()?.parse().ok()?))
     });
     named.collect()
+}
+
+/// Those of the list that are no part of the application and share the network of a container that is.
+fn guests(list: &[ContainerSummary], application: &Application) -> BTreeMap<String, ContainerId> {
+    let ours: BTreeSet<&str> = list
+        .iter()
+        .filter(|summary| found(summary, application).is_some())
+        .filter_map(|summary| summary.id.as_deref())
+        .collect();
+    let guest = |summary: &ContainerSummary| {
+        let id = summary.id.as_deref()?;
+        let mode = summary.host_config.as_ref()?.network_mode.as_deref()?;
+        let host = joined_to(mode).filter(|host| ours.contains(host) && !ours.contains(id))?;
+        let name = own_name(summary.names.as_deref()?)?;
+        Some((name.to_owned(), host.parse().ok()?))
+    };
+    list.iter().filter_map(guest).collect()
 }
 
 fn kept(

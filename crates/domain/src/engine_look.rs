@@ -34,6 +34,9 @@ pub struct EngineLook {
     pub kept: BTreeMap<ImageId, ContainerId>,
     /// Who holds the application's lock on this engine.
     pub lock: Option<Lock>,
+    /// Containers that are no part of the application and share the network of one that is, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub guests: BTreeMap<String, ContainerId>,
 }
 
 /// Facts of an engine.
@@ -92,6 +95,9 @@ pub struct Container {
     pub address: Option<IpAddr>,
     /// Whether the engine removes it as soon as it stops (`--rm`).
     pub auto_remove: bool,
+    /// Containers whose network, memory or processes it shares, by their identities: without them it does not run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub joins: Vec<ContainerId>,
     /// Seconds between asking it to stop and killing it.
     pub stop_grace_s: u32,
     /// Our mark, when a rollback of ours created it.

@@ -85,6 +85,10 @@ pub struct Swap {
     /// one, removed with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leftovers: Vec<ContainerId>,
+    /// Containers of other swaps whose network, memory or processes the replica shares: it stops before them and
+    /// starts after what takes their place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub joins: Vec<ContainerId>,
 }
 
 /// A replica that already is what the target wants.
@@ -131,6 +135,27 @@ impl Plan {
         self.swaps
             .iter()
             .filter(move |swap| swap.component == *component)
+    }
+
+    /// The side-cars of a swap, and theirs: who shares with its container, the outermost first.
+    #[must_use]
+    pub fn side_cars_of(&self, swap: &Swap) -> Vec<&Swap> {
+        let mut found: Vec<&Swap> = Vec::new();
+        let mut parents = vec![&swap.former];
+        while let Some(parent) = parents.pop() {
+            let sharing = self
+                .swaps
+                .iter()
+                .filter(|other| other.joins.contains(parent));
+            for other in sharing.filter(|other| other.former != swap.former) {
+                if !found.iter().any(|known| known.former == other.former) {
+                    found.push(other);
+                    parents.push(&other.former);
+                }
+            }
+        }
+        found.reverse();
+        found
     }
 }
 

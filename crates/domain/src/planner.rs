@@ -3,6 +3,7 @@
 mod blocker;
 mod outlook;
 mod place;
+mod side_car;
 mod supply;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +12,7 @@ use crate::{
     application::Application,
     engine_look::{Container, ContainerState, EngineLook},
     ledger::{Release, ReleaseComponent},
-    name::{ComponentName, SpecificationDigest, Version},
+    name::{ComponentName, ContainerId, SpecificationDigest, Version},
     order,
     plan::{PLAN_FORMAT, Plan, Settled, Strategy, Swap},
     steps::Step,
@@ -137,7 +138,7 @@ struct Planner<'a> {
     warnings: Vec<String>,
 }
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
     fn block(&mut self, code: BlockerCode, sentence: String, next_action: impl Into<String>) {
         self.blockers.push(Blocker {
             code,
@@ -167,8 +168,38 @@ impl Planner<'_> {
     }
 
     fn replicas(&mut self) -> (Vec<Swap>, Vec<Settled>) {
+        let found = self.places();
+        let all: Vec<&Place<'_>> = found.iter().map(|(_, place)| place).collect();
+        let part = |id: &ContainerId| found.iter().find(|(_, place)| place.replica.id == *id);
+        let moving = side_car::moving(&all, |place| {
+            let same =
+                part(&place.replica.id).is_some_and(|(part, _)| part.image == place.replica.image);
+            !(same && place.replica.runs() && place.is_tidy())
+        });
         let (mut swaps, mut settled) = (Vec::new(), Vec::new());
-        for component in order::in_order(&self.snapshot.application.components) {
+        for (part, place) in &found {
+            if !moving.contains(&place.replica.id) {
+                self.leave_alone(place);
+                settled.push(Settled {
+                    component: place.replica.component.clone(),
+                    container: place.replica.id.clone(),
+                    image: part.image.clone(),
+                });
+            } else if let Some(swap) =
+                self.swap(place, part, side_car::parents(place.replica, &moving))
+            {
+                swaps.push(swap);
+            }
+        }
+        self.guests_are_told(&swaps);
+        (side_car::parents_first(swaps), settled)
+    }
+
+    /// Every replica with what the release runs in its place, in the order of the definition.
+    fn places(&mut self) -> Vec<(&'a ReleaseComponent, Place<'a>)> {
+        let mut found = Vec::new();
+        let snapshot = self.snapshot;
+        for component in order::in_order(&snapshot.application.components) {
             let name = &component.name;
             let Some(part) = self.release.components.get(name) else {
                 let sentence = format!(
@@ -182,7 +213,7 @@ impl Planner<'_> {
                 );
                 continue;
             };
-            let places = places_of(name, self.snapshot.look);
+            let places = places_of(name, snapshot.look);
             if places.is_empty() {
                 let sentence = format!("the engine has no container of {name}");
                 self.block(
@@ -193,21 +224,23 @@ impl Planner<'_> {
                     ),
                 );
             }
-            for place in &places {
-                if place.replica.image == part.image && place.replica.runs() && place.is_tidy() {
-                    self.leave_alone(place);
-                    let container = place.replica.id.clone();
-                    settled.push(Settled {
-                        component: name.clone(),
-                        container,
-                        image: part.image.clone(),
-                    });
-                } else if let Some(swap) = self.swap(place, part) {
-                    swaps.push(swap);
-                }
+            found.extend(places.into_iter().map(|place| (part, place)));
+        }
+        found
+    }
+
+    /// Who shares the network of a replaced container and is not the application's keeps a dead one, and may go on
+    /// saying that it is healthy.
+    fn guests_are_told(&mut self, swaps: &[Swap]) {
+        for (guest, host) in &self.snapshot.look.guests {
+            if let Some(swap) = swaps.iter().find(|swap| swap.former == *host) {
+                self.warnings.push(format!(
+                    "{guest} shares the network of {} and is no part of the application: it is cut off until it is \
+                     created again; name it in the definition to have it follow",
+                    swap.name
+                ));
             }
         }
-        (swaps, settled)
     }
 
     fn leave_alone(&mut self, place: &Place<'_>) {
@@ -219,7 +252,12 @@ impl Planner<'_> {
         }
     }
 
-    fn swap(&mut self, place: &Place<'_>, part: &ReleaseComponent) -> Option<Swap> {
+    fn swap(
+        &mut self,
+        place: &Place<'_>,
+        part: &ReleaseComponent,
+        joins: Vec<ContainerId>,
+    ) -> Option<Swap> {
         let container = place.replica;
         self.may_be_swapped(place)?;
         let specification = self.specification(container, part)?;
@@ -249,6 +287,7 @@ impl Planner<'_> {
                 .iter()
                 .map(|container| container.id.clone())
                 .collect(),
+            joins,
         })
     }
 

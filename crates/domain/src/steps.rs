@@ -248,6 +248,7 @@ impl Step {
             Self::Switch { component } => {
                 let graces = plan
                     .swaps_of(component)
+                    .flat_map(|swap| [swap].into_iter().chain(plan.side_cars_of(swap)))
                     .map(|swap| u64::from(swap.stop_grace_s) * 1000)
                     .sum();
                 Millis::from_secs(plan.application.timeouts.step_s).and(Millis(graces))

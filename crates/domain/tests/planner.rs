@@ -73,6 +73,7 @@ fn container(number: u32, name: &str, component: &str, replica: u32, from: u32) 
         },
         address: None,
         auto_remove: false,
+        joins: Vec::new(),
         stop_grace_s: 10,
         mark: None,
         specification: Some(hex(number).parse().unwrap()),
@@ -151,6 +152,7 @@ impl Shop {
             sources: BTreeMap::new(),
             kept: BTreeMap::new(),
             lock: None,
+            guests: BTreeMap::new(),
         };
         Self {
             application: application.unwrap(),

@@ -131,6 +131,7 @@ impl Engine {
             sources: BTreeMap::new(),
             kept: BTreeMap::new(),
             lock: None,
+            guests: BTreeMap::new(),
             containers,
         };
         Self {
@@ -252,6 +253,7 @@ fn former(swap: &Swap) -> Container {
         },
         address: None,
         auto_remove: false,
+        joins: Vec::new(),
         stop_grace_s: swap.stop_grace_s,
         mark: None,
         specification: Some(swap.specification.clone()),

@@ -303,6 +303,7 @@ fn look(runs: &str) -> EngineLook {
         names: BTreeMap::new(),
         kept: BTreeMap::new(),
         lock: None,
+        guests: BTreeMap::new(),
     }
 }
 
@@ -327,6 +328,7 @@ fn container(runs: &str) -> Container {
         },
         address: None,
         auto_remove: false,
+        joins: Vec::new(),
         stop_grace_s: 10,
         mark: None,
         specification: Some("5".repeat(64).parse().unwrap()),

@@ -8,7 +8,7 @@ use bollard::models::{
 };
 use domain::{
     engine_look::{Container, ContainerState, Health, Live, RestartPolicy},
-    name::{ApplicationName, ImageId},
+    name::{ApplicationName, ContainerId, ImageId},
     time::Moment,
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -17,6 +17,7 @@ use super::Found;
 use crate::{
     error::{Error, Kind},
     label,
+    specification::{joined_to, shared_with},
 };
 
 /// What an engine waits for when nothing was said.
@@ -64,6 +65,7 @@ pub(super) fn read(
         restart: restart_of(&host),
         address: address(inspect).or(parent),
         auto_remove: host.auto_remove.unwrap_or(false),
+        joins: joins_of(&host),
         stop_grace_s: grace(config.stop_timeout),
         mark,
         specification: None,
@@ -104,6 +106,23 @@ pub(crate) fn address(inspect: &ContainerInspectResponse) -> Option<IpAddr> {
             .flatten()
             .find_map(|address| address.parse().ok())
     })
+}
+
+/// The containers that it shares with. An engine says them by identity; who was named by hand is not known by it.
+fn joins_of(host: &HostConfig) -> Vec<ContainerId> {
+    let mut joins: Vec<ContainerId> = Vec::new();
+    let shared = shared_with(host);
+    for mode in [shared.network, shared.ipc, shared.pid]
+        .into_iter()
+        .flatten()
+    {
+        if let Some(parent) = joined_to(&mode).and_then(|parent| parent.parse().ok())
+            && !joins.contains(&parent)
+        {
+            joins.push(parent);
+        }
+    }
+    joins
 }
 
 fn state_of(state: &StateOfBollard) -> ContainerState {

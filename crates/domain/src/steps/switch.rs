@@ -5,7 +5,7 @@ use super::{Ctx, Next, plural, remove};
 use crate::{
     effect::Effect,
     engine_look::{Container, ContainerState},
-    name::ComponentName,
+    name::{ComponentName, ContainerId},
     plan::{Plan, Swap},
     verdict::{Cause, CauseCode},
 };
@@ -43,6 +43,9 @@ fn forward_one(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
         );
         return Some(Next::Fail(Cause::new(CauseCode::Drifted, sentence)));
     };
+    if let Some(next) = side_cars_rest(ctx, swap) {
+        return Some(next);
+    }
     // After the start as well: a restart of the engine can bring one back whose policy outlived our stop.
     if let Some(outgoing) = ctx.outgoing_of(swap).find(|container| container.is_up()) {
         return Some(stop(outgoing, swap));
@@ -62,9 +65,28 @@ fn forward_one(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
     (next.name != swap.name).then(|| ctx.rename(swap, next, swap.name.clone()))
 }
 
+/// Whoever shares with the present container stops before it: without it they could not serve, and would not know.
+fn side_cars_rest(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
+    ctx.plan
+        .side_cars_of(swap)
+        .into_iter()
+        .find_map(|side_car| {
+            let outgoing = ctx
+                .outgoing_of(side_car)
+                .find(|container| container.is_up())?;
+            Some(stop(outgoing, side_car))
+        })
+}
+
 pub(super) fn backward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
     for swap in ctx.plan.swaps_of(component).rev() {
-        if let Some(next) = backward_one(ctx, swap) {
+        // Their own step came first and could not start them: what they share with was not there yet.
+        let side_cars = ctx.plan.side_cars_of(swap).into_iter().rev();
+        if let Some(next) = [swap]
+            .into_iter()
+            .chain(side_cars)
+            .find_map(|swap| backward_one(ctx, swap))
+        {
             return next;
         }
     }
@@ -86,7 +108,8 @@ fn backward_one(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
         );
         return Some(Next::Fail(Cause::new(CauseCode::Drifted, sentence)));
     };
-    if swap.former_runs && (!former.is_up() || former.restart != swap.former_restart) {
+    let waits = swap.former_runs && !former.is_up() && !parents_are_up(ctx, swap);
+    if swap.former_runs && !waits && (!former.is_up() || former.restart != swap.former_restart) {
         let restart = Some(swap.former_restart.clone());
         return Some(Next::Do(Effect::StartContainer {
             container: former.id.clone(),
@@ -104,6 +127,20 @@ fn backward_one(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
         .outgoing_of(swap)
         .find(|container| container.name == aside)?;
     Some(ctx.rename(swap, outgoing, swap.name.clone()))
+}
+
+/// Whether everything that a former container shares with runs again.
+fn parents_are_up(ctx: &Ctx<'_>, swap: &Swap) -> bool {
+    let up = |parent| ctx.container(parent).is_some_and(Container::is_up);
+    let runs_at_all = |parent: &&ContainerId| {
+        let parents = ctx
+            .plan
+            .swaps
+            .iter()
+            .filter(|other| other.former == **parent);
+        parents.into_iter().any(|other| other.former_runs)
+    };
+    swap.joins.iter().filter(runs_at_all).all(up)
 }
 
 fn stop(container: &Container, swap: &Swap) -> Next {

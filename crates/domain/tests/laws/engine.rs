@@ -283,6 +283,7 @@ impl Engine {
                     .cloned()
                     .collect(),
             }),
+            guests: BTreeMap::new(),
         }
     }
 
@@ -427,8 +428,18 @@ impl Engine {
             return refused(Failure::Missing, "no such container to take the place of");
         };
         let id = self.fresh();
+        // As the real driver does: what is shared with a replaced container is shared with its successor.
+        let joins = former.seen.joins.iter().map(|parent| {
+            let successor = self.boxes.values().find(|found| {
+                let mark = found.seen.mark.as_ref();
+                mark.is_some_and(|mark| mark.rollback == by.rollback && mark.replaces == *parent)
+            });
+            successor.map_or_else(|| parent.clone(), |found| found.seen.id.clone())
+        });
+        let joins = joins.collect();
         let seen = Container {
             id,
+            joins,
             name: name.to_owned(),
             image: image.clone(),
             state: ContainerState::Created,
@@ -493,6 +504,14 @@ impl Engine {
         });
         if port && holder {
             return refused(Failure::Refused, "port is already allocated");
+        }
+        let joins = self.boxes[id].seen.joins.clone();
+        let runs = |parent: &ContainerId| self.boxes.get(parent).is_some_and(|p| p.seen.runs());
+        if !joins.iter().all(runs) {
+            return refused(
+                Failure::Refused,
+                "cannot join network of a non running container",
+            );
         }
         if self
             .boxes

@@ -92,6 +92,22 @@ fn part(dice: &mut Dice) -> Part {
             Leftover::Interim,
         ]),
         missing: dice.one_in(6),
+        side_car_of: None,
+    }
+}
+
+/// Some days have a side-car, before or after its parent in the definition.
+fn with_side_car(dice: &mut Dice, parts: &mut [Part]) {
+    let count = parts.len() as u64;
+    if count < 2 || !dice.one_in(3) {
+        return;
+    }
+    let (at, parent) = (dice.below(count), dice.below(count));
+    let part = &mut parts[usize::try_from(at).unwrap()];
+    part.side_car_of = usize::try_from(parent).ok().filter(|_| at != parent);
+    if part.side_car_of.is_some() {
+        part.port = false;
+        part.leftover = Leftover::None;
     }
 }
 
@@ -99,6 +115,7 @@ fn recipe(dice: &mut Dice) -> Recipe {
     let mut parts: Vec<Part> = (0..dice.pick(&[1, 1, 2, 2, 3, 4]))
         .map(|_| part(dice))
         .collect();
+    with_side_car(dice, &mut parts);
     // Something must be there to do.
     parts[0].state = if dice.one_in(5) {
         State::Stopped

@@ -6,7 +6,7 @@ use domain::{
     application::Application,
     engine_look::{Container, ContainerState, Health, Mark},
     ledger::{RecordedSpecification, Release, ReleaseComponent},
-    name::{ComponentName, Fence, ImageId, RollbackId, SpecificationDigest, Version},
+    name::{ComponentName, ContainerId, Fence, ImageId, RollbackId, SpecificationDigest, Version},
     plan::Plan,
     planner::{self, Snapshot},
     target::Target,
@@ -56,6 +56,8 @@ pub(crate) struct Part {
     pub(crate) leftover: Leftover,
     /// The target's image is not on the engine and has to be brought.
     pub(crate) missing: bool,
+    /// Its replicas share the network of the replicas of this part.
+    pub(crate) side_car_of: Option<usize>,
 }
 
 impl Part {
@@ -71,6 +73,17 @@ impl Part {
             restart: "unless-stopped",
             leftover: Leftover::None,
             missing: false,
+            side_car_of: None,
+        }
+    }
+
+    /// A part whose replicas share the network of another part's.
+    pub(crate) fn side_car_of(parent: usize) -> Self {
+        Self {
+            side_car_of: Some(parent),
+            port: false,
+            bad: Mood::Healthy,
+            ..Self::usual()
         }
     }
 }
@@ -165,6 +178,7 @@ impl Recipe {
     fn engine(&self) -> Engine {
         let mut engine = Engine::new();
         let mut number = 0;
+        let mut side_cars: Vec<(ContainerId, ComponentName)> = Vec::new();
         for (at, part) in self.parts.iter().enumerate() {
             let name = Self::name(at);
             for (good, mood, version) in [(false, part.bad, "1.5.0"), (true, part.good, "1.4.2")] {
@@ -184,11 +198,16 @@ impl Recipe {
             for replica in 1..=part.replicas {
                 number += 1;
                 engine.put(container(number, at, replica, part), part.port);
+                let parent = part.side_car_of.filter(|parent| *parent != at);
+                side_cars.extend(parent.map(|parent| (container_id(number), Self::name(parent))));
                 if replica == 1 {
                     number += 1;
                     leave(&mut engine, number, part);
                 }
             }
+        }
+        for (side_car, parent) in side_cars {
+            join(&mut engine, &side_car, &parent);
         }
         engine
     }
@@ -276,12 +295,26 @@ fn container(number: u64, at: usize, replica: u32, part: &Part) -> Container {
         restart: policy(part.restart),
         address: None,
         auto_remove: false,
+        joins: Vec::new(),
         stop_grace_s: 1,
         mark: None,
         specification: Some(format!("{number:064x}").parse().unwrap()),
         env: BTreeMap::new(),
         shape: None,
         live: domain::engine_look::Live::default(),
+    }
+}
+
+/// Lets a container share with a replica of that component which runs if it does itself.
+fn join(engine: &mut Engine, side_car: &ContainerId, parent: &ComponentName) {
+    let runs = engine.boxes[side_car].seen.runs();
+    let parent = engine.boxes.values().find(|found| {
+        found.seen.component == *parent && found.seen.runs() && found.seen.joins.is_empty()
+    });
+    if let Some(parent) = parent.filter(|_| runs).map(|found| found.seen.id.clone())
+        && let Some(found) = engine.boxes.get_mut(side_car)
+    {
+        found.seen.joins = vec![parent];
     }
 }
 

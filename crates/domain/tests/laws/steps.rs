@@ -54,7 +54,27 @@ pub(crate) fn recipes() -> Vec<Recipe> {
             ..usual
         }]),
         Recipe::with_target(Mood::SickAfter(3000)),
+        Recipe::of(side_cars(Mood::Healthy)),
+        Recipe::of(side_cars(Mood::Sick)),
     ]
+}
+
+/// A parent between two side-cars, of which one already runs the target and moves all the same.
+fn side_cars(good: Mood) -> Vec<Part> {
+    let parent = Part {
+        good,
+        bad: if good == Mood::Healthy {
+            Mood::Sick
+        } else {
+            Mood::Healthy
+        },
+        ..Part::usual()
+    };
+    let settled = Part {
+        state: State::Settled,
+        ..Part::side_car_of(1)
+    };
+    vec![Part::side_car_of(1), parent, settled]
 }
 
 /// One thing at one moment.

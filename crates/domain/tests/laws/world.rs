@@ -259,6 +259,7 @@ impl World {
         );
         if let Effect::StopContainer { container, .. } = effect {
             self.target_is_there(container);
+            self.nobody_shares_with(container);
         }
         if let Effect::StartContainer { container, .. } = effect {
             self.nothing_else_is_up(container);
@@ -305,6 +306,30 @@ impl World {
             "{}: stopped {} before its target was created",
             self.label,
             swap.name
+        );
+    }
+
+    /// A side-car stops before what it shares with.
+    fn nobody_shares_with(&self, stopped: &ContainerId) {
+        let shares =
+            |found: &&crate::engine::Box_| found.seen.is_up() && found.seen.joins.contains(stopped);
+        let parent_is_up = self
+            .engine
+            .boxes
+            .get(stopped)
+            .is_some_and(|found| found.seen.is_up());
+        let left = self
+            .engine
+            .boxes
+            .values()
+            .find(shares)
+            .filter(|_| parent_is_up);
+        assert!(
+            left.is_none() || self.restarted,
+            "{}: {} was stopped under its side-car {}",
+            self.label,
+            stopped.short(),
+            left.map_or("", |found| found.seen.name.as_str())
         );
     }
 

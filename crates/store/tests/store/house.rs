@@ -435,6 +435,7 @@ pub(crate) fn plan(application: Application, target: Uuid) -> Plan {
         image: image('a'),
         specification,
         leftovers: Vec::new(),
+        joins: Vec::new(),
     };
     Plan {
         format: PLAN_FORMAT,
