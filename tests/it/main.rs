@@ -17,5 +17,6 @@ mod kill;
 mod reading;
 mod shapes;
 mod supply;
+mod together;
 mod tools;
 mod zombie;

@@ -9,6 +9,7 @@ mod lock;
 mod prove;
 mod record;
 mod retire;
+mod standing;
 mod supply;
 mod switch;
 
@@ -31,6 +32,7 @@ pub(crate) use lock::{asks_for_it as asks_for_lock, held as lock_held};
 pub use prove::{expected_questions, front_questions, health_answers, replica_questions};
 pub(crate) use prove::{failure as proof_failure, replaced, tally, tally_of};
 pub(crate) use record::forward as recorded;
+pub(crate) use standing::standing;
 
 /// One step of a plan. Its data is the plan's own; here is only which part it is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -626,6 +626,100 @@ fn with_a_mixture_running_nothing_is_previous() {
     assert_eq!(codes(&shop), [BlockerCode::NoPrevious]);
 }
 
+/// The shop with side-cars: the worker shares with the first API, and a mirror of the target's own image with the
+/// worker; both stand before the API in the definition.
+fn with_side_cars() -> Shop {
+    Shop::but(|shop| {
+        shop.application = serde_json::from_value(json!({
+            "name": "shop", "environment": "production", "project": "shop",
+            "components": [{"name": "mirror"}, {"name": "worker"}, {"name": "api"}],
+        }))
+        .unwrap();
+        let mut mirror = container(4, "shop-mirror-1", "mirror", 1, WORKER_GOOD);
+        mirror.joins = vec![id(3)];
+        shop.add(mirror);
+        shop.look.containers[2].joins = vec![id(1)];
+        let part = shop.good().components[&"worker".parse().unwrap()].clone();
+        shop.good()
+            .components
+            .insert("mirror".parse().unwrap(), part);
+    })
+}
+
+#[test]
+fn a_side_car_moves_with_what_it_shares_with_and_after_it() {
+    let plan = planned(&with_side_cars()).plan;
+    let moved: Vec<&str> = plan.swaps.iter().map(|swap| swap.name.as_str()).collect();
+    assert_eq!(
+        moved,
+        ["shop-api-1", "shop-api-2", "shop-worker-1", "shop-mirror-1"]
+    );
+    assert!(
+        plan.settled.is_empty(),
+        "the mirror's image is right and its network would be dead"
+    );
+    let mirror = plan.swaps.last().unwrap();
+    assert_eq!(
+        (&mirror.joins, &mirror.image),
+        (&vec![id(3)], &mirror.former_image)
+    );
+    let order: Vec<String> = plan.steps.iter().map(Step::title).collect();
+    let words = [
+        "create api",
+        "create worker",
+        "create mirror",
+        "switch api",
+        "switch worker",
+        "switch mirror",
+    ];
+    assert_eq!(order[4..10], words, "{order:?}");
+    let side_cars: Vec<&str> = plan
+        .side_cars_of(&plan.swaps[0])
+        .iter()
+        .map(|swap| swap.name.as_str())
+        .collect();
+    assert_eq!(
+        side_cars,
+        ["shop-mirror-1", "shop-worker-1"],
+        "the outermost stops first"
+    );
+    assert!(plan.side_cars_of(&plan.swaps[1]).is_empty());
+}
+
+#[test]
+fn a_side_car_whose_parent_stays_is_not_touched() {
+    let shop = Shop::but(|shop| {
+        shop.look.containers[2].joins = vec![id(1)];
+        for container in &mut shop.look.containers {
+            container.image = image(if container.component.as_str() == "api" {
+                API_GOOD
+            } else {
+                WORKER_BAD
+            });
+        }
+    });
+    let plan = planned(&shop).plan;
+    let moved: Vec<&str> = plan.swaps.iter().map(|swap| swap.name.as_str()).collect();
+    assert_eq!(moved, ["shop-worker-1"]);
+    assert!(plan.swaps[0].joins.is_empty());
+}
+
+#[test]
+fn a_stranger_on_a_replaced_network_is_told_of() {
+    let shop = Shop::but(|shop| {
+        shop.look.guests.insert("sniffer".to_owned(), id(1));
+        shop.look.guests.insert("elsewhere".to_owned(), id(77));
+    });
+    let warnings = planned(&shop).warnings;
+    assert!(
+        warnings
+            .iter()
+            .any(|said| said.starts_with("sniffer shares the network of shop-api-1")),
+        "{warnings:?}"
+    );
+    assert!(!warnings.iter().any(|said| said.contains("elsewhere")));
+}
+
 #[test]
 fn a_difference_is_said_in_sentences() {
     let old = planned(&Shop::new()).plan;

@@ -55,7 +55,10 @@ pub(super) fn turn_back(run: &Run, cause: Cause) -> Turn {
 
 pub(super) fn failed(ctx: &Ctx<'_>, step: &Step, forward: bool, cause: Cause) -> Turn {
     if !forward {
-        return end(needs_human(ctx.plan, ctx.run, cause));
+        return end(with_each_component(
+            ctx,
+            needs_human(ctx.plan, ctx.run, cause),
+        ));
     }
     match step {
         Step::Capture | Step::Retire => {
@@ -91,7 +94,26 @@ fn after_failed_proof(ctx: &Ctx<'_>, cause: Cause) -> Turn {
         "{} serves, {now}; {from} was not better, {before}, so it was not put back",
         ctx.plan.to
     );
-    end(Verdict::NeedsHuman { cause, production })
+    end(with_each_component(
+        ctx,
+        Verdict::NeedsHuman { cause, production },
+    ))
+}
+
+/// What each component runs, said to the person who has to go on from there: an application of several may be
+/// neither here nor there.
+fn with_each_component(ctx: &Ctx<'_>, verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::NeedsHuman { cause, production } => {
+            let parts: Vec<String> = steps::standing(ctx);
+            let production = format!("{production}. {}", parts.join("; "));
+            Verdict::NeedsHuman { cause, production }
+        }
+        Verdict::RolledBack { .. }
+        | Verdict::Restored { .. }
+        | Verdict::Refused { .. }
+        | Verdict::Cancelled { .. } => verdict,
+    }
 }
 
 pub(super) fn engine_lost(plan: &Plan, run: &Run, said: &str, now: Moment) -> Turn {
