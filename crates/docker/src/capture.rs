@@ -2,11 +2,10 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use bollard::{
-    container::LogOutput, models::ContainerInspectResponse, query_parameters::LogsOptions,
-};
+use bollard::{container::LogOutput, query_parameters::LogsOptions};
 use domain::name::ContainerId;
 use futures_util::StreamExt;
+use serde_json::Value;
 
 use crate::{
     connect::Engine,
@@ -34,13 +33,13 @@ pub struct Capture {
 impl Engine {
     /// The last logs and the inspection of a container.
     pub(crate) async fn capture(&self, container: &ContainerId) -> Result<Capture, Error> {
-        let Some(inspect) = self.inspect(container.as_str()).await? else {
+        let Some(inspect) = self.inspection(container.as_str()).await? else {
             return Err(Error::new(
                 Kind::Missing,
                 format!("container {} is not there", container.short()),
             ));
         };
-        let inspection = redacted(inspect)?;
+        let inspection = redacted(inspect.raw)?;
         let mut tail = Tail::default();
         let what = format!("read the log of container {}", container.short());
         let read = tokio::time::timeout(LIMIT, self.read_log(&what, container, &mut tail)).await;
@@ -116,15 +115,13 @@ impl Tail {
     }
 }
 
-fn redacted(mut inspect: ContainerInspectResponse) -> Result<String, Error> {
-    for entry in inspect
-        .config
-        .iter_mut()
-        .filter_map(|config| config.env.as_mut())
-        .flatten()
-    {
-        if let Some((name, _)) = entry.split_once('=') {
-            *entry = format!("{name}=(hidden)");
+fn redacted(mut inspect: Value) -> Result<String, Error> {
+    let env = inspect
+        .pointer_mut("/Config/Env")
+        .and_then(Value::as_array_mut);
+    for entry in env.into_iter().flatten() {
+        if let Some((name, _)) = entry.as_str().and_then(|entry| entry.split_once('=')) {
+            *entry = Value::String(format!("{name}=(hidden)"));
         }
     }
     serde_json::to_string_pretty(&inspect)
@@ -154,9 +151,11 @@ mod tests {
 
     #[test]
     fn no_value_of_the_environment_is_captured() {
-        let inspect =
-            serde_json::json!({"Id": "1", "Config": {"Env": ["PASSWORD=hunter2=x", "BARE"]}});
-        let text = redacted(serde_json::from_value(inspect).unwrap()).unwrap();
+        let inspect = serde_json::json!(
+            {"Id": "1", "Config": {"Env": ["PASSWORD=hunter2=x", "BARE"], "MacAddress": "02:42"}}
+        );
+        let text = redacted(inspect).unwrap();
+        assert!(text.contains("02:42"), "nothing else is left out");
         assert!(
             text.contains("PASSWORD=(hidden)")
                 && text.contains("BARE")

@@ -120,6 +120,8 @@ impl Constraint {
             "inquiry_answer_inquiry" => Self::Unknown("inquiry"),
             "application_key" | "application_fence_key" => Self::Taken("application"),
             "specification_key" => Self::Taken("specification"),
+            "inspection_key" | "image_settings_key" => Self::Taken("inspection"),
+            "inspection_specification" => Self::Unknown("specification"),
             "plan_key" => Self::Taken("plan"),
             "rollback_key" | "rollback_run_key" => Self::Taken("rollback"),
             "rollback_event_key" => Self::Taken("event"),

@@ -11,6 +11,7 @@ mod health;
 mod holds;
 mod idempotency;
 mod inquiries;
+mod inspections;
 mod ledger;
 mod listen;
 mod migrate;
@@ -37,6 +38,7 @@ pub use facts::{DeployedComponent, DeploymentWork, HealthUpdate};
 pub use health::{Pruned, Ready, Standing};
 pub use holds::NewHold;
 pub use inquiries::{Answer, Question};
+pub use inspections::KeptInspection;
 pub use ledger::{Deployment, DeploymentFilter, DeploymentState, NewDeployment, Recorded};
 pub use listen::listen;
 #[doc(hidden)]

@@ -106,24 +106,42 @@ impl Real {
             disk: true,
             specifications: true,
         };
-        let Looked {
-            mut look,
-            specifications,
-            ..
-        } = match self.looked(application, &request).await {
+        let mut looked = match self.looked(application, &request).await {
             Ok(looked) => looked,
             Err(said) => return Ok(Err(said)),
         };
+        if self.images_remembered(application, &looked).await? {
+            looked = match self.looked(application, &request).await {
+                Ok(looked) => looked,
+                Err(said) => return Ok(Err(said)),
+            };
+        }
+        let Looked {
+            mut look,
+            specifications,
+            wholes,
+            ..
+        } = looked;
         for container in &mut look.containers {
-            if let Some(specification) = specifications.get(&container.id) {
-                container.specification = Some(
-                    self.store
-                        .specification_put(specification)
-                        .await
-                        .map_err(StoreAway)?,
-                );
-                container.env = self.store.key().fingerprints(specification);
+            let Some(specification) = specifications.get(&container.id) else {
+                continue;
+            };
+            let digest = self
+                .store
+                .specification_put(specification)
+                .await
+                .map_err(StoreAway)?;
+            if let Some(whole) = wholes.get(&container.id)
+                && self.kept.is_new(&digest)
+            {
+                self.store
+                    .inspection_put(&digest, &container.image, &whole.inspection, &whole.image)
+                    .await
+                    .map_err(StoreAway)?;
+                self.kept.note(&digest);
             }
+            container.specification = Some(digest);
+            container.env = self.store.key().fingerprints(specification);
         }
         self.with_lock_judged(look).await.map(Ok)
     }
@@ -147,6 +165,28 @@ impl Real {
             .buffer_unordered(SOURCES_AT_ONCE)
             .collect()
             .await
+    }
+
+    /// Tells the engine's driver of images that the engine no longer has and that were read when they were
+    /// deployed. Whether there was one.
+    async fn images_remembered(
+        &self,
+        application: &Application,
+        looked: &Looked,
+    ) -> Result<bool, StoreAway> {
+        let mut remembered = false;
+        for image in &looked.images_gone {
+            let settings = match self.store.image_settings(image).await {
+                Ok(settings) => settings,
+                Err(store::Error::KeyLost(_)) => None,
+                Err(error) => return Err(StoreAway(error)),
+            };
+            if let (Some(settings), Ok(engine)) = (settings, self.engines.get(&application.engine))
+            {
+                remembered |= engine.remember_image(image, settings).is_ok();
+            }
+        }
+        Ok(remembered)
     }
 
     async fn looked(

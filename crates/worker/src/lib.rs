@@ -60,6 +60,7 @@ pub async fn run(
         engines: engines.clone(),
         prober,
         sources,
+        kept: world::Kept::default(),
     };
     let hands = Arc::new(hands);
     let mut loops = JoinSet::new();

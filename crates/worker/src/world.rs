@@ -1,11 +1,15 @@
 //! The one seam between deciding and the outside: look, and perform.
 
-use std::{future::Future, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use docker::Sources;
 use domain::{
     effect::{Effect, Outcome},
-    name::RollbackId,
+    name::{RollbackId, SpecificationDigest},
     plan::Plan,
     steps::{Scope, World as Seen},
 };
@@ -60,4 +64,30 @@ pub(crate) struct Real {
     pub(crate) engines: Arc<Engines>,
     pub(crate) prober: Prober,
     pub(crate) sources: Sources,
+    pub(crate) kept: Kept,
+}
+
+/// Most specifications that are remembered; then all are forgotten, which costs a statement each and no more.
+const KEPT_MAX: usize = 4096;
+
+/// Specifications of which this process has kept the inspection already: it looks every two seconds.
+#[derive(Debug, Default)]
+pub(crate) struct Kept(Mutex<BTreeSet<SpecificationDigest>>);
+
+impl Kept {
+    pub(crate) fn is_new(&self, digest: &SpecificationDigest) -> bool {
+        !self.known().contains(digest)
+    }
+
+    pub(crate) fn note(&self, digest: &SpecificationDigest) {
+        let mut known = self.known();
+        if known.len() >= KEPT_MAX {
+            known.clear();
+        }
+        known.insert(digest.clone());
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeSet<SpecificationDigest>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -217,3 +217,56 @@ async fn a_clone_of_a_clone_of_a_clone_is_the_same() {
     let volumes = anonymous(&house.inspect(id.as_str()));
     assert_eq!(volumes.len(), 3, "named, anonymous and loose: {volumes:?}");
 }
+
+#[tokio::test]
+async fn a_container_whose_image_is_gone_is_understood_by_what_was_kept_of_it() {
+    let house = House::new().await;
+    let tag = format!("{}-gone:1", house.prefix);
+    house.build(&tag, "ENV OWN=1\nWORKDIR /own\n");
+    let name = house.named("web-1");
+    let project = format!("com.docker.compose.project={}", house.prefix);
+    let id: ContainerId = house
+        .docker(&[
+            "create",
+            "--name",
+            &name,
+            "--label",
+            &project,
+            "--label",
+            "com.docker.compose.service=web",
+            "-e",
+            "TOKEN=t",
+            &tag,
+        ])
+        .parse()
+        .unwrap();
+    let mut before = house.look().await;
+    let (meant, whole) = (
+        before.specifications.remove(&id).unwrap(),
+        before.wholes.remove(&id).unwrap(),
+    );
+    assert_eq!(meant.env, ["TOKEN=t"]);
+    assert_eq!(whole.inspection["Id"], json!(id.as_str()));
+    assert!(
+        !format!("{whole:?}").contains("TOKEN"),
+        "it holds secrets and is not printed"
+    );
+
+    house.docker(&["rmi", "-f", &tag]);
+    // Another process, that never saw the image.
+    let fresh = docker::Engine::connect(house.engine.endpoint()).unwrap();
+    let request = docker::LookRequest {
+        application: &house.application,
+        images: &[],
+        disk: false,
+        specifications: true,
+    };
+    let blind = fresh.look(&request).await.unwrap();
+    let image = blind.look.containers[0].image.clone();
+    assert!(blind.specifications.is_empty());
+    assert_eq!(blind.images_gone.iter().collect::<Vec<_>>(), [&image]);
+    fresh.remember_image(&image, whole.image).unwrap();
+    let seeing = fresh.look(&request).await.unwrap();
+    assert_eq!(seeing.specifications.get(&id), Some(&meant));
+    assert!(seeing.images_gone.is_empty());
+}

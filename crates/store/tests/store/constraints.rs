@@ -25,6 +25,8 @@ const ROWS: &str = "
     insert into hold values ('00000000-0000-0000-0000-0000000000c1', 'shop', '1', 'x', false, 'ana', '00000000-0000-0000-0000-0000000000a1');
     insert into hold_release values ('00000000-0000-0000-0000-0000000000c1', 'ana');
     insert into specification values ('s', 'k', '{}', '', '{}');
+    insert into inspection values ('s', 'i', '');
+    insert into image_settings values ('i', 'k', '');
     insert into api_token values ('00000000-0000-0000-0000-0000000000e1', 'n', 'person', 'ana', 'admin', null, 'h', 'ana', now(), now());
     insert into token_use values ('00000000-0000-0000-0000-0000000000e1', now());
     insert into token_revocation values ('00000000-0000-0000-0000-0000000000e1', 'ana');
@@ -83,6 +85,18 @@ fn of_applications() -> Vec<(&'static str, String)> {
         (
             "specification_key",
             "insert into specification values ('s', 'k', '{}', '', '{}')".to_owned(),
+        ),
+        (
+            "inspection_key",
+            "insert into inspection values ('s', 'i', '')".to_owned(),
+        ),
+        (
+            "inspection_specification",
+            "insert into inspection values ('x', 'i', '')".to_owned(),
+        ),
+        (
+            "image_settings_key",
+            "insert into image_settings values ('i', 'k', '')".to_owned(),
         ),
         (
             "plan_key",

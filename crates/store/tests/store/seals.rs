@@ -26,6 +26,73 @@ fn secret() -> Specification {
     }
 }
 
+/// What an engine said of a container and of its image, with a secret in each.
+fn whole() -> (serde_json::Value, serde_json::Value) {
+    let env = json!([format!("PASSWORD={CANARY}")]);
+    (
+        json!({"Id": "1", "Config": {"Env": env, "MacAddress": "02:42:ac:11:00:09"}}),
+        json!({"Env": env}),
+    )
+}
+
+fn image_of_whole() -> domain::name::ImageId {
+    format!("sha256:{}", "9".repeat(64)).parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inspection_is_kept_whole_and_its_image_once() {
+    let (house, _, _) = house_with_secrets().await;
+    let digest = house.store.key().digest(&secret());
+    let (raw, settings) = whole();
+    let kept = house.store.inspection_get(&digest).await.unwrap();
+    assert_eq!(
+        (kept.image, kept.inspection),
+        (image_of_whole(), raw.clone())
+    );
+    let other = json!({"Id": "2"});
+    house
+        .store
+        .inspection_put(&digest, &image_of_whole(), &other, &settings)
+        .await
+        .unwrap();
+    assert_eq!(
+        house
+            .store
+            .inspection_get(&digest)
+            .await
+            .unwrap()
+            .inspection,
+        raw,
+        "the first stays"
+    );
+    assert_eq!(
+        house.store.image_settings(&image_of_whole()).await.unwrap(),
+        Some(settings.clone())
+    );
+    let unknown = format!("sha256:{}", "8".repeat(64)).parse().unwrap();
+    assert_eq!(house.store.image_settings(&unknown).await.unwrap(), None);
+    let missing = house
+        .store
+        .inspection_get(&"0".repeat(64).parse().unwrap())
+        .await;
+    assert!(matches!(missing, Err(Error::NotFound(_))), "{missing:?}");
+
+    // With another key nothing can be read, and what is seen again is sealed anew.
+    house
+        .raw("update image_settings set key_id = 'lost', sealed = decode('00', 'hex')")
+        .await;
+    assert!(house.store.image_settings(&image_of_whole()).await.is_err());
+    house
+        .store
+        .inspection_put(&digest, &image_of_whole(), &other, &settings)
+        .await
+        .unwrap();
+    assert_eq!(
+        house.store.image_settings(&image_of_whole()).await.unwrap(),
+        Some(settings)
+    );
+}
+
 async fn house_with_secrets() -> (House, Hand, Uuid) {
     let house = House::new().await;
     let hand = Hand::of(&house.claimed("shop", &worker()).await);
@@ -34,6 +101,17 @@ async fn house_with_secrets() -> (House, Hand, Uuid) {
     house
         .store
         .deployment_specifications(deployment, &BTreeMap::from([(component(), digest)]))
+        .await
+        .unwrap();
+    let (raw, settings) = whole();
+    house
+        .store
+        .inspection_put(
+            &house.store.key().digest(&secret()),
+            &image_of_whole(),
+            &raw,
+            &settings,
+        )
         .await
         .unwrap();
     let log = format!("starting with {CANARY}\n");
