@@ -117,7 +117,11 @@ fn first_red(ctx: &Ctx<'_>) -> Option<String> {
         .iter()
         .chain(&ctx.world.answers)
         .find(|answer| !answer.green)?;
-    Some(format!("{}: {}", red.asked, red.said))
+    let of = match &red.subject {
+        Subject::Replica { component, .. } => format!("{component}: "),
+        Subject::Front => String::new(),
+    };
+    Some(format!("{of}{}: {}", red.asked, red.said))
 }
 
 /// How much of a side is green.
