@@ -1,7 +1,7 @@
 #!/bin/sh
 # What Sternway costs, measured in one run beside what there is without it:
 #
-#   sh tests/bench.sh NAME               downtime, steps, footprint or takeover: a table, and target/bench/NAME.json
+#   sh tests/bench.sh NAME               downtime, steps, footprint, takeover, group or clone: a table, and target/bench/NAME.json
 #   sh tests/bench.sh NAME --smallest    each thing once and little of it, in the dev profile: only proves that it works
 #
 # Builds what it needs, installs what is missing, starts an engine if none answers, and leaves nothing running.
@@ -12,12 +12,12 @@ cd "$(dirname "$0")/.."
 . docker/prepare.sh
 
 usage() {
-    echo "usage: sh tests/bench.sh downtime|steps|footprint|takeover [--smallest]" >&2
+    echo "usage: sh tests/bench.sh downtime|steps|footprint|takeover|group|clone [--smallest]" >&2
     exit 2
 }
 
 case "${1-} ${2-}" in
-'downtime '* | 'steps '* | 'footprint '* | 'takeover '*) ;;
+'downtime '* | 'steps '* | 'footprint '* | 'takeover '* | 'group '* | 'clone '*) ;;
 *) usage ;;
 esac
 case $#${2-} in
@@ -77,8 +77,8 @@ build() {
 }
 
 case $1 in
-downtime) prepare_packages build postgres engine compose ;;
-takeover) prepare_packages build postgres engine ;;
+downtime | group) prepare_packages build postgres engine compose ;;
+takeover | clone) prepare_packages build postgres engine ;;
 *) prepare_packages build postgres ;;
 esac
 program=$(build)
@@ -95,7 +95,7 @@ scratch=$(mktemp -d "${TMPDIR:-/tmp}/sternway-bench.XXXXXX")
 # Postgres runs as another user and has to walk through; what is private has its own mode.
 chmod 711 "$scratch"
 case $1 in
-downtime | takeover)
+downtime | takeover | group | clone)
     engine_start "$scratch/engine"
     sh docker/demo/build.sh 1.4.2 1.5.0 >/dev/null
     ;;

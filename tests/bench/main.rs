@@ -2,13 +2,16 @@
 //! `sh tests/bench.sh NAME`, which builds and provides what is measured. It judges nothing: a goal that is
 //! missed is printed as missed.
 
+mod clone;
 mod database;
 mod downtime;
 mod engine;
 mod footprint;
+mod group;
 mod http;
 mod report;
 mod server;
+mod shop;
 mod steps;
 mod takeover;
 
@@ -74,6 +77,8 @@ fn run() -> Outcome<()> {
         "steps" => steps::run(&settings)?,
         "footprint" => footprint::run(&settings)?,
         "takeover" => takeover::run(&settings)?,
+        "group" => group::run(&settings)?,
+        "clone" => clone::run(&settings)?,
         other => return Err(format!("there is no benchmark `{other}`").into()),
     };
     report.write(&settings, load_before)

@@ -221,3 +221,79 @@ fn a_person_is_told_where_each_part_stands() {
         assert!(production.contains(part), "{part}: {production}");
     }
 }
+
+#[test]
+fn a_port_that_somebody_else_took_turns_it_back() {
+    let house = House::new();
+    let mut shop = Application::shop(&Engine::of_this_machine(), "porttaken");
+    house.know(&shop.definition());
+    house.deploy_until(&mut shop, "1.4.2", "good");
+    // The bad version came with another port; the good one's is somebody else's by now.
+    let other = crate::house::server::free_port().to_string();
+    shop.up_with("1.5.0", &[("PORT", &other)]);
+    house.record(&shop, "1.5.0");
+    let before = shop.running();
+    let _taken = std::net::TcpListener::bind(("127.0.0.1", shop.port)).unwrap();
+    let id = house.roll_back(&shop, &json!("last_known_good"));
+    let ended = house.verdict(&id, "restored");
+    let said = ended["cause"]["sentence"].as_str().unwrap_or_default();
+    assert!(said.contains("address already in use"), "{ended}");
+    assert_eq!(shop.running(), before);
+    shop.serves_alone("1.5.0");
+}
+
+#[test]
+fn a_container_that_its_engine_would_remove_is_refused_with_the_reason() {
+    let house = House::new();
+    let engine = Engine::of_this_machine();
+    let fleeting = json!({ "HostConfig": { "AutoRemove": true } });
+    let mut shop = Application::plain(&engine, "fleeting", "api", &[fleeting]);
+    house.know(&shop.definition());
+    house.deploy_until(&mut shop, "1.4.2", "good");
+    house.deploy(&mut shop, "1.5.0");
+    let before = shop.running();
+    let reply = house.ask_plan(&shop, &json!("last_known_good"));
+    let problem = reply.problem(409, "plan_blocked");
+    assert_eq!(problem["blockers"][0]["code"], "auto_remove", "{problem}");
+    assert_eq!(shop.running(), before);
+}
+
+/// One name for ever, and each restart policy.
+const POLICIES: &str = r#"
+version: "2.4"
+services:
+  named: {image: "${IMAGE}", command: ["worker"], container_name: "${NAME}-worker_named_1", restart: "no", stop_grace_period: 2s}
+  always: {image: "${IMAGE}", command: ["worker"], restart: always, stop_grace_period: 2s}
+  unless: {image: "${IMAGE}", command: ["worker"], restart: unless-stopped, stop_grace_period: 2s}
+  failing: {image: "${IMAGE}", command: ["worker"], restart: "on-failure:3", stop_grace_period: 2s}
+"#;
+
+#[test]
+fn a_fixed_name_and_every_restart_policy_are_kept() {
+    let house = House::new();
+    let engine = Engine::of_this_machine();
+    let parts = ["named", "always", "unless", "failing"];
+    let mut shop = Application::compose(&engine, "policies", &parts, POLICIES);
+    let mut definition = shop.definition();
+    definition["components"] = parts.iter().map(|name| json!({ "name": name })).collect();
+    house.know(&definition);
+    let name = shop.name.clone();
+    let up = |shop: &mut Application, version: &str| {
+        shop.up_with(version, &[("NAME", &name)]);
+        house.record(shop, version)
+    };
+    let good = up(&mut shop, "1.4.2");
+    house.judged(&good, "unproved");
+    up(&mut shop, "1.5.0");
+    let id = house.roll_back(&shop, &json!({ "version": "1.4.2" }));
+    house.verdict(&id, "rolled_back");
+    assert_eq!(shop.disorder("1.4.2"), Ok(()));
+    let policy = |part: &str| shop.replica(part, 1)["HostConfig"]["RestartPolicy"].clone();
+    assert_eq!(policy("named")["Name"], "no");
+    assert_eq!(policy("always")["Name"], "always");
+    assert_eq!(policy("unless")["Name"], "unless-stopped");
+    assert_eq!(
+        policy("failing"),
+        json!({ "Name": "on-failure", "MaximumRetryCount": 3 })
+    );
+}

@@ -291,6 +291,19 @@ pub(crate) fn asked_for(host: &HostConfig, mount: &MountPoint) -> bool {
             .any(|bind| bind_destination(bind) == destination)
 }
 
+/// The volumes that a container mounts by name.
+pub(crate) fn volumes_of(host: &HostConfig) -> Vec<String> {
+    let binds = host.binds.iter().flatten().map(|bind| bind_source(bind));
+    let mounts = host.mounts.iter().flatten();
+    let mounts = mounts
+        .filter(|mount| mount.typ == Some(MountType::VOLUME))
+        .filter_map(|mount| mount.source.as_deref());
+    let named = binds
+        .chain(mounts)
+        .filter(|source| !source.starts_with('/'));
+    named.map(str::to_owned).collect()
+}
+
 fn bind_source(bind: &str) -> &str {
     bind.split(':').next().unwrap_or(bind)
 }

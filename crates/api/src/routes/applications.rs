@@ -7,7 +7,7 @@ use axum::{
 };
 use domain::{application::Application, name::ApplicationName, time::Moment};
 use serde::{Deserialize, Serialize};
-use store::Page;
+use store::{PAGE_MAX, Page};
 use utoipa::{IntoParams, ToSchema};
 
 use super::page::{Listing, Paged, limit};
@@ -140,6 +140,7 @@ pub(crate) async fn put(
         }]));
     }
     application.check().map_err(Problem::fields)?;
+    nobody_else_claims(&permit, &application).await?;
     let present = present(&permit, &path.name).await?;
     let if_match = match (revision(&headers)?, present) {
         (IfMatch::Revision(revision), _) => Some(revision),
@@ -162,6 +163,44 @@ pub(crate) async fn put(
         revision: put.revision,
         status,
     })
+}
+
+/// Refuses components whose containers another application has.
+async fn nobody_else_claims(
+    permit: &Permit<Administer>,
+    application: &Application,
+) -> Result<(), Problem> {
+    let mut after = None;
+    loop {
+        let page = Page {
+            after,
+            limit: PAGE_MAX,
+        };
+        let listed = permit.store().application_list(&page).await?;
+        for stored in &listed.items {
+            let shared = application.shared_with(&stored.application);
+            if let Some(component) = shared.first() {
+                let other = &stored.application.name;
+                let other = if permit.sees(other) {
+                    other.to_string()
+                } else {
+                    "another application".to_owned()
+                };
+                let what = format!(
+                    "{component} is a component of {other} already; a container belongs to one application: take it \
+                     out of one of them"
+                );
+                return Err(Problem::fields([crate::problem::FieldError {
+                    field: "components".to_owned(),
+                    what,
+                }]));
+            }
+        }
+        after = listed.next;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
 }
 
 /// Takes an application out. Its ledger and its rollbacks stay.

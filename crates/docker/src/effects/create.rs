@@ -13,7 +13,7 @@ use crate::{
     connect::{Engine, ORDINARY, SLOW},
     error::{Error, Kind},
     label::{self, Marks},
-    specification::{Creation, Replica, create_body, no_rise, shared_with},
+    specification::{Creation, Replica, create_body, no_rise, shared_with, volumes_of},
 };
 
 /// What the effect asks for.
@@ -35,6 +35,7 @@ impl Engine {
         let creation = Box::pin(self.creation(wanted, ctx)).await?;
         self.networks_exist(&creation).await?;
         self.parents_exist(&creation).await?;
+        self.volumes_exist(&creation).await?;
         ctx.must_hold()?;
         let secrets = creation.body.env.clone().unwrap_or_default();
         let result = self.create_or_adopt(wanted, ctx, creation).await;
@@ -197,6 +198,28 @@ impl Engine {
                 );
                 return Err(Error::new(Kind::Missing, said));
             }
+        }
+        Ok(())
+    }
+
+    /// An engine makes a named volume that is gone anew without a word: the application would come back to no data.
+    async fn volumes_exist(&self, creation: &Creation) -> Result<(), Error> {
+        let host = creation.body.host_config.as_ref();
+        for volume in host.map(volumes_of).unwrap_or_default() {
+            let name = volume.clone();
+            let there = self.call("inspect a volume", ORDINARY, |docker| async move {
+                docker.inspect_volume(&name).await
+            });
+            match there.await {
+                Err(error) if error.kind() == Kind::Missing => {
+                    let said = format!(
+                        "volume {volume} is not on the engine, which would make it anew and empty; bring it back or \
+                         create it, then ask again"
+                    );
+                    return Err(Error::new(Kind::Missing, said));
+                }
+                there => there?,
+            };
         }
         Ok(())
     }

@@ -164,6 +164,88 @@ async fn a_network_that_is_gone_is_found_before_anything_is_made() {
 }
 
 #[tokio::test]
+async fn a_volume_that_is_gone_is_not_made_anew() {
+    let house = House::new().await;
+    let (one, two) = (house.named("one"), house.named("two"));
+    let mount = format!("type=volume,src={two},dst=/two");
+    let bind = format!("{one}:/one");
+    let first = house.web("web-1", "1", &["-v", &bind, "--mount", &mount], &[]);
+    let meant = specification(&house, &first).await;
+    house.docker(&["rm", "-f", first.as_str()]);
+    let id = house.web("web-1", "1", &[], &[]);
+    let effect = house.creation("2", &id).await;
+    for gone in [&one, &two] {
+        house.docker(&["volume", "rm", gone]);
+        let context = house.context(Some(&meant));
+        let outcome = house.engine.perform(&effect, &context).await.outcome;
+        assert_failed(&outcome, Failure::Missing);
+        assert!(!house.look().await.look.names.contains_key(name_of(&effect)));
+        assert!(
+            !house.try_docker(&["volume", "inspect", gone]).0,
+            "it was not made"
+        );
+        house.docker(&["volume", "create", gone]);
+    }
+    let context = house.context(Some(&meant));
+    let outcome = house.engine.perform(&effect, &context).await.outcome;
+    assert_eq!(outcome, Outcome::Done, "with both it is created");
+}
+
+#[tokio::test]
+async fn a_parent_that_is_gone_is_found_before_anything_is_made() {
+    let house = House::new().await;
+    let parent = house.web("web-1", "1", &[], &["api"]);
+    let mode = format!("container:{parent}");
+    let side_car = house.web("web-2", "2", &["--network", &mode], &[]);
+    let meant = specification(&house, &side_car).await;
+    house.docker(&["rm", "-f", parent.as_str()]);
+    let effect = house.creation("2", &side_car).await;
+    let context = house.context(Some(&meant));
+    let outcome = house.engine.perform(&effect, &context).await.outcome;
+    assert_failed(&outcome, Failure::Missing);
+    assert!(!house.look().await.look.names.contains_key(name_of(&effect)));
+}
+
+#[tokio::test]
+async fn what_the_present_container_was_allowed_is_not_what_its_successor_is() {
+    let house = House::new().await;
+    let humble = house.web("web-1", "1", &["--cap-drop", "ALL", "--read-only"], &[]);
+    let meant = specification(&house, &humble).await;
+    house.docker(&["rm", "-f", humble.as_str()]);
+    let greedy = [
+        "--privileged",
+        "--pid",
+        "host",
+        "-v",
+        "/:/host",
+        "--cap-add",
+        "SYS_ADMIN",
+        "--user",
+        "0",
+    ];
+    let id = house.web_as("create", "web-1", "1", &greedy, &[]);
+    let effect = house.creation("2", &id).await;
+    let context = house.context(Some(&meant));
+    let outcome = house.engine.perform(&effect, &context).await.outcome;
+    assert_eq!(outcome, Outcome::Done);
+    let made = house.inspect(name_of(&effect));
+    let host = &made["HostConfig"];
+    assert_eq!(
+        (&host["Privileged"], &host["ReadonlyRootfs"]),
+        (&json!(false), &json!(true))
+    );
+    assert_eq!(
+        (&host["CapDrop"], &host["CapAdd"]),
+        (&json!(["ALL"]), &json!(null))
+    );
+    assert_eq!(
+        (&host["PidMode"], &host["Binds"]),
+        (&json!(""), &json!(null))
+    );
+    assert_eq!(made["Config"]["User"], json!(""));
+}
+
+#[tokio::test]
 async fn a_container_that_can_not_be_completed_is_not_left_half_made() {
     let house = House::new().await;
     let (id, mut meant) = on_two_networks(&house).await;

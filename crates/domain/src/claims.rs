@@ -1,0 +1,84 @@
+//! Whose container is it: one belongs to one application.
+
+use crate::{
+    application::{Application, Component},
+    name::ComponentName,
+};
+
+impl Application {
+    /// The components whose containers another application claims as well: two definitions of one container would
+    /// roll it back from under each other.
+    #[must_use]
+    pub fn shared_with(&self, other: &Self) -> Vec<&ComponentName> {
+        if self.name == other.name || self.engine != other.engine {
+            return Vec::new();
+        }
+        let same_project = self.project.is_some() && self.project == other.project;
+        let claims = |component: &&Component| {
+            let named = other.component(&component.name);
+            let of_project = |one: &Component| one.containers.is_empty();
+            let by_project = same_project && of_project(component) && named.is_some_and(of_project);
+            let theirs = other.components.iter().flat_map(|one| &one.containers);
+            by_project
+                || theirs
+                    .into_iter()
+                    .any(|name| component.containers.contains(name))
+        };
+        self.components
+            .iter()
+            .filter(claims)
+            .map(|component| &component.name)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn application(
+        name: &str,
+        engine: &str,
+        project: Option<&str>,
+        parts: &[(&str, &[&str])],
+    ) -> Application {
+        let parts: Vec<_> = parts
+            .iter()
+            .map(|(name, containers)| json!({"name": name, "containers": containers}))
+            .collect();
+        serde_json::from_value(json!({
+            "name": name, "environment": "test", "engine": engine, "project": project, "components": parts,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_service_of_one_project_belongs_to_one_application() {
+        let shop = application("shop", "local", Some("p"), &[("api", &[]), ("worker", &[])]);
+        let claims = |engine: &str, project: Option<&str>, part: &str| {
+            let other = application("other", engine, project, &[(part, &[])]);
+            !shop.shared_with(&other).is_empty()
+        };
+        assert!(claims("local", Some("p"), "api"));
+        assert!(
+            !claims("local", Some("p"), "front"),
+            "another service of the project"
+        );
+        assert!(!claims("local", Some("q"), "api"), "another project");
+        assert!(!claims("other", Some("p"), "api"), "another engine");
+        assert!(!claims("local", None, "api"));
+        assert!(shop.shared_with(&shop).is_empty(), "its own");
+    }
+
+    #[test]
+    fn a_container_that_is_named_belongs_to_one_application() {
+        let shop = application("shop", "local", None, &[("api", &["web-1", "web-2"])]);
+        let other = application("other", "local", None, &[("front", &["web-2"])]);
+        assert_eq!(shop.shared_with(&other), [&shop.components[0].name]);
+        assert_eq!(other.shared_with(&shop), [&other.components[0].name]);
+        let apart = application("apart", "local", None, &[("api", &["web-3"])]);
+        assert!(shop.shared_with(&apart).is_empty());
+    }
+}
