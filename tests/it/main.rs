@@ -15,6 +15,7 @@ mod happy;
 mod input;
 mod kill;
 mod reading;
+mod retention;
 mod shapes;
 mod supply;
 mod together;

@@ -240,6 +240,7 @@ fn understood(
         approval: false,
         timeouts: Timeouts::default(),
         source: None,
+        retain: domain::retention::Retain::default(),
         probes: Vec::new(),
         components,
     };

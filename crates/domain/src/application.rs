@@ -8,9 +8,10 @@ use utoipa::ToSchema;
 use crate::{
     compose::ComposeProject,
     front::Front,
-    name::{ApplicationName, ComponentName, EnvironmentName},
+    name::{ApplicationName, ComponentName, EnvironmentName, PullReference},
     order,
     probe::{FrontProbe, Probe, VersionEndpoint},
+    retention::{CopyPlace, RETAINED_MAX, Retain},
     source::{Build, Source},
     time::Millis,
 };
@@ -54,6 +55,9 @@ pub struct Application {
     /// Where its source is, for versions whose images are gone and have to be built again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
+    /// What of its past is kept.
+    #[serde(default, skip_serializing_if = "Retain::is_default")]
+    pub retain: Retain,
     /// Checks through the front, as clients see the application.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 16)]
@@ -199,6 +203,7 @@ impl Application {
         self.check_front(&mut bad);
         self.check_source(&mut bad);
         self.check_times(&mut bad);
+        self.check_retain(&mut bad);
         if bad.is_empty() { Ok(()) } else { Err(bad) }
     }
 
@@ -338,6 +343,36 @@ impl Application {
         if self.source.is_some() && !builds {
             let what = "give at least one component a `build`, or leave `source` out";
             bad.push(BadField::new("source", what));
+        }
+    }
+
+    fn check_retain(&self, bad: &mut Vec<BadField>) {
+        let retain = &self.retain;
+        if retain.releases == 0 || retain.releases as usize > RETAINED_MAX {
+            let what = format!("use 1 to {RETAINED_MAX}");
+            bad.push(BadField::new("retain.releases", what));
+        }
+        if retain.pinned.len() > RETAINED_MAX {
+            let what = format!("name at most {RETAINED_MAX} versions");
+            bad.push(BadField::new("retain.pinned", what));
+        }
+        match &retain.copy {
+            Some(CopyPlace::Archive(folder)) => {
+                let walks = folder.split('/').any(|part| part == "." || part == "..");
+                if !folder.starts_with('/') || walks || !is_plain(folder, URL_CHARS_MAX) {
+                    let what = "use an absolute folder on the worker's disk";
+                    bad.push(BadField::new("retain.copy.archive", what));
+                }
+            }
+            Some(CopyPlace::Registry(prefix)) => {
+                let digest = "0".repeat(64);
+                let whole = format!("{prefix}/x@sha256:{digest}").parse::<PullReference>();
+                if whole.is_err() || prefix.len() > 200 {
+                    let what = "use a registry and the beginning of its repositories, such as `registry.example:5000/sternway`";
+                    bad.push(BadField::new("retain.copy.registry", what));
+                }
+            }
+            None => {}
         }
     }
 

@@ -3,6 +3,7 @@
 pub mod database;
 pub mod engine;
 pub mod folder;
+pub mod past;
 pub mod server;
 
 use serde::Serialize;
@@ -130,6 +131,7 @@ pub async fn run(args: &DoctorArgs, globals: &Globals, out: &Out) -> Result<Exit
     findings.extend(database);
     findings.extend(folder::look(&state));
     findings.extend(server);
+    findings.extend(past::look(globals).await);
     let report = Report::of(findings);
     if out.json {
         out.object(&report);

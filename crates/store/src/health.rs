@@ -44,6 +44,10 @@ pub struct Pruned {
     pub keys: u64,
     /// Plans older than thirty days that no rollback refers to.
     pub plans: u64,
+    /// Evidence of rollbacks that ended more than ninety days ago.
+    pub artifacts: u64,
+    /// Specifications that nothing refers to and that were not seen for seven days.
+    pub specifications: u64,
     /// Workers that gave no sign of life for a day.
     pub workers: u64,
 }
@@ -130,6 +134,25 @@ impl Store {
                  select digest from plan p where made_at < now() - interval '30 days'
                  and not exists (select from rollback q where q.plan_digest = p.digest) limit $1)",
         );
+        // The log of a rollback is the truth and stays; what containers said then is worth a quarter of a year.
+        let artifacts = self.cleared(
+            "delete from artifact where id in (
+                 select a.id from artifact a join rollback_run r on r.rollback_id = a.rollback_id
+                 where a.created_at < now() - interval '90 days' and r.ended_at < now() - interval '90 days'
+                 limit $1)",
+        );
+        let specifications = self.cleared(
+            "with referred as (
+                 select c.value ->> 'specification' as digest
+                 from deployment_fact f, jsonb_each(f.components) c
+                 union
+                 select s ->> 'specification' from plan p, jsonb_array_elements(p.body::jsonb -> 'swaps') s
+             )
+             delete from specification where digest in (
+                 select s.digest from specification s
+                 where s.used_at < now() - interval '7 days'
+                   and not exists (select from referred r where r.digest = s.digest) limit $1)",
+        );
         let workers = self.cleared(
             "delete from worker where id in (
                  select id from worker where beat_at < now() - interval '1 day' limit $1)",
@@ -138,6 +161,8 @@ impl Store {
             inquiries: inquiries.await?,
             keys: keys.await? + reports.await?,
             plans: plans.await?,
+            artifacts: artifacts.await?,
+            specifications: specifications.await?,
             workers: workers.await?,
         })
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::{
     ledger::{RecordedSpecification, Release, ReleaseComponent},
-    name::{ApplicationName, ComponentName, SpecificationDigest, Version},
+    name::{ApplicationName, ComponentName, ImageId, PullReference, SpecificationDigest, Version},
     specification::Shape,
     supply::ImageSource,
     time::Moment,
@@ -148,7 +148,10 @@ impl Store {
         })
         .await?;
         let known = self.recorded_specifications(&rows).await?;
-        rows.into_iter().map(|row| release(row, &known)).collect()
+        let copies = self.copies_by_image(application).await?;
+        rows.into_iter()
+            .map(|row| release(row, &known, &copies))
+            .collect()
     }
 
     async fn recorded_specifications(
@@ -258,6 +261,7 @@ const RELEASES: &str = "
 fn release(
     row: Row,
     known: &BTreeMap<SpecificationDigest, RecordedSpecification>,
+    copies: &BTreeMap<ImageId, Vec<ImageSource>>,
 ) -> Result<Release> {
     let component = |(name, part): (ComponentName, DeployedComponent)| {
         let specification = part
@@ -266,13 +270,9 @@ fn release(
         (
             name,
             ReleaseComponent {
+                sources: sources(part.digests, copies.get(&part.image)),
                 image: part.image,
                 reference: part.reference,
-                sources: part
-                    .digests
-                    .into_iter()
-                    .map(|reference| ImageSource::Registry { reference })
-                    .collect(),
                 architecture: part.architecture,
                 bytes: part.bytes,
                 specification,
@@ -292,6 +292,13 @@ fn release(
         insecure: row.insecure,
         components: row.components.0.into_iter().map(component).collect(),
     })
+}
+
+fn sources(digests: Vec<PullReference>, copies: Option<&Vec<ImageSource>>) -> Vec<ImageSource> {
+    let noted = digests
+        .into_iter()
+        .map(|reference| ImageSource::Registry { reference });
+    copies.into_iter().flatten().cloned().chain(noted).collect()
 }
 
 /// With the part that everybody may see, when the rest can not be read.

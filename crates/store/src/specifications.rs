@@ -58,7 +58,9 @@ impl Store {
         timed(async {
             sqlx::query(
                 "insert into specification (digest, key_id, body, env_sealed, env_fingerprints, body_sealed)
-                 values ($1, $2, $3, $4, $5, $6) on conflict on constraint specification_key do nothing",
+                 values ($1, $2, $3, $4, $5, $6)
+                 on conflict on constraint specification_key do update set used_at = now()
+                 where specification.used_at < now() - interval '1 day'",
             )
             .bind(digest.as_str())
             .bind(self.key.key_id().to_string())

@@ -2,6 +2,7 @@
 
 mod claims;
 mod clock;
+mod copies;
 mod deployments;
 mod drive;
 mod engines;
@@ -9,6 +10,7 @@ mod eyes;
 mod hands;
 mod inquiries;
 pub mod metric;
+mod upkeep;
 mod watch;
 pub mod world;
 
@@ -78,6 +80,8 @@ pub async fn run(
         wake.clone(),
         shutdown.clone(),
     ));
+    loops.spawn(copies::run(store.clone(), hands.clone(), shutdown.clone()));
+    loops.spawn(upkeep::run(store.clone(), hands.clone(), shutdown.clone()));
     loops.spawn(inquiries::run(store, hands, wake, shutdown));
     // A loop that panicked would leave a worker that beats and does not work: better none.
     while let Some(ended) = loops.join_next().await {

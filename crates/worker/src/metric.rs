@@ -17,6 +17,11 @@ pub const DRIVEN: &str = "sternway_rollbacks_driven";
 /// Deployments judged, by `state`.
 pub const DEPLOYMENTS: &str = "sternway_deployments_judged_total";
 
+/// Releases that are kept as ways back and could not come back, by `application`.
+pub const BROKEN: &str = "sternway_releases_broken";
+/// Releases that are kept and whose images are all on the engine, by `application`.
+pub const READY: &str = "sternway_releases_ready";
+
 /// Tells the recorder what each name means.
 pub fn describe() {
     describe_counter!(EFFECTS, "Effects performed on engines and the ledger");
@@ -26,4 +31,9 @@ pub fn describe() {
     describe_counter!(VERDICTS, "Rollbacks ended");
     describe_gauge!(DRIVEN, "Rollbacks driven now");
     describe_counter!(DEPLOYMENTS, "Deployments judged");
+    describe_gauge!(
+        BROKEN,
+        "Releases kept as ways back that could not come back"
+    );
+    describe_gauge!(READY, "Releases kept whose images are all on the engine");
 }

@@ -56,9 +56,9 @@ impl Registry {
         format!("127.0.0.1:{}/{name}", self.port)
     }
 
-    /// Pushes a version of an application, as CI does before it deploys; the tag that it did so by. As long as that
-    /// tag is there, the engine knows the image's digest there.
-    pub(crate) fn push(&self, shop: &Application, version: &str) -> String {
+    /// Pushes a version of an application, as CI does before it deploys. As long as the tag that it did so by is there, the
+    /// engine knows the image's digest in the registry.
+    pub(crate) fn push(&self, shop: &Application, version: &str) {
         let remote = format!("{}:{version}", self.repository(&shop.name));
         let local = shop.image(version);
         for words in [vec!["tag", &local, &remote], vec!["push", "-q", &remote]] {
@@ -69,6 +69,5 @@ impl Registry {
                 String::from_utf8_lossy(&output.stderr)
             );
         }
-        remote
     }
 }

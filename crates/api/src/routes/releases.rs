@@ -1,19 +1,21 @@
 //! Releases: the versions that can be gone back to, and what is known of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
 use domain::{
     ledger::{Release, ReleaseComponent},
     name::{ApplicationName, ComponentName, ImageId, SpecificationDigest, Version},
     planner::{self, Blocker},
+    readiness::ReadinessCode,
+    retention::Why,
     specification::Specification,
     target::{self, Target},
     time::Moment,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::SpecificationView;
+use store::{SpecificationView, StoredReadiness};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -85,9 +87,34 @@ pub struct ReleaseAnswer {
     /// Whether it is the last known good release, given what runs; only with `readiness=true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_known_good: Option<bool>,
+    /// Whether it could come back, as it was last looked at; looked at every few minutes, and without being asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readiness: Option<ReadinessAnswer>,
     /// What stands in the way of it, nothing when it is ready; only with `readiness=true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blockers: Option<Vec<Blocker>>,
+}
+
+/// Whether a release could come back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReadinessAnswer {
+    /// Stable code.
+    pub code: ReadinessCode,
+    /// What was found.
+    pub sentence: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_action: Option<String>,
+    /// Why its images are kept; nothing when they are not.
+    pub retained: BTreeSet<Why>,
+    /// Whether it is kept as a way back and could not come back: somebody should act now.
+    pub broken: bool,
+    /// Since when it is so.
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Moment,
+    /// When it was last looked at.
+    #[schema(value_type = String, format = DateTime)]
+    pub checked_at: Moment,
 }
 
 /// One component of a release.
@@ -142,16 +169,19 @@ pub(crate) async fn list(
     At(path): At<ApplicationPath>,
     Params(params): Params<ReleaseParams>,
 ) -> Result<Json<ReleasesAnswer>, Problem> {
-    if params.readiness == Some(true) {
-        let sight = Sight::take(&permit, &path.name).await?;
-        return Ok(Json(ReleasesAnswer {
-            items: newest_first(ready(&sight)),
-        }));
+    let mut items = if params.readiness == Some(true) {
+        ready(&Sight::take(&permit, &path.name).await?)
+    } else {
+        find(&permit, &path.name).await?;
+        let releases = permit.store().releases(&path.name).await?;
+        releases.into_iter().map(ReleaseAnswer::from).collect()
+    };
+    let mut stored = permit.store().readiness_list(&path.name).await?;
+    for item in &mut items {
+        item.readiness = stored.remove(&item.version).map(ReadinessAnswer::from);
     }
-    find(&permit, &path.name).await?;
-    let releases = permit.store().releases(&path.name).await?;
     Ok(Json(ReleasesAnswer {
-        items: newest_first(releases.into_iter().map(ReleaseAnswer::from).collect()),
+        items: newest_first(items),
     }))
 }
 
@@ -166,7 +196,7 @@ pub(crate) async fn get(
     let operates = permit.principal().role.may(Act::Operate);
     match permit.store().release_get(&path.name, &path.version).await {
         Ok(details) => Ok(Json(ReleaseDetailsAnswer {
-            release: details.release.into(),
+            release: with_readiness(&permit, &path, details.release.into()).await?,
             deployments: details.deployments.into_iter().map(Into::into).collect(),
             specifications: details
                 .specifications
@@ -177,6 +207,16 @@ pub(crate) async fn get(
         Err(store::Error::NotFound(_)) => Err(Problem::not_found("release", path.version.as_str())),
         Err(error) => Err(error.into()),
     }
+}
+
+async fn with_readiness(
+    permit: &Permit<Read>,
+    path: &ReleasePath,
+    mut release: ReleaseAnswer,
+) -> Result<ReleaseAnswer, Problem> {
+    let mut stored = permit.store().readiness_list(&path.name).await?;
+    release.readiness = stored.remove(&path.version).map(ReadinessAnswer::from);
+    Ok(release)
 }
 
 fn shown(mut specification: SpecificationAnswer, operates: bool) -> SpecificationAnswer {
@@ -226,7 +266,22 @@ impl From<Release> for ReleaseAnswer {
             insecure: release.insecure,
             present: None,
             last_known_good: None,
+            readiness: None,
             blockers: None,
+        }
+    }
+}
+
+impl From<StoredReadiness> for ReadinessAnswer {
+    fn from(stored: StoredReadiness) -> Self {
+        Self {
+            code: stored.readiness.code,
+            sentence: stored.readiness.sentence,
+            next_action: stored.readiness.next_action,
+            retained: stored.retained,
+            broken: stored.broken,
+            since: stored.since,
+            checked_at: stored.checked_at,
         }
     }
 }

@@ -82,7 +82,14 @@ impl Engine {
         image: &ImageId,
         ctx: &PerformContext<'_>,
     ) -> Result<(), Error> {
-        let application = &ctx.application.name;
+        self.keep(&ctx.application.name, image).await
+    }
+
+    /// Protects an image with a keeper of this application. One that is there is enough.
+    ///
+    /// # Errors
+    /// When the image is not there, its keeper's name is somebody else's, or the engine does not answer.
+    pub async fn keep(&self, application: &ApplicationName, image: &ImageId) -> Result<(), Error> {
         let name = format!("sternway-keep-{application}-{}", image.short());
         match self
             .create_sleeper(&name, image, &[(label::KEEP, application.to_string())])

@@ -2,7 +2,7 @@
 //! be taken by the next `up` for the replica itself.
 
 use super::{Ctx, Next, plural, remove};
-use crate::{effect::Effect, plan::Plan, time::Millis};
+use crate::{plan::Plan, time::Millis};
 
 const LOOK_AGAIN: Millis = Millis(250);
 
@@ -31,16 +31,6 @@ pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
         .find_map(|swap| Some((swap, surplus(swap)?)))
     {
         return remove(container, swap.stop_grace_s);
-    }
-    let surplus = ctx
-        .look
-        .kept
-        .iter()
-        .find(|(image, _)| !ctx.plan.keep.contains(image));
-    if let Some((_, keeper)) = surplus {
-        return Next::Do(Effect::RemoveContainer {
-            container: keeper.clone(),
-        });
     }
     // A request that lands late must find nobody else at work, and what it leaves must still be removed.
     if ctx.now < ctx.settled_at() {

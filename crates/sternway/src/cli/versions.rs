@@ -1,6 +1,6 @@
 //! `versions`, `hold`, `release`: what could come back, and what may not.
 
-use domain::name::ApplicationName;
+use domain::{name::ApplicationName, readiness::ReadinessCode};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -86,22 +86,50 @@ pub async fn releases(
 }
 
 fn text(releases: &[ReleaseAnswer], paint: Paint) -> String {
-    let rows: Vec<[Cell; 4]> = releases
+    let rows: Vec<[Cell; 5]> = releases
         .iter()
         .map(|release| {
             [
                 release.version.as_str().into(),
                 date(release.deployed_at).into(),
                 Cell::or_dash(release.good_at.map(date)),
+                kept(release),
                 readiness(release),
             ]
         })
         .collect();
     table::render(
-        ["VERSION", "DEPLOYED", "PROVED GOOD", "COULD IT COME BACK"],
+        [
+            "VERSION",
+            "DEPLOYED",
+            "PROVED GOOD",
+            "KEPT",
+            "COULD IT COME BACK",
+        ],
         &rows,
         paint,
     )
+}
+
+/// Whether it is kept as a way back, and how that looked the last time, without anybody asking.
+fn kept(release: &ReleaseAnswer) -> Cell {
+    let Some(readiness) = &release.readiness else {
+        return Cell::or_dash(None::<&str>);
+    };
+    if readiness.broken {
+        return Cell::toned("BROKEN", Tone::Bad);
+    }
+    if readiness.retained.is_empty() {
+        return Cell::toned("no", Tone::Warn);
+    }
+    match readiness.code {
+        ReadinessCode::Ready => Cell::toned("yes", Tone::Good),
+        ReadinessCode::SecondCopy => Cell::toned("second copy", Tone::Warn),
+        ReadinessCode::Pullable => Cell::toned("registry", Tone::Warn),
+        ReadinessCode::Unknown => Cell::toned("not known", Tone::Warn),
+        ReadinessCode::SpecificationLost => Cell::toned("without settings", Tone::Warn),
+        ReadinessCode::Gone => Cell::toned("gone", Tone::Bad),
+    }
 }
 
 fn readiness(release: &ReleaseAnswer) -> Cell {
@@ -201,25 +229,36 @@ mod tests {
         };
         let blocker = serde_json::json!({"code": "image_missing", "sentence": "image x is not on the engine", "next_action": "load it"});
         let good = "2026-11-21T09:00:00Z";
+        let kept = |code: &str, retained: &[&str], broken: bool| {
+            serde_json::json!({"code": code, "sentence": "s", "retained": retained, "broken": broken,
+                               "since": good, "checked_at": good})
+        };
         let rows = [
             release(serde_json::json!({"version": "1.5.0", "present": true, "blockers": []})),
-            release(serde_json::json!({"good_at": good, "last_known_good": true, "blockers": []})),
-            release(serde_json::json!({"version": "1.4.1", "blockers": []})),
+            release(
+                serde_json::json!({"good_at": good, "last_known_good": true, "blockers": [],
+                                        "readiness": kept("ready", &["good"], false)}),
+            ),
+            release(serde_json::json!({"version": "1.4.1", "blockers": [],
+                                        "readiness": kept("ready", &[], false)})),
             release(
                 serde_json::json!({"version": "1.4.0", "hold": "loses orders", "blockers": [blocker]}),
             ),
-            release(serde_json::json!({"version": "1.3.0", "blockers": [blocker, blocker]})),
+            release(
+                serde_json::json!({"version": "1.3.0", "blockers": [blocker, blocker],
+                                        "readiness": kept("gone", &["good"], true)}),
+            ),
             release(serde_json::json!({"version": "1.2.0"})),
         ];
         assert_eq!(
             text(&rows, Paint::default()),
-            "VERSION  DEPLOYED              PROVED GOOD           COULD IT COME BACK\n\
-             1.5.0    2026-11-21 08:00:00Z  –                     it runs now\n\
-             1.4.2    2026-11-21 08:00:00Z  2026-11-21 09:00:00Z  ready, last known good\n\
-             1.4.1    2026-11-21 08:00:00Z  –                     ready, but it was never proved good\n\
-             1.4.0    2026-11-21 08:00:00Z  –                     no, held: loses orders\n\
-             1.3.0    2026-11-21 08:00:00Z  –                     no: image x is not on the engine (and 1 more)\n\
-             1.2.0    2026-11-21 08:00:00Z  –                     not known: the engine could not be asked"
+            "VERSION  DEPLOYED              PROVED GOOD           KEPT    COULD IT COME BACK\n\
+             1.5.0    2026-11-21 08:00:00Z  –                     –       it runs now\n\
+             1.4.2    2026-11-21 08:00:00Z  2026-11-21 09:00:00Z  yes     ready, last known good\n\
+             1.4.1    2026-11-21 08:00:00Z  –                     no      ready, but it was never proved good\n\
+             1.4.0    2026-11-21 08:00:00Z  –                     –       no, held: loses orders\n\
+             1.3.0    2026-11-21 08:00:00Z  –                     BROKEN  no: image x is not on the engine (and 1 more)\n\
+             1.2.0    2026-11-21 08:00:00Z  –                     –       not known: the engine could not be asked"
         );
     }
 }

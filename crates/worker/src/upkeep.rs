@@ -1,0 +1,306 @@
+//! Looks after the past of each application: keeps the images of the releases that retention names, lets go of the
+//! others, and says of each release whether it could come back. It never acts beside a rollback.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use docker::{Engine, OwnTag};
+use domain::{
+    application::Application,
+    engine_look::EngineLook,
+    ledger::Release,
+    name::{ImageId, Version},
+    planner::{self, Snapshot},
+    readiness::{self, ImageSight, ReadinessCode},
+    retention::{self, Why},
+    seen::Seen,
+};
+use futures_util::{StreamExt, stream};
+use metrics::gauge;
+use store::{NewReadiness, Store, StoredReadiness, Upkeep};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    metric,
+    world::{Real, StoreAway},
+};
+
+/// How often it is asked which applications are due.
+const POLL: Duration = Duration::from_secs(2);
+/// How often each application is looked after: this long a clean-up of containers may leave an image unprotected when
+/// nobody tells us of it.
+const EVERY: Duration = Duration::from_secs(30);
+/// How often the sources of images are asked as well: each is a call to somebody else's registry.
+const READY_EVERY: Duration = Duration::from_secs(300);
+/// Whoever takes an application has this long; then it is due again.
+const LEASE: Duration = Duration::from_secs(120);
+/// Applications looked after together.
+const AT_ONCE: u32 = 4;
+/// After how long an engine that did not let itself be listened to is tried again.
+const LISTEN_AGAIN: Duration = Duration::from_secs(10);
+/// Events of one clean-up are taken as one.
+const SETTLE: Duration = Duration::from_millis(100);
+
+type Kept = BTreeMap<Version, BTreeSet<Why>>;
+
+pub(crate) async fn run(store: Store, real: Arc<Real>, shutdown: CancellationToken) {
+    let listening = tokio::spawn(listen(store.clone(), real.clone()));
+    while !shutdown.is_cancelled() {
+        match store.upkeep_due(AT_ONCE, LEASE).await {
+            Ok(due) => {
+                let each: Vec<_> = due.into_iter().map(|due| one(&real, due)).collect();
+                stream::iter(each)
+                    .buffer_unordered(AT_ONCE as usize)
+                    .collect::<Vec<()>>()
+                    .await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "can not list the applications to look after; trying again");
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(POLL) => {}
+            () = shutdown.cancelled() => {}
+        }
+    }
+    listening.abort();
+}
+
+/// A clean-up of containers takes keepers first and images next: being told saves the seconds until the next turn.
+async fn listen(store: Store, real: Arc<Real>) {
+    loop {
+        if let Ok(engine) = real.engines.get("local")
+            && let Ok(lost) = engine.keepers_lost().await
+        {
+            let mut lost = std::pin::pin!(lost);
+            while lost.next().await.is_some() {
+                tokio::time::sleep(SETTLE).await;
+                if let Err(error) = store.upkeep_hasten().await {
+                    tracing::warn!(%error, "a keeper was taken away; it is put back at the next turn");
+                }
+            }
+        }
+        tokio::time::sleep(LISTEN_AGAIN).await;
+    }
+}
+
+async fn one(real: &Real, due: Upkeep) {
+    let name = due.application.name.clone();
+    let done = tokio::time::timeout(LEASE / 2, look_after(real, &due)).await;
+    let ready = match done {
+        Ok(Ok(true)) => Some(READY_EVERY),
+        Ok(Ok(false)) => None,
+        Ok(Err(away)) => {
+            tracing::warn!(application = %name, error = &away as &dyn std::error::Error, "can not look after it");
+            return;
+        }
+        Err(_) => {
+            tracing::warn!(application = %name, "looking after it took too long; trying again");
+            return;
+        }
+    };
+    if let Err(error) = real.store.upkeep_done(&name, EVERY, ready).await {
+        tracing::warn!(application = %name, %error, "could not note that it was looked after");
+    }
+}
+
+/// Whether readiness was computed.
+async fn look_after(real: &Real, due: &Upkeep) -> Result<bool, StoreAway> {
+    let application = &due.application;
+    let name = &application.name;
+    let releases = real.store.releases(name).await.map_err(StoreAway)?;
+    let images: BTreeSet<ImageId> = releases
+        .iter()
+        .flat_map(|release| release.components.values().map(|part| part.image.clone()))
+        .chain(due.rolled_back.iter().cloned())
+        .collect();
+    let images: Vec<ImageId> = images.into_iter().collect();
+    let look = match real.engine_look(application, &images, false).await? {
+        Ok(look) => look,
+        Err(said) => {
+            tracing::debug!(application = %name, said, "its engine does not answer; its past is looked after later");
+            return Ok(false);
+        }
+    };
+    let present = planner::present(&Snapshot {
+        application,
+        look: &look,
+        releases: &releases,
+        outages: &[],
+    });
+    let kept = retention::retained(&application.retain, &releases, present.as_ref());
+    if let Ok(engine) = real.engines.get(&application.engine) {
+        protect(real, &engine, due, &look, &releases, &kept).await?;
+    }
+    let missing = releases.iter().any(|release| {
+        let mut parts = release.components.values();
+        kept.contains_key(&release.version)
+            && parts.any(|part| !look.images.get(&part.image).is_some_and(Seen::is_known))
+    });
+    if !due.ready_due && !missing {
+        return Ok(false);
+    }
+    ready(real, application, &look, &releases, &kept, present.as_ref()).await?;
+    Ok(true)
+}
+
+/// Keepers and tags for what is kept, nothing for what is not.
+async fn protect(
+    real: &Real,
+    engine: &Engine,
+    due: &Upkeep,
+    look: &EngineLook,
+    releases: &[Release],
+    kept: &Kept,
+) -> Result<(), StoreAway> {
+    let name = &due.application.name;
+    let there = |image: &ImageId| look.images.get(image).is_some_and(Seen::is_known);
+    let mut wanted: BTreeSet<&ImageId> = retention::images(kept, releases);
+    wanted.extend(&due.rolled_back);
+    for image in wanted.iter().filter(|image| there(image)) {
+        if !look.kept.contains_key(image)
+            && let Err(error) = engine.keep(name, image).await
+        {
+            tracing::warn!(application = %name, %error, "could not protect an image");
+        }
+    }
+    let mut tags = BTreeMap::new();
+    for release in releases
+        .iter()
+        .filter(|release| kept.contains_key(&release.version))
+    {
+        for (component, part) in &release.components {
+            tags.insert(OwnTag::of(name, component, &release.version), &part.image);
+        }
+    }
+    let own = match engine.own_tags(name).await {
+        Ok(own) => own,
+        Err(error) => {
+            tracing::warn!(application = %name, %error, "could not list our tags");
+            return Ok(());
+        }
+    };
+    for (tag, image) in tags
+        .iter()
+        .filter(|(tag, image)| !own.contains(*tag) && there(image))
+    {
+        if let Err(error) = engine.put_own_tag(image, tag).await {
+            tracing::debug!(application = %name, %error, "an image goes without a tag of ours");
+        }
+    }
+    for (image, keeper) in look
+        .kept
+        .iter()
+        .filter(|(image, _)| !wanted.contains(image))
+    {
+        // A rollback that was accepted meanwhile may count on it.
+        if real.store.acted_on(name).await.map_err(StoreAway)? {
+            return Ok(());
+        }
+        match engine.release_keeper(name, keeper).await {
+            Ok(()) => {
+                tracing::info!(application = %name, image = image.short(), "let go of an image")
+            }
+            Err(error) => {
+                tracing::warn!(application = %name, %error, "could not let go of an image")
+            }
+        }
+    }
+    for tag in own.iter().filter(|tag| !tags.contains_key(*tag)) {
+        if real.store.acted_on(name).await.map_err(StoreAway)? {
+            return Ok(());
+        }
+        if let Err(error) = engine.take_own_tag(tag).await {
+            tracing::debug!(application = %name, %error, "a tag of ours stays for now");
+        }
+    }
+    Ok(())
+}
+
+/// Computes and stores how ready each release is, and raises the alarm for those that are kept and could not come back.
+async fn ready(
+    real: &Real,
+    application: &Application,
+    look: &EngineLook,
+    releases: &[Release],
+    kept: &Kept,
+    present: Option<&Version>,
+) -> Result<(), StoreAway> {
+    let parts = releases
+        .iter()
+        .flat_map(|release| release.components.values());
+    let missing = parts
+        .clone()
+        .filter(|part| !look.images.get(&part.image).is_some_and(Seen::is_known))
+        .map(|part| (part.image.clone(), part.sources.clone()))
+        .collect();
+    let mut sources = real.sources(application, missing).await;
+    let sights: BTreeMap<ImageId, ImageSight> = look
+        .images
+        .iter()
+        .map(|(image, here)| {
+            let sight = ImageSight {
+                here: here.clone(),
+                sources: sources.remove(image).unwrap_or_default(),
+            };
+            (image.clone(), sight)
+        })
+        .collect();
+    let found: BTreeMap<Version, NewReadiness> = releases
+        .iter()
+        .map(|release| {
+            let readiness = readiness::readiness(release, &sights);
+            let retained = kept.get(&release.version).cloned().unwrap_or_default();
+            // What runs is no way back.
+            let way_back = !retained.is_empty() && Some(&release.version) != present;
+            let new = NewReadiness {
+                broken: way_back && readiness.code.broken(),
+                retained,
+                readiness,
+            };
+            (release.version.clone(), new)
+        })
+        .collect();
+    let before = real
+        .store
+        .readiness_list(&application.name)
+        .await
+        .map_err(StoreAway)?;
+    real.store
+        .readiness_put(&application.name, &found)
+        .await
+        .map_err(StoreAway)?;
+    tell(application, &before, &found);
+    Ok(())
+}
+
+/// Once at each change: a line that is repeated for ever is read by nobody. The metric goes on.
+fn tell(
+    application: &Application,
+    before: &BTreeMap<Version, StoredReadiness>,
+    now: &BTreeMap<Version, NewReadiness>,
+) {
+    let name = &application.name;
+    for (version, new) in now {
+        let was = before.get(version).is_some_and(|before| before.broken);
+        let sentence = &new.readiness.sentence;
+        match (was, new.broken) {
+            (false, true) => {
+                tracing::error!(application = %name, %version, sentence, "the way back is broken");
+            }
+            (true, false) => {
+                tracing::info!(application = %name, %version, sentence, "the way back is there again");
+            }
+            (true, true) | (false, false) => {}
+        }
+    }
+    let broken = now.values().filter(|new| new.broken).count();
+    gauge!(metric::BROKEN, "application" => name.to_string()).set(broken as f64);
+    let ready = now
+        .values()
+        .filter(|new| !new.retained.is_empty() && new.readiness.code == ReadinessCode::Ready);
+    gauge!(metric::READY, "application" => name.to_string()).set(ready.count() as f64);
+}
