@@ -10,6 +10,7 @@ mod house;
 
 mod cli;
 mod databases;
+mod drift;
 mod engines;
 mod happy;
 mod input;

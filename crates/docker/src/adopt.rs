@@ -10,7 +10,7 @@ use std::{
 
 use bollard::models::ContainerInspectResponse;
 use domain::{
-    application::{Application, COMPONENTS_MAX, Component, Timeouts},
+    application::{Application, COMPONENTS_MAX, Component, OnReturn, Timeouts},
     name::{ApplicationName, ComponentName, EnvironmentName},
 };
 
@@ -238,6 +238,7 @@ fn understood(
         compose: None,
         watch_window_s: WATCH_WINDOW_S,
         approval: false,
+        on_return: OnReturn::default(),
         timeouts: Timeouts::default(),
         source: None,
         retain: domain::retention::Retain::default(),

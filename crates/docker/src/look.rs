@@ -17,6 +17,7 @@ use bollard::{
 };
 use domain::{
     application::Application,
+    drift::Origin,
     engine_look::{EngineLook, ImageFacts, Lock},
     name::{ApplicationName, ComponentName, ContainerId, ImageId, RollbackId},
     seen::Seen,
@@ -62,6 +63,8 @@ pub struct Looked {
     pub wholes: BTreeMap<ContainerId, Whole>,
     /// Images of containers that the engine no longer has and nobody told us of: see [`Engine::remember_image`].
     pub images_gone: BTreeSet<ImageId>,
+    /// What each container says of where it comes from.
+    pub origins: BTreeMap<ContainerId, Origin>,
 }
 
 /// What an engine says of a container and of the image that it was created from, not a field left out.
@@ -112,6 +115,7 @@ impl Engine {
         let mut names = names(&list);
         let (mut containers, mut specifications) = (Vec::new(), BTreeMap::new());
         let (mut wholes, mut images_gone) = (BTreeMap::new(), BTreeSet::new());
+        let mut origins = BTreeMap::new();
         if request.specifications {
             for (_, inspect, _) in &mut inspected {
                 self.leave_volumes_to_their_owners(inspect).await?;
@@ -124,6 +128,7 @@ impl Engine {
             // A rename between the list and the inspection: the later one is right.
             names.retain(|name, id| *id != container.id || *name == container.name);
             names.insert(container.name.clone(), container.id.clone());
+            origins.insert(container.id.clone(), container::origin(inspect));
             if let Some(raw) = raw {
                 match self.image_settings(&container.image).await? {
                     Some(image) => {
@@ -161,6 +166,7 @@ impl Engine {
             specifications,
             wholes,
             images_gone,
+            origins,
         })
     }
 

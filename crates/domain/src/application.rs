@@ -49,6 +49,9 @@ pub struct Application {
     /// Whether a rollback waits for one other person's approval before it starts.
     #[serde(default, skip_serializing_if = "is_false")]
     pub approval: bool,
+    /// What is done when a held release is found running again.
+    #[serde(default, skip_serializing_if = "OnReturn::is_default")]
+    pub on_return: OnReturn,
     /// How long each thing may take.
     #[serde(default)]
     pub timeouts: Timeouts,
@@ -65,6 +68,23 @@ pub struct Application {
     /// Its parts, in the order in which they are switched.
     #[schema(min_items = 1, max_items = 64)]
     pub components: Vec<Component>,
+}
+
+/// What is done when a held release is found running again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnReturn {
+    /// It is recorded and announced.
+    #[default]
+    Report,
+    /// It is rolled back to the last known good release, once; if it comes back once more, a person is asked.
+    PutBack,
+}
+
+impl OnReturn {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One part of an application: a Compose service, or a named set of plain containers.

@@ -21,6 +21,8 @@ pub enum DeploymentKind {
     Deploy,
     /// Put back by a rollback.
     Rollback,
+    /// Found running: put in service by other means, and nobody reported it.
+    Detected,
 }
 
 /// What is known of a deployment's health.

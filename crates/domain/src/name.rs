@@ -236,6 +236,50 @@ text_newtype!(
     "^[^\\x00-\\x1f\\x7f]{1,128}$"
 );
 
+/// What stands between a name and a digest in the version of images that no name tells apart.
+const IMAGES_MARK: &str = "+image.";
+/// Digits of such a digest: as many as Docker shows.
+const IMAGES_DIGITS: usize = 12;
+
+impl Version {
+    /// A version for images that have no name of their own: because nothing says one, because it does not change
+    /// from release to release (`latest`), or because it is the name of a release with other images.
+    #[must_use]
+    pub fn of_images(name: Option<&Self>, digest: &PlanDigest) -> Self {
+        let room = VERSION_CHARS_MAX - IMAGES_MARK.len() - IMAGES_DIGITS;
+        let name = name.map_or("unnamed", |name| &name.0[..name.0.len().min(room)]);
+        Self(format!("{name}{IMAGES_MARK}{}", &digest.0[..IMAGES_DIGITS]))
+    }
+
+    /// What the application itself can be expected to say; none when only its images are known.
+    #[must_use]
+    pub fn said(&self) -> Option<&str> {
+        let name = self.name();
+        (name.len() == self.0.len() || tells_releases_apart(name)).then_some(name)
+    }
+
+    /// Without the digest that [`Version::of_images`] puts behind it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let digest = |tail: &str| {
+            tail.len() == IMAGES_DIGITS
+                && tail
+                    .bytes()
+                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        };
+        match self.0.rsplit_once(IMAGES_MARK) {
+            Some((name, tail)) if digest(tail) => name,
+            Some(_) | None => &self.0,
+        }
+    }
+}
+
+/// Whether a tag names a release: `latest`, `stable` and `main` move, and have no digit.
+#[must_use]
+pub fn tells_releases_apart(tag: &str) -> bool {
+    tag.bytes().any(|b| b.is_ascii_digit())
+}
+
 impl ImageId {
     /// The first twelve hex digits, as Docker prints them.
     #[must_use]

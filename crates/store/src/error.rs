@@ -103,6 +103,7 @@ impl Constraint {
             | "rollback_application"
             | "rollback_run_application"
             | "deployment_application"
+            | "held_return_application"
             | "hold_application" => Self::Unknown("application"),
             "rollback_plan" => Self::Unknown("plan"),
             "rollback_run_rollback"
@@ -111,10 +112,12 @@ impl Constraint {
             | "artifact_rollback"
             | "idempotency_rollback"
             | "deployment_rollback"
+            | "held_return_rollback"
             | "hold_rollback" => Self::Unknown("rollback"),
-            "deployment_fact_deployment" | "deployment_request_deployment" => {
-                Self::Unknown("deployment")
-            }
+            "deployment_fact_deployment"
+            | "deployment_fact_merged"
+            | "deployment_request_deployment"
+            | "held_return_deployment" => Self::Unknown("deployment"),
             "hold_release_hold" => Self::Unknown("hold"),
             "token_use_token" | "token_revocation_token" => Self::Unknown("token"),
             "inquiry_answer_inquiry" => Self::Unknown("inquiry"),
@@ -131,6 +134,7 @@ impl Constraint {
             "deployment_key" | "deployment_one_per_rollback" | "deployment_fact_key" => {
                 Self::Taken("deployment")
             }
+            "held_return_key" => Self::Taken("return"),
             "hold_key" | "hold_one_per_rollback" | "hold_release_key" => Self::Taken("hold"),
             "api_token_key"
             | "api_token_hash"

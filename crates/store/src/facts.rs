@@ -9,7 +9,7 @@ use domain::{
     time::Moment,
 };
 use serde::{Deserialize, Serialize};
-use sqlx::types::Json;
+use sqlx::{PgTransaction, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -134,7 +134,7 @@ impl Store {
                  returning d.id, a.definition, d.version, d.kind, d.images, d.deployed_at, f.state, f.components,
                      f.green_since, f.red_since, f.watch_until,
                      (select nf.components from deployment n join deployment_fact nf on nf.deployment_id = n.id
-                      where n.application = d.application and nf.state not in ('refused', 'resolving')
+                      where n.application = d.application and nf.state not in ('refused', 'resolving') and nf.merged_into is null
                         and (n.deployed_at, n.id) > (d.deployed_at, d.id)
                       order by n.deployed_at desc, n.id desc limit 1) as newer,
                      exists (select from rollback_run r where r.application = d.application and r.acts) as rolling_back",
@@ -148,7 +148,8 @@ impl Store {
         rows.into_iter().map(work).collect()
     }
 
-    /// Its images are known: it is watched from now on.
+    /// Its images are known: it is watched from now on. If it was found running before anybody reported it, the report
+    /// takes the place of what was found, and keeps what is known of it.
     ///
     /// # Errors
     /// As every store function.
@@ -158,14 +159,27 @@ impl Store {
         components: &BTreeMap<ComponentName, DeployedComponent>,
     ) -> Result<()> {
         timed(async {
+            let mut tx = self.pool.begin().await?;
+            // The ledger of one application is written in turns.
             sqlx::query(
+                "select 1 from application a join deployment d on d.application = a.name where d.id = $1
+                 for no key update of a",
+            )
+            .bind(id)
+            .execute(&mut *tx)
+            .await?;
+            let resolved = sqlx::query(
                 "update deployment_fact set state = 'watching', components = $2, said = null, wake_at = now()
                  where deployment_id = $1 and state = 'resolving'",
             )
             .bind(id)
             .bind(Json(components))
-            .execute(&self.pool)
+            .execute(&mut *tx)
             .await?;
+            if resolved.rows_affected() == 1 {
+                take_place_of_detected(&mut tx, id).await?;
+            }
+            tx.commit().await?;
             Ok(())
         })
         .await?;
@@ -252,7 +266,10 @@ impl Store {
                 "update deployment_fact
                  set state = $2, green_since = $3, watch_until = $4, said = $5,
                      judged_at = case when $2 = 'watching' then null else now() end,
-                     wake_at = case when $2 = 'watching' then coalesce($6, now()) end, red_since = $7
+                     wake_at = case when $2 = 'watching' then coalesce($6, now()) end, red_since = $7,
+                     -- whatever is green or sick runs
+                     seen_at = coalesce(seen_at, case when $2 in ('good', 'bad') or $3 is not null or $7 is not null
+                                                 then now() end)
                  where deployment_id = $1 and state = 'watching'",
             )
             .bind(id)
@@ -268,6 +285,61 @@ impl Store {
         })
         .await
     }
+}
+
+/// The newest entry before a report, when it was found running with the same images under the same name.
+const DETECTED_BEFORE: &str = "
+    select o.id, o.version, d.version as reported
+    from deployment d join deployment_fact f on f.deployment_id = d.id, lateral (
+        select e.id, e.version, e.kind, ef.components from deployment e join deployment_fact ef on ef.deployment_id = e.id
+        where e.application = d.application and e.id <> d.id and (e.deployed_at, e.id) < (d.deployed_at, d.id)
+          and ef.state <> 'refused' and ef.merged_into is null
+        order by e.deployed_at desc, e.id desc limit 1
+    ) o
+    where d.id = $1 and o.kind = 'detected' and (
+        select jsonb_object_agg(c.key, c.value -> 'image') from jsonb_each(o.components) c
+    ) = (
+        select jsonb_object_agg(c.key, c.value -> 'image') from jsonb_each(f.components) c
+    )";
+
+async fn take_place_of_detected(tx: &mut PgTransaction<'_>, id: Uuid) -> Result<()> {
+    let found: Option<(Uuid, String, String)> = sqlx::query_as(DETECTED_BEFORE)
+        .bind(id)
+        .fetch_optional(&mut **tx)
+        .await?;
+    let Some((detected, version, reported)) = found else {
+        return Ok(());
+    };
+    let version: Version = version
+        .parse()
+        .map_err(|error| corrupt("deployment", error))?;
+    if version.as_str() != reported && version.name() != reported {
+        return Ok(());
+    }
+    sqlx::query(
+        "update deployment_fact f
+         set components = (select jsonb_object_agg(c.key, (o.components -> c.key) || c.value) from jsonb_each(f.components) c),
+             seen_at = o.seen_at, green_since = o.green_since, red_since = o.red_since, watch_until = o.watch_until,
+             said = o.said, judged_at = o.judged_at, state = o.state, wake_at = o.wake_at
+         from deployment_fact o where f.deployment_id = $1 and o.deployment_id = $2",
+    )
+    .bind(id)
+    .bind(detected)
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query(
+        "update deployment_fact set merged_into = $1, wake_at = null where deployment_id = $2",
+    )
+    .bind(id)
+    .bind(detected)
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query("update held_return set deployment_id = $1 where deployment_id = $2")
+        .bind(id)
+        .bind(detected)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 fn health_word(health: Health) -> &'static str {

@@ -194,7 +194,7 @@ impl Store {
         Ok(recorded)
     }
 
-    /// An entry.
+    /// An entry; one that a report has taken the place of is that report's.
     ///
     /// # Errors
     /// [`Error::NotFound`], or as every store function.
@@ -204,7 +204,7 @@ impl Store {
                 "select d.id, d.application, d.version, d.commit_id, d.notes, d.kind, d.actor, d.rollback_id, d.images,
                         d.deployed_at, f.state, f.components, f.said, f.green_since, f.watch_until, f.judged_at
                  from deployment d join deployment_fact f on f.deployment_id = d.id
-                 where d.id = $1",
+                 where d.id = (select coalesce(merged_into, deployment_id) from deployment_fact where deployment_id = $1)",
             )
             .bind(id)
             .fetch_optional(&self.pool)
@@ -229,7 +229,7 @@ impl Store {
                 "select d.id, d.application, d.version, d.commit_id, d.notes, d.kind, d.actor, d.rollback_id, d.images,
                         d.deployed_at, f.state, f.components, f.said, f.green_since, f.watch_until, f.judged_at
                  from deployment d join deployment_fact f on f.deployment_id = d.id
-                 where d.application = $1 and ($2::uuid is null or d.id < $2)
+                 where d.application = $1 and ($2::uuid is null or d.id < $2) and f.merged_into is null
                    and ($3::text is null or d.version = $3)
                    and ($4::text is null or d.kind = $4)
                    and ($5::text is null or f.state = $5)
@@ -337,7 +337,7 @@ async fn said_before(
              select d.id, d.request_hash, d.deployed_at,
                     exists (select from jsonb_each(f.components) c where c.value ? 'specification') as ran
              from deployment d join deployment_fact f on f.deployment_id = d.id
-             where d.application = $1 and f.state <> 'refused'
+             where d.application = $1 and f.state <> 'refused' and f.merged_into is null
          )
          select id from (
              (select * from counts order by deployed_at desc, id desc limit 1)
@@ -367,6 +367,7 @@ fn kind_word(kind: DeploymentKind) -> &'static str {
     match kind {
         DeploymentKind::Deploy => "deploy",
         DeploymentKind::Rollback => "rollback",
+        DeploymentKind::Detected => "detected",
     }
 }
 
@@ -374,6 +375,7 @@ pub(crate) fn kind(word: &str) -> Result<DeploymentKind> {
     match word {
         "deploy" => Ok(DeploymentKind::Deploy),
         "rollback" => Ok(DeploymentKind::Rollback),
+        "detected" => Ok(DeploymentKind::Detected),
         other => Err(corrupt(
             "deployment",
             format!("kind `{other}` is not known"),

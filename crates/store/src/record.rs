@@ -142,8 +142,8 @@ async fn insert(
              on conflict on constraint deployment_one_per_rollback do nothing
              returning id
          )
-         insert into deployment_fact (deployment_id, state, components, green_since, watch_until)
-         select id, 'watching', $10, now(), now() + make_interval(secs => $11) from entry",
+         insert into deployment_fact (deployment_id, state, components, green_since, watch_until, seen_at)
+         select id, 'watching', $10, now(), now() + make_interval(secs => $11), now() from entry",
     )
     .bind(deployment)
     .bind(plan.application.name.as_str())

@@ -225,13 +225,14 @@ impl Store {
 
 /// Of each version the newest deployment that was seen to run: a report that came late, or whose containers were never
 /// started, says nothing. A proof counts only for the images that it was made with: a version that was built again is another release
-/// until it is proved itself.
+/// until it is proved itself. A hold goes with the images: a name that
+/// they were given since is held as well.
 const RELEASES: &str = "
     with usable as (
         select distinct on (d.version) d.id as deployment, d.version, d.commit_id, d.deployed_at, f.components
         from deployment d join deployment_fact f on f.deployment_id = d.id
         where d.application = $1 and ($2::text is null or d.version = $2)
-          and f.state in ('watching', 'good', 'bad', 'unproved')
+          and f.state in ('watching', 'good', 'bad', 'unproved') and f.merged_into is null
         order by d.version, exists (select from jsonb_each(f.components) c where c.value ? 'specification') desc,
                  d.deployed_at desc, d.id desc
     ), proved as (
@@ -245,12 +246,25 @@ const RELEASES: &str = "
             select jsonb_object_agg(c.key, c.value -> 'image') from jsonb_each(u.components) c
         )
         group by u.version
-    ), held as (
-        select h.version, (array_agg(h.reason order by h.held_at desc))[1] as hold,
-               (array_agg(h.reason order by h.held_at desc) filter (where h.insecure))[1] as insecure
+    ), holding as (
+        select h.version, h.reason, h.insecure, h.held_at
         from hold h
         where h.application = $1 and not exists (select from hold_release r where r.hold_id = h.id)
-        group by h.version
+    ), held as (
+        select u.version, (array_agg(h.reason order by h.held_at desc))[1] as hold,
+               (array_agg(h.reason order by h.held_at desc) filter (where h.insecure))[1] as insecure
+        from usable u join holding h on h.version = u.version or (exists (
+            select from deployment d join deployment_fact f on f.deployment_id = d.id
+            where d.application = $1 and d.version = h.version and d.deployed_at <= h.held_at and (
+                select jsonb_object_agg(c.key, c.value -> 'image') from jsonb_each(f.components) c
+            ) = (
+                select jsonb_object_agg(c.key, c.value -> 'image') from jsonb_each(u.components) c
+            )
+        ) and not exists (
+            select from deployment d
+            where d.application = $1 and d.version = u.version and d.deployed_at <= h.held_at
+        ))
+        group by u.version
     )
     select u.deployment, u.version, u.commit_id, u.deployed_at, u.components, p.good_at, h.hold, h.insecure
     from usable u

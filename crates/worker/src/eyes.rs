@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, time::Duration};
 use docker::{LookRequest, Looked};
 use domain::{
     application::Application,
+    drift::Origin,
     engine_look::EngineLook,
-    name::{ImageId, RollbackId},
+    name::{ContainerId, ImageId, RollbackId},
     plan::Plan,
     probe::Question,
     steps::{self, Scope, World as Seen},
@@ -18,6 +19,10 @@ use crate::world::{Real, StoreAway};
 
 /// Images asked for at a time: with the engine's time limit per question, one round fits in a look.
 const SOURCES_AT_ONCE: usize = 24;
+
+/// What containers say of where they come from.
+pub(crate) type Origins = BTreeMap<ContainerId, Origin>;
+
 /// A probe that takes longer is red: the runbook's health endpoint answers in milliseconds.
 pub(crate) const PROBE_LIMIT: Duration = Duration::from_secs(1);
 
@@ -187,6 +192,26 @@ impl Real {
             }
         }
         Ok(remembered)
+    }
+
+    /// The application on its engine, with what each container says of where it comes from.
+    pub(crate) async fn look_at_origins(
+        &self,
+        application: &Application,
+    ) -> Result<Result<(EngineLook, Origins), String>, StoreAway> {
+        let request = LookRequest {
+            application,
+            images: &[],
+            disk: false,
+            specifications: false,
+        };
+        match self.looked(application, &request).await {
+            Ok(looked) => {
+                let look = self.with_lock_judged(looked.look).await?;
+                Ok(Ok((look, looked.origins)))
+            }
+            Err(said) => Ok(Err(said)),
+        }
     }
 
     async fn looked(

@@ -4,12 +4,15 @@ mod claims;
 mod clock;
 mod copies;
 mod deployments;
+mod drift;
 mod drive;
 mod engines;
 mod eyes;
 mod hands;
+mod hints;
 mod inquiries;
 pub mod metric;
+mod returns;
 mod upkeep;
 mod watch;
 pub mod world;
@@ -82,6 +85,12 @@ pub async fn run(
     ));
     loops.spawn(copies::run(store.clone(), hands.clone(), shutdown.clone()));
     loops.spawn(upkeep::run(store.clone(), hands.clone(), shutdown.clone()));
+    loops.spawn(drift::run(
+        store.clone(),
+        hands.clone(),
+        wake.clone(),
+        shutdown.clone(),
+    ));
     loops.spawn(inquiries::run(store, hands, wake, shutdown));
     // A loop that panicked would leave a worker that beats and does not work: better none.
     while let Some(ended) = loops.join_next().await {

@@ -21,6 +21,12 @@ pub const DEPLOYMENTS: &str = "sternway_deployments_judged_total";
 pub const BROKEN: &str = "sternway_releases_broken";
 /// Releases that are kept and whose images are all on the engine, by `application`.
 pub const READY: &str = "sternway_releases_ready";
+/// Deployments found running that nobody had reported.
+pub const DETECTED: &str = "sternway_deployments_detected_total";
+/// Held releases found running again, by `outcome`.
+pub const RETURNS: &str = "sternway_held_returns_total";
+/// Engines that are listened to now.
+pub const ENGINES_HEARD: &str = "sternway_engines_heard";
 
 /// Tells the recorder what each name means.
 pub fn describe() {
@@ -36,4 +42,10 @@ pub fn describe() {
         "Releases kept as ways back that could not come back"
     );
     describe_gauge!(READY, "Releases kept whose images are all on the engine");
+    describe_counter!(
+        DETECTED,
+        "Deployments found running that nobody had reported"
+    );
+    describe_counter!(RETURNS, "Held releases found running again");
+    describe_gauge!(ENGINES_HEARD, "Engines that are listened to now");
 }

@@ -7,6 +7,7 @@ use bollard::models::{
     EndpointSettings, HealthStatusEnum, HostConfig, RestartPolicyNameEnum as Policy,
 };
 use domain::{
+    drift::Origin,
     engine_look::{Container, ContainerState, Health, Live, RestartPolicy},
     name::{ApplicationName, ContainerId, ImageId},
     time::Moment,
@@ -73,6 +74,19 @@ pub(super) fn read(
         shape: None,
         live: Live::default(),
     })
+}
+
+/// What a container says of where it comes from; its labels are its image's, unless it was given others.
+pub(super) fn origin(inspect: &ContainerInspectResponse) -> Origin {
+    let Some(config) = &inspect.config else {
+        return Origin::default();
+    };
+    let label = |name: &str| config.labels.as_ref()?.get(name).cloned();
+    Origin {
+        reference: config.image.clone(),
+        version: label("org.opencontainers.image.version"),
+        revision: label("org.opencontainers.image.revision"),
+    }
 }
 
 /// The image that a container was created from.

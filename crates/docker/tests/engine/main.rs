@@ -6,6 +6,7 @@ mod change;
 mod clone;
 mod compose;
 mod create;
+mod events;
 mod fidelity;
 mod hold;
 mod house;

@@ -440,12 +440,13 @@ pub fn replica_questions(
             },
         })
         .collect();
-    if let (Some(endpoint), Some(version)) = (&component.version_endpoint, version) {
+    let said = version.and_then(Version::said);
+    if let (Some(endpoint), Some(said)) = (&component.version_endpoint, said) {
         let (url, field) = (url(endpoint.port, &endpoint.path), endpoint.field.clone());
         let ask = Ask::Version {
             url,
             field,
-            expected: version.to_string(),
+            expected: said.to_owned(),
         };
         questions.push(Question {
             subject: subject(container),

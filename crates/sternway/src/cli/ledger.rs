@@ -164,6 +164,9 @@ fn deployment(row: &DeploymentAnswer, rollback: Option<&RollbackItem>) -> [Cell;
     let (word, tone) = state(row.state);
     let (what, why) = match (row.kind, rollback) {
         (DeploymentKind::Deploy, _) => ("deploy", row.notes.clone().or_else(|| row.commit.clone())),
+        (DeploymentKind::Detected, _) => {
+            ("detected", row.commit.clone().or_else(|| row.notes.clone()))
+        }
         (DeploymentKind::Rollback, Some(rollback)) => ("rollback", Some(why(rollback))),
         (DeploymentKind::Rollback, None) => ("rollback", row.rollback_id.map(|id| id.to_string())),
     };

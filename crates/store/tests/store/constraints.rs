@@ -24,6 +24,7 @@ const ROWS: &str = "
     insert into deployment_request values ('p', 'k', '', '00000000-0000-0000-0000-0000000000d1');
     insert into hold values ('00000000-0000-0000-0000-0000000000c1', 'shop', '1', 'x', false, 'ana', '00000000-0000-0000-0000-0000000000a1');
     insert into hold_release values ('00000000-0000-0000-0000-0000000000c1', 'ana');
+    insert into held_return values ('00000000-0000-0000-0000-0000000000d1', 'shop', '1', 'x', now(), 'reported', 'x');
     insert into specification values ('s', 'k', '{}', '', '{}');
     insert into inspection values ('s', 'i', '');
     insert into image_settings values ('i', 'k', '');
@@ -232,6 +233,12 @@ fn of_orders() -> Vec<(&'static str, String)> {
     ]
 }
 
+fn held_return(deployment: &str, application: &str, outcome: &str, rollback: &str) -> String {
+    format!(
+        "insert into held_return values ({deployment}, '{application}', '1', 'x', now(), '{outcome}', 'x', {rollback})"
+    )
+}
+
 fn of_the_ledger() -> Vec<(&'static str, String)> {
     let hold = |id: &str, application: &str, rollback: &str| {
         format!(
@@ -271,6 +278,34 @@ fn of_the_ledger() -> Vec<(&'static str, String)> {
         (
             "deployment_fact_state",
             "update deployment_fact set state = 'splendid'".to_owned(),
+        ),
+        (
+            "deployment_fact_merged",
+            format!("update deployment_fact set merged_into = {NO_ONE}"),
+        ),
+        (
+            "held_return_key",
+            held_return(D1, "shop", "reported", "null"),
+        ),
+        (
+            "held_return_deployment",
+            held_return(NO_ONE, "shop", "reported", "null"),
+        ),
+        (
+            "held_return_application",
+            "update held_return set application = 'x'".to_owned(),
+        ),
+        (
+            "held_return_rollback",
+            format!("update held_return set rollback_id = {NO_ONE}"),
+        ),
+        (
+            "held_return_outcome",
+            "update held_return set outcome = 'forgotten'".to_owned(),
+        ),
+        (
+            "held_return_put_back",
+            "update held_return set outcome = 'put_back'".to_owned(),
         ),
         ("hold_key", hold(C1, "shop", "null")),
         ("hold_application", hold("default", "x", "null")),

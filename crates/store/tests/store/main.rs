@@ -10,6 +10,7 @@ mod access;
 mod claims;
 mod constraints;
 mod cutting_proxy;
+mod drift;
 mod house;
 mod inquiries;
 mod lease;
