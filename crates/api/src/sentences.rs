@@ -115,6 +115,10 @@ fn intention(plan: &Plan, effect: &Effect) -> String {
         Effect::RemoveContainer { container } => {
             format!("removing {}; its volumes stay", named(plan, container))
         }
+        Effect::WritePin {
+            path, variable, to, ..
+        } => format!("writing {variable}={to} into {path}"),
+        Effect::PutBackPin { path } => format!("putting back what {path} was before"),
         Effect::Record => "writing the rollback into the ledger".to_owned(),
     }
 }

@@ -1,17 +1,21 @@
 //! The site's own Compose project: read with the site's own Compose, so that what we write on a container is what
 //! Compose would write. Nothing here starts, stops or builds anything.
 
+mod file;
 mod output;
 mod run;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    os::unix::fs::MetadataExt as _,
     path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use bollard::models::ContainerSummary;
 use domain::{
-    compose::{ComposeProject, ProjectRead, Service},
+    compose::{ComposeProject, MARK, ProjectRead, Service},
     name::{ComponentName, VariableName},
 };
 
@@ -19,8 +23,21 @@ use crate::{
     connect::Engine,
     label::{self, Labels},
 };
+pub use file::ProjectFile;
 use output::Services;
 pub(crate) use run::{Call, Compose};
+
+/// Files that Compose finds by itself.
+pub(crate) const FOUND_BY_ITSELF: [&str; 8] = [
+    "docker-compose.yml",
+    "docker-compose.yaml",
+    "compose.yml",
+    "compose.yaml",
+    "docker-compose.override.yml",
+    "docker-compose.override.yaml",
+    "compose.override.yml",
+    "compose.override.yaml",
+];
 
 /// What to ask of a project.
 #[derive(Clone, Copy, Debug)]
@@ -33,17 +50,155 @@ pub struct ProjectRequest<'a> {
     pub variable: Option<(&'a VariableName, &'a str)>,
 }
 
+/// A reading, and what it was made of.
+#[derive(Clone, Debug)]
+struct Known {
+    at: std::time::Instant,
+    key: String,
+    read: ProjectRead,
+}
+
+/// A plan and the request that follows it see the same; files that Compose reads and we do not know of may change.
+const KNOWN_FOR: Duration = Duration::from_secs(60);
+
+/// Readings by what they are for and the project.
+#[derive(Debug, Default)]
+pub(crate) struct Projects(Mutex<BTreeMap<String, Known>>);
+
 impl Engine {
+    /// The same for a plan: images have [`MARK`] in place of the variable, and services are compared with what runs
+    /// as if it had the value that what runs was made with. Remembered for a minute while nothing changes that it
+    /// is known to depend on: Compose needs half a second and more.
+    ///
+    /// # Errors
+    /// Why it can not be read, as a sentence.
+    pub async fn project_for_plan(
+        &self,
+        name: &ComponentName,
+        definition: &ComposeProject,
+        variable: &VariableName,
+    ) -> Result<ProjectRead, String> {
+        let mut key = files_key(definition);
+        let mut containers: Vec<String> = self
+            .containers_of(name)
+            .await?
+            .into_iter()
+            .filter_map(|summary| summary.id)
+            .collect();
+        containers.sort_unstable();
+        key.push_str(&containers.join(","));
+        if let Some(read) = self.kept_reading(&format!("plan {name}"), &key) {
+            return Ok(read);
+        }
+        let mut request = ProjectRequest {
+            name,
+            definition,
+            variable: Some((variable, MARK)),
+        };
+        let mut read = self.project(&request).await?;
+        let value = self.value_of(name, &read).await?;
+        request.variable = value.as_deref().map(|value| (variable, value));
+        let present = self.project(&request).await?;
+        for (component, service) in &mut read.services {
+            let now = present.services.get(component);
+            service.reproduced = now.is_some_and(|now| now.reproduced);
+        }
+        self.keep_reading(format!("plan {name}"), key, &read);
+        Ok(read)
+    }
+
+    /// The project as it is now, asked once for several containers.
+    ///
+    /// # Errors
+    /// Why it can not be read, as a sentence.
+    pub async fn project_now(
+        &self,
+        name: &ComponentName,
+        definition: &ComposeProject,
+    ) -> Result<ProjectRead, String> {
+        let key = files_key(definition);
+        if let Some(read) = self.kept_reading(&format!("now {name}"), &key) {
+            return Ok(read);
+        }
+        let request = ProjectRequest {
+            name,
+            definition,
+            variable: None,
+        };
+        let read = self.project(&request).await?;
+        self.keep_reading(format!("now {name}"), key, &read);
+        Ok(read)
+    }
+
+    fn kept_reading(&self, slot: &str, key: &str) -> Option<ProjectRead> {
+        let known = self.readings().get(slot).cloned();
+        let fresh = |known: &Known| known.key == key && known.at.elapsed() < KNOWN_FOR;
+        known.filter(fresh).map(|known| known.read)
+    }
+
+    fn keep_reading(&self, slot: String, key: String, read: &ProjectRead) {
+        let (at, read) = (std::time::Instant::now(), read.clone());
+        self.readings().insert(slot, Known { at, key, read });
+    }
+
+    /// The value with which the images that run are what the project names; none when they name none of it.
+    async fn value_of(
+        &self,
+        name: &ComponentName,
+        marked: &ProjectRead,
+    ) -> Result<Option<String>, String> {
+        for summary in self.containers_of(name).await? {
+            let labels = summary.labels.unwrap_or_default();
+            let service: Option<ComponentName> = labels
+                .get(label::COMPOSE_SERVICE)
+                .and_then(|name| name.parse().ok());
+            let template = service.and_then(|service| marked.services.get(&service)?.image.clone());
+            let Some(inspect) = self
+                .inspect(summary.id.as_deref().unwrap_or_default())
+                .await
+                .map_err(|error| error.to_string())?
+            else {
+                continue;
+            };
+            let reference = inspect
+                .config
+                .and_then(|config| config.image)
+                .unwrap_or_default();
+            let (Some(template), false) = (template, reference.starts_with("sha256:")) else {
+                continue;
+            };
+            let Some((head, tail)) = template.split_once(MARK) else {
+                continue;
+            };
+            if let Some(value) = reference
+                .strip_prefix(head)
+                .and_then(|rest| rest.strip_suffix(tail))
+            {
+                return Ok(Some(value.to_owned()));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn containers_of(&self, name: &ComponentName) -> Result<Vec<ContainerSummary>, String> {
+        let filter = format!("{}={name}", label::COMPOSE_PROJECT);
+        let list = self.list(HashMap::from([("label".to_owned(), vec![filter])]));
+        list.await.map_err(|error| error.to_string())
+    }
+
+    fn readings(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {
+        self.known_projects()
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A project as the site's own Compose reads it now. Services whose name is no component's are left out.
     ///
     /// # Errors
     /// Why it can not be read, as a sentence.
     pub async fn project(&self, request: &ProjectRequest<'_>) -> Result<ProjectRead, String> {
-        let filter = format!("{}={}", label::COMPOSE_PROJECT, request.name);
-        let list = self
-            .list(HashMap::from([("label".to_owned(), vec![filter])]))
-            .await
-            .map_err(|error| error.to_string())?;
+        let list = self.containers_of(request.name).await?;
         let compose = self.compose_of(&list).await?;
         let (hashes, services) = self.config(&compose, request).await?;
         let labelled = labelled(&list);
@@ -116,6 +271,20 @@ impl Engine {
         };
         Ok((output::hashes(&hashes), services))
     }
+}
+
+/// The files that a reading is known to depend on, and when they were last changed.
+fn files_key(definition: &ComposeProject) -> String {
+    let mut key = format!("{definition:?}");
+    let named = definition.files.iter().map(String::as_str);
+    let files = named.chain(FOUND_BY_ITSELF).chain([definition.env_file()]);
+    for file in files {
+        let facts = std::fs::metadata(Path::new(&definition.folder).join(file)).ok();
+        let facts =
+            facts.map(|facts| (facts.ino(), facts.len(), facts.mtime(), facts.mtime_nsec()));
+        key.push_str(&format!("|{file} {facts:?}"));
+    }
+    key
 }
 
 /// The folder, and the files to name; a sentence when they are not where the definition says.

@@ -13,7 +13,7 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 use domain::{engine_look::EngineFacts, name::ImageId, seen::Seen};
 
 use crate::{
-    compose::Compose,
+    compose::{Compose, Projects},
     error::{Error, Kind},
     specification::ImageSettings,
 };
@@ -49,7 +49,8 @@ struct Inner {
     /// Configurations of images: an image never changes, so they are asked for once.
     pub(crate) image_configs: Mutex<BTreeMap<ImageId, Arc<ImageSettings>>>,
     /// Every Compose of this machine, once one was found: looking for them takes half a second.
-    pub(crate) composes: tokio::sync::Mutex<Vec<Compose>>,
+    composes: tokio::sync::Mutex<Vec<Compose>>,
+    projects: Projects,
 }
 
 /// An engine that answered, and what it said of itself.
@@ -86,6 +87,7 @@ impl Engine {
             connected: Mutex::new(None),
             image_configs: Mutex::new(BTreeMap::new()),
             composes: tokio::sync::Mutex::new(Vec::new()),
+            projects: Projects::default(),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -160,6 +162,10 @@ impl Engine {
             .image_configs
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn known_projects(&self) -> &Projects {
+        &self.inner.projects
     }
 
     pub(crate) async fn composes(&self) -> Vec<Compose> {

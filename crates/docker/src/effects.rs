@@ -5,6 +5,7 @@ mod bring;
 mod change;
 mod create;
 mod keep;
+mod pin;
 
 use std::collections::HashMap;
 
@@ -96,6 +97,7 @@ impl Engine {
                 image,
                 specification,
                 replaces,
+                config_hash,
             } => {
                 let wanted = create::Wanted {
                     component,
@@ -103,6 +105,7 @@ impl Engine {
                     image,
                     digest: specification,
                     replaces,
+                    config_hash: config_hash.as_deref(),
                 };
                 Box::pin(self.create(&wanted, ctx)).await
             }
@@ -126,8 +129,8 @@ impl Engine {
                     },
                 };
             }
-            Effect::Record => {
-                let said = "the ledger is not the engine's to write".to_owned();
+            Effect::Record | Effect::WritePin { .. } | Effect::PutBackPin { .. } => {
+                let said = "it is not the engine's to write".to_owned();
                 return Performed {
                     outcome: Outcome::Failed {
                         failure: Failure::Refused,

@@ -29,6 +29,8 @@ pub(crate) const COMPOSE_SLUG: &str = "com.docker.compose.slug";
 pub(crate) const COMPOSE_DEPENDS_ON: &str = "com.docker.compose.depends_on";
 /// What Compose compares with its files to tell whether a container is up to date.
 pub(crate) const COMPOSE_CONFIG_HASH: &str = "com.docker.compose.config-hash";
+/// The image that Compose 2 made a container from.
+pub(crate) const COMPOSE_IMAGE: &str = "com.docker.compose.image";
 pub(crate) const COMPOSE_VERSION: &str = "com.docker.compose.version";
 pub(crate) const COMPOSE_FOLDER: &str = "com.docker.compose.project.working_dir";
 pub(crate) const COMPOSE_FILES: &str = "com.docker.compose.project.config_files";

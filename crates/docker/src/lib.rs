@@ -19,7 +19,7 @@ mod supply;
 
 pub use adopt::{Adoption, Candidate};
 pub use capture::Capture;
-pub use compose::ProjectRequest;
+pub use compose::{ProjectFile, ProjectRequest};
 pub use connect::{Engine, default_endpoint};
 pub use copy::verify_archive;
 pub use effects::{Claim, PerformContext, Performed};

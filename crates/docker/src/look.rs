@@ -160,6 +160,7 @@ impl Engine {
             kept: kept(&list, name),
             lock: lock(&list, name),
             guests: guests(&list, request.application),
+            project: None,
         };
         Ok(Looked {
             look,

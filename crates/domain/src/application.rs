@@ -561,11 +561,8 @@ mod tests {
         assert_eq!(fields(whole), [""; 0]);
         assert_eq!(fields(json!({"folder": "srv/shop"})), ["compose.folder"]);
         assert_eq!(fields(json!({"folder": "/srv/../etc"})), ["compose.folder"]);
-        let out = json!({"folder": "/srv/shop", "files": ["../other.yml"], "env_file": "/etc/env", "pin": {"override": false}});
-        assert_eq!(
-            fields(out),
-            ["compose.files[0]", "compose.env_file", "compose.pin"]
-        );
+        let out = json!({"folder": "/srv/shop", "files": ["../other.yml"], "env_file": "/etc/env"});
+        assert_eq!(fields(out), ["compose.files[0]", "compose.env_file"]);
         let mut plain = shop();
         plain["compose"] = json!({"folder": "/srv/shop"});
         plain["project"] = json!(null);

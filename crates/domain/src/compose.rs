@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use crate::{
     application::BadField,
     name::{ComponentName, ImageId, VariableName},
+    seen::Seen,
 };
 
 /// Most Compose files of one project.
@@ -42,8 +43,6 @@ pub struct ComposeProject {
 pub enum PinBy {
     /// Into this variable of the environment file.
     Env(VariableName),
-    /// Into an override file of Sternway's own, which names each image by its identity.
-    Override(bool),
 }
 
 /// The environment file that Compose reads when nobody names another.
@@ -80,10 +79,6 @@ impl ComposeProject {
         if !is_below(self.env_file()) {
             bad.push(BadField::new("compose.env_file", what));
         }
-        if self.pin == Some(PinBy::Override(false)) {
-            let what = "use `{ env = \"VERSION\" }` or `{ override = true }`, or leave it out";
-            bad.push(BadField::new("compose.pin", what));
-        }
     }
 }
 
@@ -94,6 +89,71 @@ fn is_below(path: &str) -> bool {
         && path
             .split('/')
             .all(|part| !part.is_empty() && part != "." && part != "..")
+}
+
+/// Stands for the value of a pin's variable in the images that a plan looks at. No image has it by chance.
+pub const MARK: &str = "sternway-asks";
+
+/// One look at a project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProjectLook {
+    /// As Compose reads it; absent when Compose was not asked.
+    pub read: Seen<ProjectRead>,
+    /// The file that a pin is written into; absent when the definition has no pin.
+    pub file: Seen<PinFile>,
+}
+
+/// The file that a pin is written into.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinFile {
+    /// Its path.
+    pub path: String,
+    /// What the pin's variable is in it; none when it does not set it.
+    pub value: Option<String>,
+    /// What became of it.
+    pub state: PinState,
+}
+
+/// What became of the file that a rollback pins a version in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum PinState {
+    /// This rollback has not written it.
+    Free,
+    /// It is what this rollback wrote, byte for byte.
+    Ours,
+    /// It is what it was before, byte for byte.
+    Former,
+    /// Somebody edited it since.
+    Edited {
+        /// The names of the variables that differ; values may be secrets.
+        difference: String,
+    },
+}
+
+/// What a plan says of a project whose version it pins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedProject {
+    /// What is written; none when it can not be, which `drift` explains.
+    pub pin: Option<Pin>,
+    /// Components that Compose, run by us, reads as whoever started them did.
+    pub understood: Vec<ComponentName>,
+    /// Where Compose will not tell the truth afterwards, one sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<String>,
+}
+
+/// A version to write where the site keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// The file.
+    pub path: String,
+    /// The variable.
+    pub variable: VariableName,
+    /// What it says now.
+    pub from: Option<String>,
+    /// What it shall say.
+    pub to: String,
 }
 
 /// A project as the site's own Compose reads it.

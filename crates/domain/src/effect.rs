@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     engine_look::RestartPolicy,
-    name::{ComponentName, ContainerId, ImageId, PullReference, SpecificationDigest},
+    name::{ComponentName, ContainerId, ImageId, PullReference, SpecificationDigest, VariableName},
     supply::Archive,
 };
 
@@ -56,6 +56,9 @@ pub enum Effect {
         specification: SpecificationDigest,
         /// The container that it will replace, whose replica-specific facts it takes over.
         replaces: ContainerId,
+        /// What Compose would write on it as its configuration hash, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        config_hash: Option<String>,
     },
     /// Take away its restart policy, then stop it: a stopped container must not come back by itself.
     StopContainer {
@@ -84,6 +87,22 @@ pub enum Effect {
         /// The container.
         container: ContainerId,
     },
+    /// Write the version where the site keeps it; the file's former content is kept, sealed, before.
+    WritePin {
+        /// The file.
+        path: String,
+        /// The variable.
+        variable: VariableName,
+        /// What it must say before.
+        from: Option<String>,
+        /// What it shall say.
+        to: String,
+    },
+    /// Put that file's former content back.
+    PutBackPin {
+        /// The file.
+        path: String,
+    },
     /// Write the rollback into the ledger and hold the release that was rolled back.
     Record,
 }
@@ -103,6 +122,8 @@ impl Effect {
             | Self::Capture { .. }
             | Self::CreateContainer { .. }
             | Self::RemoveContainer { .. }
+            | Self::WritePin { .. }
+            | Self::PutBackPin { .. }
             | Self::Record => false,
         }
     }
@@ -120,6 +141,8 @@ impl Effect {
             | Self::CreateContainer { .. }
             | Self::StartContainer { .. }
             | Self::RenameContainer { .. }
+            | Self::WritePin { .. }
+            | Self::PutBackPin { .. }
             | Self::Record => false,
         }
     }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    compose::ProjectLook,
     name::{
         ComponentName, ContainerId, Fence, ImageId, PullReference, RollbackId, SpecificationDigest,
     },
@@ -37,6 +38,9 @@ pub struct EngineLook {
     /// Containers that are no part of the application and share the network of one that is, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub guests: BTreeMap<String, ContainerId>,
+    /// Its Compose project, when the definition says where that is and it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<ProjectLook>,
 }
 
 /// Facts of an engine.

@@ -290,6 +290,7 @@ fn probed(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Option<Tally> {
             | Step::Supply
             | Step::Keep
             | Step::Capture
+            | Step::Pin
             | Step::Create { .. }
             | Step::Switch { .. }
             | Step::Prove

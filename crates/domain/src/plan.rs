@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     application::Application,
+    compose::PlannedProject,
     engine_look::RestartPolicy,
     name::{
         ComponentName, ContainerId, ImageId, PlanDigest, RollbackId, SpecificationDigest, Version,
@@ -46,6 +47,9 @@ pub struct Plan {
     pub keep: Vec<ImageId>,
     /// Free bytes that the engine must have where it keeps its data.
     pub disk_free_min: u64,
+    /// Where the version is pinned, when the definition asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<PlannedProject>,
     /// What to do, in order. Empty when the target is what runs.
     pub steps: Vec<Step>,
 }
@@ -220,6 +224,9 @@ pub fn difference(old: &Plan, new: &Plan) -> Vec<String> {
     }
     if old.application != new.application {
         lines.push("the application's definition was changed".to_owned());
+    }
+    if old.project != new.project {
+        lines.push("the Compose project's files were changed".to_owned());
     }
     for swap in &old.swaps {
         if !new.swaps.iter().any(|other| other.former == swap.former) {

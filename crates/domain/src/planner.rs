@@ -3,6 +3,7 @@
 mod blocker;
 mod outlook;
 mod place;
+mod project;
 mod side_car;
 mod supply;
 
@@ -82,8 +83,9 @@ pub fn plan(snapshot: &Snapshot<'_>, target: &Target) -> Result<Proposal, Vec<Bl
     if !planner.blockers.is_empty() {
         return Err(planner.blockers);
     }
-    let warnings = planner.warnings;
-    let plan = assemble(
+    let mut warnings = planner.warnings;
+    let project = project::project(snapshot, release, present.as_ref(), &swaps, &mut warnings);
+    let mut plan = assemble(
         snapshot.application,
         release,
         target,
@@ -95,6 +97,7 @@ pub fn plan(snapshot: &Snapshot<'_>, target: &Target) -> Result<Proposal, Vec<Bl
             room,
         },
     );
+    project::pin(&mut plan, project);
     let downtime = downtime(snapshot, &plan);
     Ok(Proposal {
         unchanged: unchanged(&plan),
@@ -488,6 +491,7 @@ fn assemble(
         supplies,
         keep,
         disk_free_min: room,
+        project: None,
         steps,
     }
 }

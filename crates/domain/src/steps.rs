@@ -6,6 +6,7 @@ mod check;
 mod create;
 mod keep;
 mod lock;
+mod pin;
 mod prove;
 mod record;
 mod retire;
@@ -48,6 +49,8 @@ pub enum Step {
     Keep,
     /// Store what the present containers say, for the incident report.
     Capture,
+    /// Write the version where the site keeps it.
+    Pin,
     /// Create the target's containers of one component beside the present ones.
     Create {
         /// The component.
@@ -88,6 +91,10 @@ pub struct Scope {
     pub deployments: bool,
     /// The probes of one side.
     pub probes: Option<Side>,
+    /// The file that the plan pins the version in.
+    pub pin: bool,
+    /// The project as Compose reads it.
+    pub project: bool,
 }
 
 /// What was seen for one decision.
@@ -151,6 +158,16 @@ impl Step {
             Self::Check if backward => Scope::default(),
             Self::Lock if backward => Scope {
                 probes: Some(Side::Former),
+                pin: true,
+                ..engine
+            },
+            Self::Pin => Scope {
+                pin: true,
+                project: !backward,
+                ..engine
+            },
+            Self::Create { .. } if !backward => Scope {
+                project: true,
                 ..engine
             },
             Self::Check => Scope {
@@ -193,6 +210,7 @@ impl Step {
             Self::Supply => supply::forward(ctx),
             Self::Keep => keep::forward(ctx),
             Self::Capture => capture::forward(ctx),
+            Self::Pin => pin::forward(ctx),
             Self::Create { component } => create::forward(ctx, component),
             Self::Switch { component } => switch::forward(ctx, component),
             Self::Prove => prove::forward(ctx),
@@ -207,6 +225,7 @@ impl Step {
         match self {
             Self::Check => Next::Done("a look leaves nothing to undo".to_owned()),
             Self::Lock => lock::backward(ctx),
+            Self::Pin => pin::backward(ctx),
             Self::Create { component } => create::backward(ctx, component),
             Self::Switch { component } => switch::backward(ctx, component),
             Self::Supply => Next::Done("the images that were brought stay".to_owned()),
@@ -220,7 +239,7 @@ impl Step {
     #[must_use]
     pub fn may_be_skipped(&self) -> bool {
         match self {
-            Self::Capture | Self::Retire => true,
+            Self::Capture | Self::Pin | Self::Retire => true,
             Self::Check
             | Self::Lock
             | Self::Supply
@@ -255,7 +274,7 @@ impl Step {
                     .sum();
                 Millis::from_secs(plan.application.timeouts.step_s).and(Millis(graces))
             }
-            Self::Keep | Self::Create { .. } | Self::Record | Self::Retire => {
+            Self::Keep | Self::Pin | Self::Create { .. } | Self::Record | Self::Retire => {
                 Millis::from_secs(plan.application.timeouts.step_s)
             }
         }
@@ -270,6 +289,7 @@ impl Step {
             Self::Supply => supply::explain(plan),
             Self::Keep => keep::explain(plan),
             Self::Capture => capture::explain(plan),
+            Self::Pin => pin::explain(plan),
             Self::Create { component } => create::explain(plan, component),
             Self::Switch { component } => switch::explain(plan, component),
             Self::Prove => prove::explain(plan),
@@ -287,6 +307,7 @@ impl Step {
             Self::Supply => "supply images".to_owned(),
             Self::Keep => "keep images".to_owned(),
             Self::Capture => "capture".to_owned(),
+            Self::Pin => "pin".to_owned(),
             Self::Create { component } => format!("create {component}"),
             Self::Switch { component } => format!("switch {component}"),
             Self::Prove => "prove".to_owned(),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use domain::{
     application::Application,
+    compose::{PinFile, PinState, ProjectLook, ProjectRead, Service},
     engine_look::{
         Container, ContainerState, EngineFacts, EngineLook, Health, ImageFacts, Lock, Mark,
         RestartPolicy,
@@ -153,6 +154,7 @@ impl Shop {
             kept: BTreeMap::new(),
             lock: None,
             guests: BTreeMap::new(),
+            project: None,
         };
         Self {
             application: application.unwrap(),
@@ -795,4 +797,117 @@ proptest! {
         let text = plan.bytes();
         prop_assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
     }
+}
+
+/// A project that Compose reads, with the version in a file; `reproduced` and the images are a test's to choose.
+fn project(value: Option<&str>, images: [&str; 2], reproduced: bool) -> ProjectLook {
+    let service = |image: &str| Service {
+        hash: "h".to_owned(),
+        image: Some(image.to_owned()),
+        image_id: None,
+        needs: Vec::new(),
+        reproduced,
+    };
+    let names = ["api", "worker"].map(|name| name.parse().unwrap());
+    let read = ProjectRead {
+        compose: "docker-compose 1.29.2".to_owned(),
+        services: names.into_iter().zip(images.map(service)).collect(),
+    };
+    let file = PinFile {
+        path: "/srv/shop/.env".to_owned(),
+        value: value.map(str::to_owned),
+        state: PinState::Free,
+    };
+    ProjectLook {
+        read: Seen::Known(read),
+        file: Seen::Known(file),
+    }
+}
+
+fn pinning(look: ProjectLook) -> Proposal {
+    planned(&Shop::but(|shop| {
+        let compose = json!({"folder": "/srv/shop", "pin": {"env": "VERSION"}});
+        shop.application.compose = serde_json::from_value(compose).unwrap();
+        shop.look.project = Some(look);
+        for (name, part) in &mut shop.releases[0].components {
+            part.reference = format!("registry:5000/{name}:1.4.2-alpine");
+        }
+    }))
+}
+
+const IMAGES: [&str; 2] = [
+    "registry:5000/api:sternway-asks-alpine",
+    "registry:5000/worker:sternway-asks-alpine",
+];
+
+#[test]
+fn the_value_that_is_pinned_gives_the_ledgers_images() {
+    let proposal = pinning(project(Some("1.5.0"), IMAGES, true));
+    let planned = proposal.plan.project.clone().unwrap();
+    let pin = planned.pin.unwrap();
+    assert_eq!(
+        (pin.path.as_str(), pin.from.as_deref(), pin.to.as_str()),
+        ("/srv/shop/.env", Some("1.5.0"), "1.4.2")
+    );
+    assert_eq!((planned.understood.len(), planned.drift.len()), (2, 0));
+    let at = |step: &Step| {
+        proposal
+            .plan
+            .steps
+            .iter()
+            .position(|own| own == step)
+            .unwrap()
+    };
+    let creates = |step: &Step| matches!(step, Step::Create { .. });
+    let first = proposal.plan.steps.iter().position(creates).unwrap();
+    assert_eq!(at(&Step::Pin) + 1, first);
+    assert!(at(&Step::Lock) < at(&Step::Pin));
+    let said = Step::Pin.explain(&proposal.plan);
+    assert!(said.contains("VERSION=1.4.2 into /srv/shop/.env"), "{said}");
+}
+
+#[test]
+fn what_can_not_be_pinned_is_said_and_blocks_nothing() {
+    let other = [
+        "registry:5000/api:sternway-asks-alpine",
+        "other/worker:sternway-asks",
+    ];
+    let mut looks = vec![
+        (
+            project(Some("1.5.0"), other, true),
+            "the image registry:5000/worker:1.4.2-alpine",
+        ),
+        (
+            project(Some("x"), ["api:1", "worker:1"], true),
+            "no image that goes back is named by it",
+        ),
+        (
+            project(Some("1.5.0"), IMAGES, false),
+            "set variables in their own shell",
+        ),
+    ];
+    let mut unreadable = project(None, IMAGES, true);
+    unreadable.file = Seen::Unknown("/srv/shop/.env: permission denied".to_owned());
+    looks.push((unreadable, "permission denied"));
+    let mut moved = project(Some("1.5.0"), IMAGES, true);
+    moved.read = Seen::Unknown("the project's folder /srv/shop is not there".to_owned());
+    looks.push((moved, "is not there"));
+    for (look, expected) in looks {
+        let proposal = pinning(look);
+        let warnings = proposal.warnings.join("\n");
+        assert!(warnings.contains(expected), "{expected}: {warnings}");
+        assert!(
+            proposal.plan.steps.contains(&Step::Pin),
+            "it is noted at the end as well"
+        );
+    }
+}
+
+#[test]
+fn without_a_pin_the_plan_says_what_the_next_up_may_do() {
+    let proposal = planned(&Shop::new());
+    assert_eq!(proposal.plan.project, None);
+    assert!(!proposal.plan.steps.contains(&Step::Pin));
+    let said = proposal.unchanged.join("\n");
+    assert!(said.contains("the next `up` may bring it back"), "{said}");
 }

@@ -73,6 +73,9 @@ impl Real {
                 .engine_look(&plan.application, images, scope.supplies)
                 .await?;
         }
+        if let (true, Ok(look)) = (scope.pin || scope.project, &mut seen.engine) {
+            look.project = self.project_for_step(plan, rollback, scope).await?;
+        }
         if let (Some(side), Ok(look)) = (scope.probes, &seen.engine) {
             let questions: Vec<Question> = steps::expected_questions(plan, rollback, side, look);
             seen.answers = self.prober.ask(&questions, PROBE_LIMIT).await;

@@ -7,6 +7,7 @@ use domain::{
     effect::{Effect, Failure, Outcome},
     name::{ComponentName, ContainerId, RollbackId, SpecificationDigest},
     plan::Plan,
+    specification::Specification,
     steps::{Scope, World as Seen},
 };
 use metrics::{counter, histogram};
@@ -14,6 +15,7 @@ use store::{ArtifactKind, NewArtifact};
 
 use crate::{
     metric,
+    pins::WantedPin,
     world::{Grant, Real, StoreAway, World},
 };
 
@@ -31,6 +33,22 @@ impl World for Real {
         let begun = Instant::now();
         let outcome = match effect {
             Effect::Record => self.record(grant).await,
+            Effect::WritePin {
+                path,
+                variable,
+                from,
+                to,
+            } => {
+                let from = from.as_deref();
+                let wanted = WantedPin {
+                    path,
+                    variable,
+                    from,
+                    to,
+                };
+                self.write_pin(plan, grant, &wanted).await
+            }
+            Effect::PutBackPin { path } => self.put_back_pin(plan, grant, path).await,
             Effect::TakeLock { .. }
             | Effect::KeepImage { .. }
             | Effect::PullImage { .. }
@@ -63,15 +81,7 @@ impl Real {
             },
             None => None,
         };
-        let context = PerformContext {
-            application: &plan.application,
-            rollback: grant.held.rollback,
-            fence: grant.held.fence,
-            step: grant.step,
-            owner: &self.settings.owner,
-            specification: specification.as_ref(),
-            claim: &grant.lease,
-        };
+        let context = self.context(plan, grant, specification.as_ref());
         let performed = engine.perform(effect, &context).await;
         match (effect, performed.capture) {
             (
@@ -85,6 +95,23 @@ impl Real {
                     .await
             }
             _ => performed.outcome,
+        }
+    }
+
+    pub(crate) fn context<'a>(
+        &'a self,
+        plan: &'a Plan,
+        grant: &'a Grant,
+        specification: Option<&'a Specification>,
+    ) -> PerformContext<'a> {
+        PerformContext {
+            application: &plan.application,
+            rollback: grant.held.rollback,
+            fence: grant.held.fence,
+            step: grant.step,
+            owner: &self.settings.owner,
+            specification,
+            claim: &grant.lease,
         }
     }
 
@@ -133,11 +160,13 @@ fn specification_of(effect: &Effect) -> Option<&SpecificationDigest> {
         | Effect::StartContainer { .. }
         | Effect::RenameContainer { .. }
         | Effect::RemoveContainer { .. }
+        | Effect::WritePin { .. }
+        | Effect::PutBackPin { .. }
         | Effect::Record => None,
     }
 }
 
-fn of_store(error: &store::Error) -> Outcome {
+pub(crate) fn of_store(error: &store::Error) -> Outcome {
     let said = error.to_string();
     match error {
         store::Error::Fenced => Outcome::Failed {
@@ -177,6 +206,8 @@ fn effect_word(effect: &Effect) -> &'static str {
         Effect::StartContainer { .. } => "start_container",
         Effect::RenameContainer { .. } => "rename_container",
         Effect::RemoveContainer { .. } => "remove_container",
+        Effect::WritePin { .. } => "write_pin",
+        Effect::PutBackPin { .. } => "put_back_pin",
         Effect::Record => "record",
     }
 }

@@ -142,13 +142,18 @@ async fn application(
         .flat_map(|release| release.components.values());
     let images: BTreeSet<ImageId> = parts.clone().map(|part| part.image.clone()).collect();
     let images: Vec<ImageId> = images.into_iter().collect();
-    let mut looked = real.full_look(&application, &images).await?;
+    let (looked, project) = tokio::join!(
+        real.full_look(&application, &images),
+        real.project_for_plan(&application)
+    );
+    let mut looked = looked?;
     if let Ok(look) = &mut looked {
         let missing = parts
             .filter(|part| !look.images.get(&part.image).is_some_and(Seen::is_known))
             .take(SOURCES_ASKED_MAX)
             .map(|part| (part.image.clone(), part.sources.clone()))
             .collect();
+        look.project = project;
         look.sources = real.sources(&application, missing).await;
     }
     Ok(looked)

@@ -12,6 +12,7 @@ mod hands;
 mod hints;
 mod inquiries;
 pub mod metric;
+mod pins;
 mod returns;
 mod upkeep;
 mod watch;
@@ -76,6 +77,7 @@ pub async fn run(
         wake.clone(),
         shutdown.clone(),
     ));
+    loops.spawn(pins::run(store.clone(), shutdown.clone()));
     loops.spawn(watch::run(store.clone(), hands.clone(), shutdown.clone()));
     loops.spawn(deployments::run(
         store.clone(),

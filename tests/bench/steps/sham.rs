@@ -214,6 +214,8 @@ impl Engine {
                 self.look.kept.retain(|_, keeper| keeper != container);
                 self.look.lock.take_if(|lock| lock.container == *container);
             }
+            // Its plans pin nothing.
+            Effect::WritePin { .. } | Effect::PutBackPin { .. } => {}
             Effect::Record => self.recorded = true,
         }
     }

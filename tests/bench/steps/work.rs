@@ -146,6 +146,7 @@ fn plan(application: Application) -> Outcome<Plan> {
         supplies: Vec::new(),
         keep: vec![bad, good],
         disk_free_min: 0,
+        project: None,
         steps,
     })
 }

@@ -304,6 +304,7 @@ fn look(runs: &str) -> EngineLook {
         kept: BTreeMap::new(),
         lock: None,
         guests: BTreeMap::new(),
+        project: None,
     }
 }
 

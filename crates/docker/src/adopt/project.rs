@@ -3,29 +3,16 @@
 use std::path::Path;
 
 use domain::{
-    compose::{ComposeProject, PinBy, ProjectRead, env_file},
+    compose::{ComposeProject, MARK, PinBy, ProjectRead, env_file},
     name::{ComponentName, VariableName},
 };
 
 use crate::{
-    compose::ProjectRequest,
+    compose::{FOUND_BY_ITSELF, ProjectRequest},
     connect::Engine,
     label::{self, Labels},
 };
 
-/// Files that Compose finds by itself.
-const FOUND_BY_ITSELF: [&str; 8] = [
-    "docker-compose.yml",
-    "docker-compose.yaml",
-    "compose.yml",
-    "compose.yaml",
-    "docker-compose.override.yml",
-    "docker-compose.override.yaml",
-    "compose.override.yml",
-    "compose.override.yaml",
-];
-/// A value that no image has by chance.
-const MARK: &str = "sternway-asks";
 /// Compose files are read for the names of variables only up to here.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -73,8 +60,7 @@ impl Engine {
             }
             (None, Ok(_)) => {
                 let note = "no variable of the environment file gives the images their version: after a rollback the Compose \
-                            file names the version that it names now. `pin = { override = true }` under [compose] would write \
-                            an override file";
+                            file names the version that it names now";
                 found.notes.push(note.to_owned());
                 found.read = read.ok();
                 found.definition = Some(definition);

@@ -12,9 +12,12 @@ use super::{PerformContext, keep::label_of};
 use crate::{
     connect::{Engine, ORDINARY, SLOW},
     error::{Error, Kind},
-    label::{self, Marks},
+    label::{self, Labels, Marks},
     specification::{Creation, Replica, create_body, no_rise, shared_with, volumes_of},
 };
+
+/// No configuration's hash: Compose makes such a container anew whatever its files say.
+const UNKNOWN_HASH: &str = "unknown";
 
 /// What the effect asks for.
 pub(super) struct Wanted<'a> {
@@ -23,6 +26,8 @@ pub(super) struct Wanted<'a> {
     pub(super) image: &'a ImageId,
     pub(super) digest: &'a SpecificationDigest,
     pub(super) replaces: &'a ContainerId,
+    /// What Compose would write on it, where that is known.
+    pub(super) config_hash: Option<&'a str>,
 }
 
 impl Engine {
@@ -79,7 +84,7 @@ impl Engine {
         };
         let replica = self.replica(&replaced, wanted, ctx).await?;
         let all_networks = self.takes_all_networks().await?;
-        let creation = create_body(
+        let mut creation = create_body(
             specification,
             &replica,
             wanted.image,
@@ -87,6 +92,7 @@ impl Engine {
             &marks,
             all_networks,
         )?;
+        truthful(&mut creation, &replaced, wanted);
         no_rise(specification, &creation)?;
         Ok(creation)
     }
@@ -319,6 +325,37 @@ impl Engine {
             |docker| async move { docker.remove_container(&name, Some(options)).await },
         );
         remove.await
+    }
+}
+
+/// What Compose compares with its files must not claim that one image is another's container. A hash of Compose 1
+/// has the image in it, so that the replaced container's own can not be true of another image; Compose 2 keeps the
+/// image beside it.
+fn truthful(creation: &mut Creation, replaced: &ContainerInspectResponse, wanted: &Wanted<'_>) {
+    let Some(labels) = creation.body.labels.as_mut() else {
+        return;
+    };
+    let same_image = replaced.image.as_deref() == Some(wanted.image.as_str());
+    let borrowed = |name: &str, labels: &Labels| {
+        !same_image
+            && labels.contains_key(name)
+            && labels.get(name).map(String::as_str) == label_of(replaced, name)
+    };
+    let two = labels.contains_key(label::COMPOSE_IMAGE);
+    if two && borrowed(label::COMPOSE_IMAGE, labels) {
+        labels.insert(label::COMPOSE_IMAGE.to_owned(), wanted.image.to_string());
+    }
+    match wanted.config_hash {
+        Some(hash) => {
+            labels.insert(label::COMPOSE_CONFIG_HASH.to_owned(), hash.to_owned());
+        }
+        None if !two && borrowed(label::COMPOSE_CONFIG_HASH, labels) => {
+            labels.insert(
+                label::COMPOSE_CONFIG_HASH.to_owned(),
+                UNKNOWN_HASH.to_owned(),
+            );
+        }
+        None => {}
     }
 }
 

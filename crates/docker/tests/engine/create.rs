@@ -296,6 +296,7 @@ async fn what_is_missing_for_a_creation_is_named() {
         image,
         specification,
         replaces,
+        config_hash: None,
     };
     assert_failed(
         &house
@@ -346,6 +347,7 @@ async fn a_side_car_is_created_for_the_successor_of_its_parent() {
         image,
         specification,
         replaces: side_car,
+        config_hash: None,
     };
     assert_eq!(
         house

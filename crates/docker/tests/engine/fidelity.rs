@@ -275,6 +275,7 @@ async fn made(house: &House, street: &Street, wish: &Wish, at: usize) -> Result<
         image: street.image(house, "new").await,
         specification: digest(),
         replaces: id.clone(),
+        config_hash: None,
     };
     let context = house.context(Some(&meant));
     match house.engine.perform(&effect, &context).await.outcome {

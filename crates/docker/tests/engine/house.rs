@@ -272,6 +272,7 @@ impl House {
             image: self.image(version).await,
             specification: digest(),
             replaces: replaces.clone(),
+            config_hash: None,
         }
     }
 }

@@ -59,6 +59,32 @@ pub fn rest(content: &[u8], name: &VariableName) -> Vec<u8> {
     rest
 }
 
+/// The names of the variables that two files do not agree on: values may be secrets.
+#[must_use]
+pub fn difference(wanted: &[u8], found: &[u8]) -> String {
+    let pairs = |content| -> Vec<(String, Vec<u8>)> {
+        let named = |entry: &Entry<'_>| {
+            let name = String::from_utf8_lossy(entry.name).into_owned();
+            (!name.is_empty()).then(|| (name, unquoted(entry.value).to_vec()))
+        };
+        entries(content).iter().filter_map(named).collect()
+    };
+    let (wanted, found) = (pairs(wanted), pairs(found));
+    let only = |a: &[(String, Vec<u8>)], b: &[(String, Vec<u8>)]| -> Vec<String> {
+        let differs = a.iter().filter(|pair| !b.contains(pair));
+        differs.map(|(name, _)| name.clone()).collect()
+    };
+    let mut names = only(&wanted, &found);
+    names.extend(only(&found, &wanted));
+    names.sort_unstable();
+    names.dedup();
+    match names.as_slice() {
+        [] => "comments, spaces or the order of lines differ".to_owned(),
+        [name] => format!("{name} differs"),
+        names => format!("{} differ", names.join(", ")),
+    }
+}
+
 fn with_line(content: &[u8], name: &VariableName, value: &str) -> Vec<u8> {
     let mut edited = content.to_vec();
     let end: &[u8] = if content.windows(2).any(|pair| pair == b"\r\n") {

@@ -163,6 +163,7 @@ impl Run {
                     | Step::Supply
                     | Step::Keep
                     | Step::Capture
+                    | Step::Pin
                     | Step::Create { .. }
                     | Step::Switch { .. }
                     | Step::Record

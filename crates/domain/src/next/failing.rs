@@ -18,6 +18,7 @@ pub(super) fn too_late(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Cause {
             | Step::Supply
             | Step::Keep
             | Step::Capture
+            | Step::Pin
             | Step::Create { .. }
             | Step::Switch { .. }
             | Step::Prove
@@ -54,14 +55,14 @@ pub(super) fn turn_back(run: &Run, cause: Cause) -> Turn {
 }
 
 pub(super) fn failed(ctx: &Ctx<'_>, step: &Step, forward: bool, cause: Cause) -> Turn {
-    if !forward {
+    if !forward && *step != Step::Pin {
         return end(with_each_component(
             ctx,
             needs_human(ctx.plan, ctx.run, cause),
         ));
     }
     match step {
-        Step::Capture | Step::Retire => {
+        Step::Capture | Step::Pin | Step::Retire => {
             let note = format!("step `{}` was given up: {}", step.title(), cause.sentence);
             go(vec![Event::StepSkipped { note }])
         }

@@ -52,11 +52,21 @@ fn count(number: usize, noun: &str) -> String {
     }
 }
 
+fn compose(plan: &Plan) -> String {
+    match plan.project.as_ref().and_then(|project| project.pin.as_ref()) {
+        Some(pin) => format!(
+            "The Compose file and CI are not touched: a shell that sets {} wins over {}, and may bring back what was there.",
+            pin.variable, pin.path
+        ),
+        None => "The Compose file, `.env` and CI still name the version that they name now: the next `up` may bring it back.".to_owned(),
+    }
+}
+
 pub(super) fn unchanged(plan: &Plan) -> Vec<String> {
     let mut lines = vec![
         "Databases and their schema are not touched.".to_owned(),
         "No volume and no data in one is removed; each component gets the mounts that its version ran with.".to_owned(),
-        "The Compose file, `.env` and CI still name the version that they name now: the next `up` may bring it back.".to_owned(),
+        compose(plan),
     ];
     if !plan.settled.is_empty() {
         let names: BTreeSet<&str> = plan

@@ -1,7 +1,7 @@
 //! The target's containers are created while the present ones still serve: what can be done before the stop
 //! is done before the stop.
 
-use super::{Ctx, Next, plural, remove};
+use super::{Ctx, Next, pin, plural, remove};
 use crate::{effect::Effect, name::ComponentName, plan::Plan};
 
 pub(super) fn explain(plan: &Plan, component: &ComponentName) -> String {
@@ -27,6 +27,7 @@ pub(super) fn forward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
             image: swap.image.clone(),
             specification: swap.specification.clone(),
             replaces: swap.former.clone(),
+            config_hash: pin::config_hash(ctx, swap).ok(),
         });
     }
     Next::Done(format!(

@@ -1,7 +1,7 @@
 //! The application's lock on its engine: a container name, the only compare-and-set that an engine has.
 //! It keeps a control plane with another database from acting on the same application.
 
-use super::{Ctx, Next, Side, Step, create, prove, switch};
+use super::{Ctx, Next, Side, Step, create, pin, prove, switch};
 use crate::{
     effect::Effect,
     engine_look::Container,
@@ -107,6 +107,8 @@ fn undone(ctx: &Ctx<'_>) -> Option<Next> {
             Some(switch::backward(ctx, component))
         }
         Step::Create { component } => Some(create::backward(ctx, component)),
+        // What can not be put back was noted on the way here, and is for a person.
+        Step::Pin => Some(pin::backward(ctx)).filter(|next| matches!(next, Next::Do(_))),
         Step::Check
         | Step::Lock
         | Step::Supply

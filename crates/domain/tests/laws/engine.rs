@@ -7,6 +7,7 @@ use std::{
 };
 
 use domain::{
+    compose::{PinFile, PinState, ProjectLook, ProjectRead, Service},
     effect::{Effect, Failure},
     engine_look::{
         Container, ContainerState, EngineFacts, EngineLook, Health, ImageFacts, Lock, Mark,
@@ -82,6 +83,8 @@ pub(crate) struct Engine {
     pub(crate) health_checks: BTreeSet<ComponentName>,
     pub(crate) stale_locks: BTreeSet<RollbackId>,
     pub(crate) disk_free: u64,
+    /// The file that the version is pinned in, when there is one.
+    pub(crate) file: Option<File>,
     /// It does not answer until then.
     pub(crate) away_until: Option<Moment>,
     made: u64,
@@ -102,6 +105,88 @@ fn refused<T>(failure: Failure, said: &str) -> Result<T, (Failure, String)> {
     Err((failure, said.to_owned()))
 }
 
+/// A file of the site's own with one variable in it; what else is in it is a number that an edit changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct File {
+    pub(crate) value: String,
+    pub(crate) rest: u32,
+    pub(crate) read_only: bool,
+    /// What each component would run with the version that goes back.
+    pub(crate) images: BTreeMap<ComponentName, ImageId>,
+    /// What was in it, and what was written, once it is about to be.
+    pub(crate) kept: Option<((String, u32), (String, u32))>,
+}
+
+impl File {
+    fn content(&self) -> (String, u32) {
+        (self.value.clone(), self.rest)
+    }
+
+    pub(crate) fn look(&self) -> ProjectLook {
+        let state = match &self.kept {
+            None => PinState::Free,
+            Some((_, written)) if *written == self.content() => PinState::Ours,
+            Some((former, _)) if *former == self.content() => PinState::Former,
+            Some(_) => PinState::Edited {
+                difference: "somebody was here".to_owned(),
+            },
+        };
+        let goes_back = self.value == "1.4.2";
+        let service = |image: &ImageId| Service {
+            hash: self.value.clone(),
+            image: None,
+            image_id: goes_back.then(|| image.clone()),
+            needs: Vec::new(),
+            reproduced: true,
+        };
+        let services = self.images.iter();
+        let services = services.map(|(name, image)| (name.clone(), service(image)));
+        ProjectLook {
+            read: Seen::Known(ProjectRead {
+                compose: "compose".to_owned(),
+                services: services.collect(),
+            }),
+            file: Seen::Known(PinFile {
+                path: "/srv/shop/.env".to_owned(),
+                value: Some(self.value.clone()),
+                state,
+            }),
+        }
+    }
+
+    /// As the worker does it: what is there is kept first, and only that is replaced.
+    fn write(&mut self, from: Option<&String>, to: &str) -> Result<(), (Failure, String)> {
+        if self.kept.is_none() && Some(&self.value) != from {
+            return refused(Failure::Refused, "it was edited");
+        }
+        let fresh = (self.content(), (to.to_owned(), self.rest));
+        let (former, written) = self.kept.get_or_insert(fresh).clone();
+        self.replace(&former, written)
+    }
+
+    fn put_back(&mut self) -> Result<(), (Failure, String)> {
+        match self.kept.clone() {
+            Some((former, written)) => self.replace(&written, former),
+            None => Ok(()),
+        }
+    }
+
+    fn replace(
+        &mut self,
+        expected: &(String, u32),
+        wanted: (String, u32),
+    ) -> Result<(), (Failure, String)> {
+        if self.content() == wanted {
+            return Ok(());
+        }
+        if self.content() != *expected || self.read_only {
+            return refused(Failure::Refused, "it was edited, or can not be written");
+        }
+        (self.value, self.rest) = wanted;
+        Ok(())
+    }
+}
+
 impl Engine {
     pub(crate) fn new() -> Self {
         Self {
@@ -116,6 +201,7 @@ impl Engine {
             health_checks: BTreeSet::new(),
             stale_locks: BTreeSet::new(),
             disk_free: 1 << 40,
+            file: None,
             away_until: None,
             made: 1000,
         }
@@ -284,6 +370,7 @@ impl Engine {
                     .collect(),
             }),
             guests: BTreeMap::new(),
+            project: self.file.as_ref().map(File::look),
         }
     }
 
@@ -335,10 +422,17 @@ impl Engine {
             }
             Effect::RenameContainer { container, name } => self.rename(container, name),
             Effect::RemoveContainer { container } => self.remove(container),
+            Effect::WritePin { from, to, .. } => self.file()?.write(from.as_ref(), to),
+            Effect::PutBackPin { .. } => self.file()?.put_back(),
             Effect::Capture { .. } | Effect::Record => {
                 panic!("the engine has no part in {effect:?}")
             }
         }
+    }
+
+    fn file(&mut self) -> Result<&mut File, (Failure, String)> {
+        let gone = || (Failure::Missing, "there is no such file".to_owned());
+        self.file.as_mut().ok_or_else(gone)
     }
 
     fn take_lock(&mut self, by: By) -> Result<(), (Failure, String)> {

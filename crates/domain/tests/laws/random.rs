@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     day::{Blow, Director, Evening, live},
     engine::Mood,
-    shop::{Leftover, Part, Recipe, State},
+    shop::{Leftover, Part, Pin, Recipe, State},
     world::{Fate, World},
 };
 
@@ -126,6 +126,7 @@ fn recipe(dice: &mut Dice) -> Recipe {
         parts,
         approval: dice.one_in(6),
         front: dice.one_in(3),
+        pin: dice.pick(&[Pin::None, Pin::File, Pin::File, Pin::ReadOnly]),
     }
 }
 
@@ -167,12 +168,18 @@ impl Director for Trouble {
         if !self.strikes(40) {
             return Blow::None;
         }
-        match self.dice.below(9) {
+        match self.dice.below(10) {
             0 | 1 => return Blow::Kill,
             2 => return Blow::KillHost,
             3 | 4 => return Blow::KillInCall(self.dice.below(11_000)),
             5 => return Blow::Freeze(usize::try_from(1 + self.dice.below(60)).unwrap()),
             6 => world.engine_restarts(Millis(self.dice.below(5000))),
+            // Somebody edits the file that the version is pinned in.
+            9 => {
+                if let Some(file) = &mut world.engine.file {
+                    file.rest += 1;
+                }
+            }
             7 => {
                 let away = if self.dice.one_in(4) {
                     100_000_000

@@ -15,7 +15,7 @@ use domain::{
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::engine::{Engine, Mood, container_id, policy};
+use crate::engine::{Engine, File, Mood, container_id, policy};
 
 /// When every simulated day begins.
 pub(crate) fn start() -> Moment {
@@ -93,6 +93,17 @@ pub(crate) struct Recipe {
     pub(crate) parts: Vec<Part>,
     pub(crate) approval: bool,
     pub(crate) front: bool,
+    pub(crate) pin: Pin,
+}
+
+/// Whether the version is pinned in a file of the site's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pin {
+    None,
+    /// In one that can be written.
+    File,
+    /// In one that can not.
+    ReadOnly,
 }
 
 impl Recipe {
@@ -101,6 +112,7 @@ impl Recipe {
             parts,
             approval: false,
             front: false,
+            pin: Pin::None,
         }
     }
 
@@ -151,9 +163,13 @@ impl Recipe {
             .map(|(at, part)| component(at, part))
             .collect();
         let front = json!([{"url": "http://shop.test/"}]);
+        let compose = match self.pin {
+            Pin::None => json!(null),
+            Pin::File | Pin::ReadOnly => json!({"folder": "/srv/shop", "pin": {"env": "VERSION"}}),
+        };
         serde_json::from_value(json!({
             "name": "shop", "environment": "test", "project": "shop", "approval": self.approval,
-            "watch_window_s": 12, "components": components, "probes": if self.front { front } else { json!([]) },
+            "compose": compose, "watch_window_s": 12, "components": components, "probes": if self.front { front } else { json!([]) },
             "timeouts": {"proof_s": 2, "engine_s": 20, "step_s": 10, "approval_s": 60, "red_s": 6},
         }))
         .unwrap()
@@ -214,7 +230,16 @@ impl Recipe {
 
     /// The application as it is before anybody acts, and the plan for it.
     pub(crate) fn morning(&self) -> Morning {
-        let engine = self.engine();
+        let mut engine = self.engine();
+        engine.file = (self.pin != Pin::None).then(|| File {
+            value: "1.5.0".to_owned(),
+            rest: 0,
+            read_only: self.pin == Pin::ReadOnly,
+            images: (0..self.parts.len())
+                .map(|at| (Self::name(at), Self::image(at, true)))
+                .collect(),
+            kept: None,
+        });
         Morning {
             plan: self.plan(&engine),
             engine,

@@ -11,7 +11,7 @@ use domain::{
 use crate::{
     day::{Blow, Calm, Director, Evening, live},
     engine::Mood,
-    shop::{Leftover, Morning, Part, Recipe, State},
+    shop::{Leftover, Morning, Part, Pin, Recipe, State},
     world::{Fate, World},
 };
 
@@ -56,6 +56,18 @@ pub(crate) fn recipes() -> Vec<Recipe> {
         Recipe::with_target(Mood::SickAfter(3000)),
         Recipe::of(side_cars(Mood::Healthy)),
         Recipe::of(side_cars(Mood::Sick)),
+        Recipe {
+            pin: Pin::File,
+            ..Recipe::usual()
+        },
+        Recipe {
+            pin: Pin::File,
+            ..Recipe::with_target(Mood::Sick).with_bad(Mood::Healthy)
+        },
+        Recipe {
+            pin: Pin::ReadOnly,
+            ..Recipe::usual()
+        },
     ]
 }
 

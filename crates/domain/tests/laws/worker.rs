@@ -294,6 +294,7 @@ pub(crate) fn step_word(step: &Step) -> &'static str {
         Step::Switch { .. } => "switch",
         Step::Prove => "prove",
         Step::Record => "record",
+        Step::Pin => "pin",
         Step::Retire => "retire",
     }
 }

@@ -433,6 +433,12 @@ impl World {
         let spared = !self.store.run.notes.is_empty();
         match verdict {
             Verdict::RolledBack { .. } => {
+                let pinned = spared || self.file_is_true(true);
+                assert!(
+                    pinned,
+                    "{label}: the pin is not written: {:?}",
+                    self.engine.file
+                );
                 assert!(
                     spared || self.is_tidy(true),
                     "{label}: something is left over: {}",
@@ -441,6 +447,8 @@ impl World {
             }
             Verdict::Restored { .. } | Verdict::Cancelled { .. } | Verdict::Refused { .. } => {
                 let owed = touched && !self.restarted;
+                let put_back = spared || self.file_is_true(false);
+                assert!(put_back, "{label}: the pin stays: {:?}", self.engine.file);
                 assert!(
                     !owed || self.former_runs(),
                     "{label}: what served before does not run: {}",
@@ -454,6 +462,14 @@ impl World {
             }
             Verdict::NeedsHuman { production, .. } => assert!(!production.is_empty()),
         }
+    }
+
+    /// The version that stands where the site keeps it is the one that serves, as long as nobody else wrote there.
+    fn file_is_true(&self, rolled_back: bool) -> bool {
+        self.engine.file.as_ref().is_none_or(|file| {
+            let wanted = if rolled_back { "1.4.2" } else { "1.5.0" };
+            file.value == wanted
+        })
     }
 
     /// Exactly one container for each replica after a rollback; what there was before it without one.

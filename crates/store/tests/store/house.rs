@@ -450,6 +450,7 @@ pub(crate) fn plan(application: Application, target: Uuid) -> Plan {
         supplies: Vec::new(),
         keep: vec![image('a'), image('b')],
         disk_free_min: 0,
+        project: None,
         steps: vec![
             Step::Check,
             Step::Lock,

@@ -46,6 +46,7 @@ fn intent(n: usize) -> Event {
             image: image('a'),
             specification: specification.parse().unwrap(),
             replaces: container('f'),
+            config_hash: None,
         },
         Effect::StopContainer {
             container: container('f'),

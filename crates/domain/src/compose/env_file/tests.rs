@@ -95,6 +95,14 @@ fn the_rest_tells_an_edit_from_a_pin() {
     assert_ne!(rest("VERSION=1\n"), rest("VERSION=1\n# a note\n"));
 }
 
+#[test]
+fn a_difference_names_variables_and_shows_no_value() {
+    let said = |a: &str, b: &str| difference(a.as_bytes(), b.as_bytes());
+    assert_eq!(said("A=1\nB=2\n", "A=1\nB=s3cret\nC=1\n"), "B, C differ");
+    assert_eq!(said("A=1\n", "A='2'\n"), "A differs");
+    assert!(said("A=1\n", "# why\nA=1\n").starts_with("comments"));
+}
+
 /// Lines as people write them, ours among them.
 fn text() -> impl Strategy<Value = String> {
     let line = prop_oneof![

@@ -1,0 +1,195 @@
+//! Where the version that goes back is written, so that the site's own `up` does not undo the rollback, and what
+//! Compose will make of the containers. None of it stands in a rollback's way.
+
+use std::collections::BTreeSet;
+
+use super::Snapshot;
+use crate::{
+    compose::{ComposeProject, MARK, Pin, PinBy, PinFile, PlannedProject, ProjectRead},
+    ledger::Release,
+    name::{ComponentName, Version},
+    plan::{Plan, Swap},
+    seen::Seen,
+    steps::Step,
+};
+
+/// Plans the pin that the definition asks for, with what a person should know of it.
+pub(super) fn project(
+    snapshot: &Snapshot<'_>,
+    release: &Release,
+    from: Option<&Version>,
+    swaps: &[Swap],
+    warnings: &mut Vec<String>,
+) -> Option<PlannedProject> {
+    let definition = snapshot.application.compose.as_ref()?;
+    let by = definition.pin.as_ref().filter(|_| !swaps.is_empty())?;
+    let mut planned = PlannedProject {
+        pin: None,
+        understood: Vec::new(),
+        drift: Vec::new(),
+    };
+    let touched: BTreeSet<&ComponentName> = swaps.iter().map(|swap| &swap.component).collect();
+    let look = snapshot.look.project.as_ref();
+    let read = match look.map(|look| &look.read) {
+        Some(Seen::Known(read)) => Some(read),
+        Some(Seen::Unknown(why)) => {
+            planned.drift.push(unread(why));
+            None
+        }
+        Some(Seen::Absent) | None => {
+            planned.drift.push(unread("it was not looked at"));
+            None
+        }
+    };
+    if let Some(read) = read {
+        understand(read, &touched, &mut planned);
+    }
+    let file = match look.map(|look| &look.file) {
+        Some(Seen::Known(file)) => Ok(file),
+        Some(Seen::Unknown(why)) => Err(why.clone()),
+        Some(Seen::Absent) | None => Err("it was not looked at".to_owned()),
+    };
+    let wanted = Wanted {
+        definition,
+        by,
+        release,
+        from,
+        touched: &touched,
+    };
+    match file.and_then(|file| wanted.pin(file, read)) {
+        Ok(pin) => planned.pin = Some(pin),
+        Err(why) => planned.drift.insert(0, wanted.unpinned(&why)),
+    }
+    warnings.extend(planned.drift.iter().cloned());
+    Some(planned)
+}
+
+/// The version is written before the first container is made, since Compose is asked what it makes of it.
+pub(super) fn pin(plan: &mut Plan, project: Option<PlannedProject>) {
+    let creates = |step: &Step| matches!(step, Step::Create { .. });
+    if project.is_some() {
+        let at = plan.steps.iter().position(creates);
+        plan.steps.insert(at.unwrap_or(0), Step::Pin);
+        plan.project = project;
+    }
+}
+
+fn unread(why: &str) -> String {
+    format!(
+        "the Compose project can not be read: {why}. The containers keep the mark of the deployment that they are made after; \
+         the next `up` may make them anew"
+    )
+}
+
+fn understand(
+    read: &ProjectRead,
+    touched: &BTreeSet<&ComponentName>,
+    planned: &mut PlannedProject,
+) {
+    let mut odd = Vec::new();
+    for component in touched {
+        match read.services.get(*component) {
+            Some(service) if service.reproduced => planned.understood.push((*component).clone()),
+            Some(_) | None => odd.push(component.as_str()),
+        }
+    }
+    if !odd.is_empty() {
+        planned.drift.push(format!(
+            "{}, run by Sternway, does not give {} the configuration that it was deployed with: a file was edited since, or \
+             whoever deployed set variables in their own shell, which win over the environment file; the next `up` may make \
+             it anew",
+            read.compose,
+            odd.join(", ")
+        ));
+    }
+}
+
+struct Wanted<'a> {
+    definition: &'a ComposeProject,
+    by: &'a PinBy,
+    release: &'a Release,
+    from: Option<&'a Version>,
+    touched: &'a BTreeSet<&'a ComponentName>,
+}
+
+impl Wanted<'_> {
+    fn pin(&self, file: &PinFile, read: Option<&ProjectRead>) -> Result<Pin, String> {
+        let PinBy::Env(variable) = self.by;
+        let to = match read.map(|read| self.solved(read)).transpose()?.flatten() {
+            Some(value) => value,
+            None => self.replaced(file)?,
+        };
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-+/:@".contains(&b);
+        if to.is_empty() || !to.bytes().all(plain) {
+            return Err(format!(
+                "{variable} would have to be a text that needs quotes"
+            ));
+        }
+        Ok(Pin {
+            path: file.path.clone(),
+            variable: variable.clone(),
+            from: file.value.clone(),
+            to,
+        })
+    }
+
+    /// The value with which Compose runs the very references that the ledger has: the same for every component
+    /// whose image it is a part of.
+    fn solved(&self, read: &ProjectRead) -> Result<Option<String>, String> {
+        let mut values: BTreeSet<String> = BTreeSet::new();
+        for component in self.touched {
+            let image = read
+                .services
+                .get(*component)
+                .and_then(|service| service.image.as_deref());
+            let part = self.release.components.get(*component);
+            let (Some((head, tail)), Some(part)) =
+                (image.and_then(|image| image.split_once(MARK)), part)
+            else {
+                continue;
+            };
+            let value = part
+                .reference
+                .strip_prefix(head)
+                .and_then(|rest| rest.strip_suffix(tail));
+            match value.filter(|value| !value.is_empty()) {
+                Some(value) => values.insert(value.to_owned()),
+                None => {
+                    return Err(format!(
+                        "no value of it gives {component} the image {} that the ledger names",
+                        part.reference
+                    ));
+                }
+            };
+        }
+        if values.len() > 1 {
+            let values: Vec<String> = values.into_iter().collect();
+            return Err(format!(
+                "the components need different values: {}",
+                values.join(", ")
+            ));
+        }
+        Ok(values.pop_first())
+    }
+
+    /// Without Compose's own word: the version that stands there is exchanged.
+    fn replaced(&self, file: &PinFile) -> Result<String, String> {
+        match (&file.value, self.from) {
+            (Some(value), Some(from)) if value == from.as_str() => {
+                Ok(self.release.version.to_string())
+            }
+            (Some(value), _) if value == self.release.version.as_str() => Ok(value.clone()),
+            (Some(_) | None, _) => Err("no image that goes back is named by it".to_owned()),
+        }
+    }
+
+    fn unpinned(&self, why: &str) -> String {
+        let (folder, file) = (&self.definition.folder, self.definition.env_file());
+        let PinBy::Env(what) = self.by;
+        format!(
+            "{what} can not be pinned in {folder}/{file}: {why}. Set it by hand after the rollback, or the next `up` may bring {} back",
+            self.from
+                .map_or_else(|| "what served before".to_owned(), ToString::to_string)
+        )
+    }
+}

@@ -1,0 +1,164 @@
+//! The version where the site keeps it: written before anything is changed over, so that the site's own `up` finds
+//! what the rollback left, and put back when the run turns.
+//!
+//! Compose is a convenience and production is not: what can not be pinned is noted, and the rollback goes on.
+
+use super::{Ctx, Next};
+use crate::{
+    compose::{Pin, PinFile, PinState, PlannedProject},
+    effect::Effect,
+    plan::{Plan, Swap},
+    seen::Seen,
+    verdict::{Cause, CauseCode},
+};
+
+pub(super) fn explain(plan: &Plan) -> String {
+    let Some(pin) = pin(plan) else {
+        return "Look whether Compose will know what comes back.".to_owned();
+    };
+    let Pin {
+        path,
+        variable,
+        from,
+        to,
+    } = pin;
+    let now = from.as_ref().map_or_else(
+        || "which does not set it now".to_owned(),
+        |from| format!("which says {from} now"),
+    );
+    if from.as_ref() == Some(to) {
+        return format!("Leave {variable}={to} in {path} as it is.");
+    }
+    format!(
+        "Write {variable}={to} into {path}, {now}; its former content is put back if the rollback turns, and when the hold of {} is released.",
+        plan.from
+            .as_ref()
+            .map_or_else(|| "what served before".to_owned(), ToString::to_string),
+    )
+}
+
+pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
+    let Some(project) = &ctx.plan.project else {
+        return Next::Done("there is nothing to pin".to_owned());
+    };
+    let Some(pin) = &project.pin else {
+        return given_up(project.drift.join("; "));
+    };
+    let file = match file(ctx) {
+        Ok(file) => file,
+        Err(why) => return given_up(why),
+    };
+    if file.value.as_ref() == Some(&pin.to) {
+        return told(ctx, project, pin);
+    }
+    if let PinState::Edited { difference } = &file.state {
+        return given_up(format!(
+            "{} was edited meanwhile and is left as it is: {difference}",
+            pin.path
+        ));
+    }
+    if file.value != pin.from {
+        return given_up(format!(
+            "{} says {} where the plan saw {}; it is left as it is",
+            pin.path,
+            said(file.value.as_ref()),
+            said(pin.from.as_ref()),
+        ));
+    }
+    Next::Do(Effect::WritePin {
+        path: pin.path.clone(),
+        variable: pin.variable.clone(),
+        from: pin.from.clone(),
+        to: pin.to.clone(),
+    })
+}
+
+pub(super) fn backward(ctx: &Ctx<'_>) -> Next {
+    let Some(pin) = pin(ctx.plan) else {
+        return Next::Done("nothing was pinned".to_owned());
+    };
+    let file = match file(ctx) {
+        Ok(file) => file,
+        Err(why) => return given_up(why),
+    };
+    match &file.state {
+        PinState::Free => Next::Done("nothing was pinned".to_owned()),
+        PinState::Former => Next::Done(format!("{} is what it was before", pin.path)),
+        PinState::Ours => Next::Do(Effect::PutBackPin {
+            path: pin.path.clone(),
+        }),
+        PinState::Edited { difference } => given_up(format!(
+            "{} was edited since {}={} was written and is left as it is: {difference}; set {} yourself",
+            pin.path, pin.variable, pin.to, pin.variable
+        )),
+    }
+}
+
+/// What Compose would write on the target's container: only where it would run the very image, and where we read
+/// the project as whoever deploys does. Else why not.
+pub(super) fn config_hash(ctx: &Ctx<'_>, swap: &Swap) -> Result<String, String> {
+    let component = &swap.component;
+    let project = ctx
+        .plan
+        .project
+        .as_ref()
+        .ok_or("Compose has no part in it")?;
+    let look = ctx.look.project.as_ref().ok_or("Compose was not asked")?;
+    if !project.understood.contains(component) {
+        return Err(format!(
+            "Compose, run here, reads {component} in another way than whoever deployed it"
+        ));
+    }
+    let read = match &look.read {
+        Seen::Known(read) => read,
+        Seen::Unknown(why) => return Err(why.clone()),
+        Seen::Absent => return Err("Compose was not asked".to_owned()),
+    };
+    let service = read
+        .services
+        .get(component)
+        .ok_or_else(|| format!("the project has no service {component}"))?;
+    if service.image_id.as_ref() != Some(&swap.image) {
+        let image = service.image.as_deref().unwrap_or("no image");
+        return Err(format!(
+            "Compose would run {image} for {component}, which is not the image that goes back: the next `up` will change it"
+        ));
+    }
+    Ok(service.hash.clone())
+}
+
+/// The version is written; whether Compose will take what comes back for its own.
+fn told(ctx: &Ctx<'_>, project: &PlannedProject, pin: &Pin) -> Next {
+    let untold = ctx
+        .plan
+        .swaps
+        .iter()
+        .find_map(|swap| config_hash(ctx, swap).err());
+    let written = format!("{}={} stands in {}", pin.variable, pin.to, pin.path);
+    match project.drift.first().cloned().or(untold) {
+        None => Next::Done(written),
+        Some(why) => given_up(format!("{written}, but {why}")),
+    }
+}
+
+fn pin(plan: &Plan) -> Option<&Pin> {
+    plan.project.as_ref()?.pin.as_ref()
+}
+
+fn file<'a>(ctx: &Ctx<'a>) -> Result<&'a PinFile, String> {
+    let gone = || "the file that the version is pinned in was not looked at".to_owned();
+    let look = ctx.look.project.as_ref().ok_or_else(gone)?;
+    match &look.file {
+        Seen::Known(file) => Ok(file),
+        Seen::Unknown(why) => Err(why.clone()),
+        Seen::Absent => Err(gone()),
+    }
+}
+
+fn said(value: Option<&String>) -> String {
+    value.map_or_else(|| "nothing".to_owned(), |value| format!("`{value}`"))
+}
+
+fn given_up(why: String) -> Next {
+    Next::Fail(Cause::new(CauseCode::Drifted, why))
+}

@@ -1,0 +1,188 @@
+//! Files that rollbacks wrote a version into: their former bytes, sealed, to be put back when a rollback turns or
+//! its hold is released.
+
+use domain::name::{ApplicationName, RollbackId};
+
+use crate::{
+    connect::{Store, timed},
+    error::{Error, Result, corrupt},
+    runs::Held,
+    seal::SecretKey,
+};
+
+/// A file to write a version into.
+#[derive(Clone, Copy, Debug)]
+pub struct NewPin<'a> {
+    /// Its path, as a person knows it.
+    pub path: &'a str,
+    /// The project's folder.
+    pub folder: &'a str,
+    /// Its name below the folder.
+    pub name: &'a str,
+    /// What is in it; none when it is not there.
+    pub former: Option<&'a [u8]>,
+    /// What will be in it.
+    pub written: &'a [u8],
+}
+
+/// What a rollback did to a file. It holds secrets: it is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Pinned {
+    /// What was in it; none when it was not there.
+    pub former: Option<Vec<u8>>,
+    /// What the rollback wrote.
+    pub written: Vec<u8>,
+}
+
+impl std::fmt::Debug for Pinned {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Pinned").finish_non_exhaustive()
+    }
+}
+
+/// A file whose hold was released: it is to be put back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleasedPin {
+    /// The rollback that wrote it.
+    pub rollback: RollbackId,
+    /// Its application.
+    pub application: ApplicationName,
+    /// Its path, as a person knows it.
+    pub path: String,
+    /// The project's folder.
+    pub folder: String,
+    /// Its name below the folder.
+    pub name: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct Sealed {
+    former: Option<Vec<u8>>,
+    written: Vec<u8>,
+}
+
+impl Store {
+    /// Keeps a file's content before it is written, while the claim is ours. What is kept already stays.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`], or as every store function.
+    pub async fn pin_keep(&self, held: &Held, new: &NewPin<'_>) -> Result<()> {
+        let seal = |what: &str, content: &[u8]| {
+            self.key
+                .seal(&about(held.rollback, new.path, what), content)
+        };
+        let former = new.former.map(|former| seal("former", former));
+        let written = seal("written", new.written);
+        let claimed: bool = timed(async {
+            Ok(sqlx::query_scalar(
+                "with held as (
+                     select rollback_id from rollback_run
+                     where rollback_id = $1 and fence = $2 and lease_until > now()
+                 ), stored as (
+                     insert into pin (rollback_id, path, folder, name, former, written)
+                     select rollback_id, $3, $4, $5, $6, $7 from held
+                     on conflict on constraint pin_key do nothing
+                 )
+                 select exists (select from held)",
+            )
+            .bind(held.rollback.0)
+            .bind(held.fence.0)
+            .bind(new.path)
+            .bind(new.folder)
+            .bind(new.name)
+            .bind(former)
+            .bind(written)
+            .fetch_one(&self.pool)
+            .await?)
+        })
+        .await?;
+        if claimed { Ok(()) } else { Err(Error::Fenced) }
+    }
+
+    /// What a rollback did to a file, or was about to do; none when it did nothing.
+    ///
+    /// # Errors
+    /// [`Error::KeyLost`], or as every store function.
+    pub async fn pinned(&self, rollback: RollbackId, path: &str) -> Result<Option<Pinned>> {
+        let row: Option<Sealed> = timed(async {
+            Ok(sqlx::query_as(
+                "select former, written from pin where rollback_id = $1 and path = $2",
+            )
+            .bind(rollback.0)
+            .bind(path)
+            .fetch_optional(&self.pool)
+            .await?)
+        })
+        .await?;
+        row.map(|row| opened(&self.key, rollback, path, &row))
+            .transpose()
+    }
+
+    /// Files to put back: the hold that their rollback made was released, and nothing acts on their application.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn pins_released(&self, limit: u32) -> Result<Vec<ReleasedPin>> {
+        let rows: Vec<(uuid::Uuid, String, String, String, String)> = timed(async {
+            Ok(sqlx::query_as(
+                "select p.rollback_id, r.application, p.path, p.folder, p.name
+                 from pin p join rollback_run r on r.rollback_id = p.rollback_id
+                 where p.settled_at is null
+                   and exists (select from hold h join hold_release x on x.hold_id = h.id
+                               where h.rollback_id = p.rollback_id)
+                   and not exists (select from rollback_run a where a.application = r.application and a.acts)
+                 order by p.written_at desc limit $1",
+            )
+            .bind(i64::from(limit.min(64)))
+            .fetch_all(&self.pool)
+            .await?)
+        })
+        .await?;
+        let pin = |(rollback, application, path, folder, name): (_, String, _, _, _)| {
+            let application = application.parse().map_err(|bad| corrupt("pin", bad))?;
+            Ok(ReleasedPin {
+                rollback: RollbackId(rollback),
+                application,
+                path,
+                folder,
+                name,
+            })
+        };
+        rows.into_iter().map(pin).collect()
+    }
+
+    /// Says what came of putting a file back. The first word stays.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn pin_settle(&self, rollback: RollbackId, path: &str, said: &str) -> Result<()> {
+        timed(async {
+            sqlx::query(
+                "update pin set settled_at = now(), said = $3
+                 where rollback_id = $1 and path = $2 and settled_at is null",
+            )
+            .bind(rollback.0)
+            .bind(path)
+            .bind(said)
+            .execute(&self.pool)
+            .await?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn about(rollback: RollbackId, path: &str, what: &str) -> String {
+    format!("pin/{rollback}/{what}/{path}")
+}
+
+fn opened(key: &SecretKey, rollback: RollbackId, path: &str, row: &Sealed) -> Result<Pinned> {
+    let open = |what: &str, sealed: &[u8]| key.open(&about(rollback, path, what), sealed);
+    let former = row
+        .former
+        .as_deref()
+        .map(|former| open("former", former))
+        .transpose()?;
+    let written = open("written", &row.written)?;
+    Ok(Pinned { former, written })
+}
