@@ -15,6 +15,7 @@ mod engines;
 mod happy;
 mod input;
 mod kill;
+mod pins;
 mod reading;
 mod retention;
 mod shapes;

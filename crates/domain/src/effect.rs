@@ -162,6 +162,8 @@ impl Effect {
             | Self::StartContainer { .. }
             | Self::RenameContainer { .. }
             | Self::RemoveContainer { .. }
+            | Self::WritePin { .. }
+            | Self::PutBackPin { .. }
             | Self::Record => false,
         }
     }

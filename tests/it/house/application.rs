@@ -90,6 +90,11 @@ impl Application {
         }
     }
 
+    /// A file in the folder that it is deployed from.
+    pub(crate) fn file(&self, name: &str) -> std::path::PathBuf {
+        self.folder.join(name)
+    }
+
     /// From now on its images are its own: a release that says `version` and behaves so.
     pub(crate) fn release(&mut self, version: &str, behaviour: &[&str]) -> String {
         self.repository = self.name.clone();

@@ -72,7 +72,9 @@ pub(crate) fn asks_for_it(ctx: &Ctx<'_>, effect: &Effect) -> bool {
         | Effect::CreateContainer { .. }
         | Effect::StopContainer { .. }
         | Effect::StartContainer { .. }
-        | Effect::RenameContainer { .. } => true,
+        | Effect::RenameContainer { .. }
+        | Effect::WritePin { .. }
+        | Effect::PutBackPin { .. } => true,
     }
 }
 

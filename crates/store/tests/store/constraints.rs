@@ -17,6 +17,7 @@ const ROWS: &str = "
     insert into rollback_order (id, rollback_id, kind, actor) overriding system value
         values (1, '00000000-0000-0000-0000-0000000000a1', 'cancel', 'ana');
     insert into artifact values ('00000000-0000-0000-0000-0000000000b1', '00000000-0000-0000-0000-0000000000a1', 'api', 'c', 'logs', '', 0);
+    insert into pin values ('00000000-0000-0000-0000-0000000000a1', '/srv/.env', '/srv', '.env', null, '');
     insert into idempotency values ('p', 'k', '', '00000000-0000-0000-0000-0000000000a1');
     insert into deployment values ('00000000-0000-0000-0000-0000000000d1', 'shop', '1', null, null, 'rollback', 'ana',
         '00000000-0000-0000-0000-0000000000a1', '{}', now(), '');
@@ -183,6 +184,18 @@ fn of_rollbacks() -> Vec<(&'static str, String)> {
         (
             "artifact_once",
             format!("insert into artifact values (default, {A1}, 'api', 'c', 'logs', '', 0)"),
+        ),
+        (
+            "pin_key",
+            format!("insert into pin values ({A1}, '/srv/.env', '/srv', '.env', null, '')"),
+        ),
+        (
+            "pin_rollback",
+            format!("insert into pin values ({NO_ONE}, '/srv/.env', '/srv', '.env', null, '')"),
+        ),
+        (
+            "pin_settled",
+            "update pin set settled_at = now()".to_owned(),
         ),
         (
             "idempotency_key",
