@@ -18,7 +18,7 @@ use bollard::{
 use domain::{
     application::Application,
     drift::Origin,
-    engine_look::{EngineLook, ImageFacts, Lock},
+    engine_look::{Container, EngineLook, ImageFacts, Lock},
     name::{ApplicationName, ComponentName, ContainerId, ImageId, RollbackId},
     seen::Seen,
     specification::Specification,
@@ -92,6 +92,40 @@ struct Found {
 /// Such a container, its inspection, and that as the engine said it.
 type Inspected = (Found, ContainerInspectResponse, Option<Value>);
 
+/// What the operator meant by each container, and what that was read from.
+#[derive(Default)]
+struct Meant {
+    specifications: BTreeMap<ContainerId, Specification>,
+    wholes: BTreeMap<ContainerId, Whole>,
+    images_gone: BTreeSet<ImageId>,
+}
+
+impl Meant {
+    /// Without the image nothing can be told apart: then only that it is gone is noted.
+    async fn read(
+        &mut self,
+        engine: &Engine,
+        container: &mut Container,
+        inspect: &ContainerInspectResponse,
+        raw: &Value,
+    ) -> Result<(), Error> {
+        let Some(image) = engine.image_settings(&container.image).await? else {
+            self.images_gone.insert(container.image.clone());
+            return Ok(());
+        };
+        let specification = subtract_whole(raw, inspect, &image)?;
+        container.shape = specification.shape();
+        self.specifications
+            .insert(container.id.clone(), specification);
+        let whole = Whole {
+            inspection: raw.clone(),
+            image: image.raw.clone(),
+        };
+        self.wholes.insert(container.id.clone(), whole);
+        Ok(())
+    }
+}
+
 impl Engine {
     /// Looks once. A container that vanishes meanwhile is left out.
     ///
@@ -113,9 +147,8 @@ impl Engine {
             .inspect_all(found.collect(), request.specifications)
             .await?;
         let mut names = names(&list);
-        let (mut containers, mut specifications) = (Vec::new(), BTreeMap::new());
-        let (mut wholes, mut images_gone) = (BTreeMap::new(), BTreeSet::new());
-        let mut origins = BTreeMap::new();
+        let (mut containers, mut origins) = (Vec::new(), BTreeMap::new());
+        let mut meant = Meant::default();
         if request.specifications {
             for (_, inspect, _) in &mut inspected {
                 self.leave_volumes_to_their_owners(inspect).await?;
@@ -130,21 +163,7 @@ impl Engine {
             names.insert(container.name.clone(), container.id.clone());
             origins.insert(container.id.clone(), container::origin(inspect));
             if let Some(raw) = raw {
-                match self.image_settings(&container.image).await? {
-                    Some(image) => {
-                        let meant = subtract_whole(raw, inspect, &image)?;
-                        container.shape = meant.shape();
-                        specifications.insert(container.id.clone(), meant);
-                        let whole = Whole {
-                            inspection: raw.clone(),
-                            image: image.raw.clone(),
-                        };
-                        wholes.insert(container.id.clone(), whole);
-                    }
-                    None => {
-                        images_gone.insert(container.image.clone());
-                    }
-                }
+                meant.read(self, &mut container, inspect, raw).await?;
             }
             containers.push(container);
         }
@@ -164,9 +183,9 @@ impl Engine {
         };
         Ok(Looked {
             look,
-            specifications,
-            wholes,
-            images_gone,
+            specifications: meant.specifications,
+            wholes: meant.wholes,
+            images_gone: meant.images_gone,
             origins,
         })
     }

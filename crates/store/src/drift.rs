@@ -232,6 +232,10 @@ async fn insert(
         let deployed = DeployedComponent {
             image: image.clone(),
             reference: reference.clone(),
+            // Only a report of CI makes the worker ask what registries know of an image.
+            digests: Vec::new(),
+            architecture: None,
+            bytes: None,
             specification: None,
         };
         components.insert(name.clone(), deployed);

@@ -131,6 +131,7 @@ impl Engine {
             sources: BTreeMap::new(),
             kept: BTreeMap::new(),
             lock: None,
+            project: None,
             guests: BTreeMap::new(),
             containers,
         };
@@ -155,8 +156,11 @@ impl Engine {
                     marks: Vec::new(),
                 });
             }
-            // No plan of this world lacks an image.
-            Effect::PullImage { .. } | Effect::LoadImage { .. } => {}
+            // No plan of this world lacks an image or pins a version.
+            Effect::PullImage { .. }
+            | Effect::LoadImage { .. }
+            | Effect::WritePin { .. }
+            | Effect::PutBackPin { .. } => {}
             Effect::KeepImage { image } => {
                 let id = self.new_id();
                 self.look.kept.insert(image.clone(), id);
@@ -171,18 +175,15 @@ impl Engine {
                 replaces,
                 ..
             } => {
-                let of = self
-                    .look
-                    .containers
-                    .iter()
-                    .find(|container| container.id == *replaces)
-                    .cloned();
-                let Some(of) = of else { return };
+                let Some(of) = self.seen(replaces).cloned() else {
+                    return;
+                };
                 let (rollback, fence) = (grant.held.rollback, grant.held.fence);
+                let replaces = replaces.clone();
                 let mark = Some(Mark {
                     rollback,
                     fence,
-                    replaces: replaces.clone(),
+                    replaces,
                 });
                 let (id, state) = (self.new_id(), ContainerState::Created);
                 self.look.names.insert(name.clone(), id.clone());
@@ -197,12 +198,8 @@ impl Engine {
                     ..of
                 });
             }
-            Effect::StopContainer { container, .. } => {
-                self.change(container, |seen| seen.state = ContainerState::Exited)
-            }
-            Effect::StartContainer { container, .. } => {
-                self.change(container, |seen| seen.state = ContainerState::Running)
-            }
+            Effect::StopContainer { container, .. } => self.to(container, ContainerState::Exited),
+            Effect::StartContainer { container, .. } => self.to(container, ContainerState::Running),
             Effect::RenameContainer { container, name } => {
                 self.look.names.retain(|_, owner| owner != container);
                 self.look.names.insert(name.clone(), container.clone());
@@ -214,10 +211,16 @@ impl Engine {
                 self.look.kept.retain(|_, keeper| keeper != container);
                 self.look.lock.take_if(|lock| lock.container == *container);
             }
-            // Its plans pin nothing.
-            Effect::WritePin { .. } | Effect::PutBackPin { .. } => {}
             Effect::Record => self.recorded = true,
         }
+    }
+
+    fn seen(&self, id: &ContainerId) -> Option<&Container> {
+        self.look.containers.iter().find(|seen| seen.id == *id)
+    }
+
+    fn to(&mut self, id: &ContainerId, state: ContainerState) {
+        self.change(id, |seen| seen.state = state);
     }
 
     fn change(&mut self, id: &ContainerId, change: impl FnOnce(&mut Container)) {

@@ -24,7 +24,7 @@ fn summary(name: &str, labels: Value) -> ContainerSummary {
     .unwrap()
 }
 
-fn read(changes: &Value) -> domain::engine_look::Container {
+fn read(changes: &Value) -> Container {
     let mut inspect = json!({
         "Id": ID, "Name": "/shop_web_1", "Image": format!("sha256:{ID}"), "RestartCount": 2,
         "State": {"Status": "running", "StartedAt": "2026-11-22T08:00:00.5Z", "ExitCode": 0},

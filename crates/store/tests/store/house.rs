@@ -316,6 +316,7 @@ impl Hand {
                 Step::Check
                 | Step::Lock
                 | Step::Supply
+                | Step::Pin
                 | Step::Keep
                 | Step::Capture
                 | Step::Create { .. }
