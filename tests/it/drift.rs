@@ -183,3 +183,189 @@ fn two_servers_on_one_database_write_it_down_once() {
         });
     }
 }
+
+/// 1.5.0 was rolled back by somebody's request, and is held; what it waits for when it comes back is the policy.
+fn held(house: &House, shop: &mut Application, on_return: &str) -> Value {
+    let mut definition = shop.definition();
+    definition["on_return"] = json!(on_return);
+    house.know(&definition);
+    house.deploy_until(shop, "1.4.2", "good");
+    house.deploy(shop, "1.5.0");
+    let id = house.roll_back(shop, &json!("last_known_good"));
+    house.verdict(&id, "rolled_back");
+    definition
+}
+
+impl House {
+    fn returns(&self, shop: &Application) -> Vec<Value> {
+        let page = self.get(&format!("/api/v1/applications/{}/returns", shop.name));
+        page["items"].as_array().cloned().unwrap_or_default()
+    }
+
+    #[track_caller]
+    fn returned(&self, shop: &Application, count: usize) -> Value {
+        let begun = Instant::now();
+        let found = until("the return is told", seconds(20), || {
+            let all = self.returns(shop);
+            (all.len() == count).then(|| all[0].clone())
+        });
+        let took = begun.elapsed();
+        assert!(took < seconds(KNOWN_WITHIN), "it took {took:?}");
+        found
+    }
+
+    /// The newest return once it has this outcome.
+    #[track_caller]
+    fn outcome(&self, shop: &Application, outcome: &str) -> Value {
+        until(&format!("the return is {outcome}"), seconds(40), || {
+            let newest = self.returns(shop).into_iter().next()?;
+            (newest["outcome"] == outcome).then_some(newest)
+        })
+    }
+
+    fn check(&self, shop: &Application, wish: Value) -> Value {
+        let mut body = wish;
+        body["application"] = json!(shop.name);
+        self.ask("POST", "/api/v1/deployments:check", &body)
+            .expect(200)
+            .json()
+    }
+}
+
+#[test]
+fn a_held_release_that_comes_back_is_reported_within_five_seconds_and_left_alone() {
+    let (house, mut shop) = shop("report");
+    held(&house, &mut shop, "report");
+    shop.up("1.5.0");
+    let found = house.returned(&shop, 1);
+    assert_eq!(
+        (
+            found["version"].as_str(),
+            found["outcome"].as_str(),
+            found["open"].as_bool()
+        ),
+        (Some("1.5.0"), Some("reported"), Some(true)),
+        "{found}"
+    );
+    assert!(
+        found["reason"]
+            .as_str()
+            .is_some_and(|why| why.contains("critical_bug")),
+        "{found}"
+    );
+    let path = format!("/api/v1/applications/{}", shop.name);
+    let definition = house.ask("GET", &path, &Value::Null).expect(200);
+    assert_eq!(definition.header("sternway-returned"), Some("1.5.0"));
+    let said = house.cli(&["status", &shop.name]);
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(said.contains("1.5.0 is held and came back"), "{said}");
+    throughout("it is told once and left running", seconds(4), || {
+        house.returns(&shop).len() == 1 && shop.disorder("1.5.0").is_ok()
+    });
+    // Its images are held under any name; a release of the hold clears it.
+    let no = house.check(
+        &shop,
+        json!({ "version": "1.5.1", "images": shop.images("1.5.0") }),
+    );
+    assert_eq!(
+        (no["allowed"].as_bool(), no["code"].as_str()),
+        (Some(false), Some("held")),
+        "{no}"
+    );
+    house.release_hold(&shop, "1.5.0");
+    assert_eq!(house.returns(&shop)[0]["open"], false);
+    let definition = house.ask("GET", &path, &Value::Null).expect(200);
+    assert_eq!(definition.header("sternway-returned"), None);
+}
+
+#[test]
+fn a_held_release_is_put_back_once_and_then_a_person_is_asked() {
+    let (house, mut shop) = shop("putback");
+    held(&house, &mut shop, "put_back");
+    shop.up("1.5.0");
+    house.returned(&shop, 1);
+    let put_back = house.outcome(&shop, "put_back");
+    let id = put_back["rollback_id"].as_str().unwrap();
+    let ended = house.verdict(id, "rolled_back");
+    assert_eq!(
+        (ended["requested_by"].as_str(), ended["reason"].as_str()),
+        (Some("sternway:watcher"), Some("critical_bug")),
+        "{ended}"
+    );
+    assert!(
+        ended["note"]
+            .as_str()
+            .is_some_and(|note| note.contains("held release 1.5.0")),
+        "{ended}"
+    );
+    shop.serves_alone("1.4.2");
+    assert_eq!(house.returns(&shop)[0]["open"], false);
+
+    shop.up("1.5.0");
+    let again = house.returned(&shop, 2);
+    assert_eq!(again["outcome"], "needs_person", "{again}");
+    throughout("nobody fights", seconds(5), || {
+        shop.disorder("1.5.0").is_ok()
+    });
+}
+
+#[test]
+fn ci_is_told_yes_or_no_with_the_reason() {
+    let (house, mut shop) = shop("maydeploy");
+    held(&house, &mut shop, "report");
+    let name = shop.name.clone();
+    let yes = house.check(&shop, json!({ "version": "1.6.0" }));
+    assert_eq!(yes, json!({ "allowed": true }));
+    let no = house.check(&shop, json!({ "version": "1.5.0" }));
+    assert_eq!(
+        (no["code"].as_str(), no["held"].as_str()),
+        (Some("held"), Some("1.5.0")),
+        "{no}"
+    );
+    for part in ["reason", "next_action"] {
+        assert!(
+            no[part].as_str().is_some_and(|text| text.contains("1.5.0")),
+            "{no}"
+        );
+    }
+    let image = format!("api={}", shop.image("1.5.0"));
+    let asks: [(&[&str], i32, &str); 4] = [
+        (&["may-deploy", &name, "--version", "1.4.2"], 0, "yes"),
+        (
+            &["may-deploy", &name, "--version", "1.5.0"],
+            5,
+            "no: 1.5.0 is held",
+        ),
+        (
+            &["may-deploy", &name, "--version", "2", "--image", &image],
+            5,
+            "no: the image of api",
+        ),
+        (&["may-deploy", &name], 2, ""),
+    ];
+    for (words, code, begins) in asks {
+        let output = house.cli(words);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {said}");
+        assert!(said.starts_with(begins), "{words:?}: {said}");
+    }
+    let elsewhere = house.token("operator", None, &["other"]);
+    let body = json!({ "application": name, "version": "1.5.0" });
+    house
+        .ask_with(&elsewhere, "POST", "/api/v1/deployments:check", &body)
+        .problem(404, "not_found");
+    let nothing = json!({ "application": name });
+    house
+        .ask("POST", "/api/v1/deployments:check", &nothing)
+        .problem(422, "invalid_fields");
+}
+
+#[test]
+fn a_held_release_that_came_back_while_the_server_was_down_is_found_at_its_start() {
+    let (mut house, mut shop) = shop("downheld");
+    held(&house, &mut shop, "report");
+    house.kill();
+    shop.up("1.5.0");
+    house.start();
+    assert_eq!(house.returned(&shop, 1)["version"], "1.5.0");
+}

@@ -15,6 +15,7 @@ pub mod adoptions;
 pub mod applications;
 pub mod approvals;
 pub mod artifacts;
+pub mod checks;
 pub mod deployments;
 pub mod events;
 pub mod holds;
@@ -23,6 +24,7 @@ pub mod ops;
 pub mod page;
 pub mod plans;
 pub mod releases;
+pub mod returns;
 pub mod rollbacks;
 pub mod steps;
 pub mod tags;
@@ -39,6 +41,8 @@ fn list() -> OpenApiRouter<App> {
         .routes(routes!(adoptions::look))
         .routes(routes!(deployments::list, deployments::record))
         .routes(routes!(deployments::get))
+        .routes(routes!(checks::check))
+        .routes(routes!(returns::list))
         .routes(routes!(releases::list))
         .routes(routes!(releases::get))
         .routes(routes!(tags::list))

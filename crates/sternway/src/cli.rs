@@ -5,6 +5,7 @@ pub mod application;
 pub mod args;
 pub mod definition;
 pub mod ledger;
+pub mod may_deploy;
 pub mod plan;
 pub mod rollback;
 pub mod status;
@@ -85,6 +86,7 @@ async fn run(cli: Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Adopt(args) => application::adopt(args, &client()?, out).await,
         Command::Apply(args) => application::apply(args, &client()?, out).await,
         Command::RecordDeploy(args) => ledger::record(args, &client()?, out).await,
+        Command::MayDeploy(args) => may_deploy::run(args, &client()?, out).await,
         Command::Versions(args) => versions::run(args, &client()?, out).await,
         Command::Tags(args) => tags::run(args, &client()?, out).await,
         Command::Plan(args) => plan::run(args, &client()?, out).await,

@@ -138,7 +138,7 @@ impl Store {
         .await
     }
 
-    /// Writes a deployment that nobody reported, watched from now on. None when the ledger has moved on since the
+    /// Writes a deployment that nobody reported, with what is known of its images, watched from now on. None when the ledger has moved on since the
     /// standpoint was taken, or a rollback acts: look again.
     ///
     /// # Errors
@@ -148,6 +148,7 @@ impl Store {
         application: &ApplicationName,
         standpoint: &Standpoint,
         detected: &Detected,
+        components: &BTreeMap<ComponentName, DeployedComponent>,
         by: &Actor,
     ) -> Result<Option<Uuid>> {
         let id = timed(async {
@@ -163,7 +164,7 @@ impl Store {
                 return Ok(None);
             }
             let id = Uuid::now_v7();
-            insert(&mut tx, id, application, detected, by).await?;
+            insert(&mut tx, id, application, detected, components, by).await?;
             tx.commit().await?;
             Ok(Some(id))
         })
@@ -224,22 +225,13 @@ async fn insert(
     id: Uuid,
     application: &ApplicationName,
     detected: &Detected,
+    components: &BTreeMap<ComponentName, DeployedComponent>,
     by: &Actor,
 ) -> Result<()> {
-    let (mut images, mut components) = (BTreeMap::new(), BTreeMap::new());
-    for (name, (image, reference)) in &detected.components {
-        images.insert(name.clone(), reference.clone());
-        let deployed = DeployedComponent {
-            image: image.clone(),
-            reference: reference.clone(),
-            // Only a report of CI makes the worker ask what registries know of an image.
-            digests: Vec::new(),
-            architecture: None,
-            bytes: None,
-            specification: None,
-        };
-        components.insert(name.clone(), deployed);
-    }
+    let images: BTreeMap<&ComponentName, &String> = components
+        .iter()
+        .map(|(name, part)| (name, &part.reference))
+        .collect();
     // Its hash is no report's: CI's own report of it is news, and takes its place once its images are known.
     sqlx::query(
         "with entry as (
@@ -258,7 +250,7 @@ async fn insert(
     .bind(&detected.notes)
     .bind(by.as_str())
     .bind(Json(&images))
-    .bind(Json(&components))
+    .bind(Json(components))
     .execute(&mut **tx)
     .await?;
     let object = format!("application/{application}");

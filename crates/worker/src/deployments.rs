@@ -99,7 +99,11 @@ async fn resolve(real: &Real, work: &DeploymentWork) -> Result<(), StoreAway> {
 }
 
 /// What is noted of an image now is what it can be brought by when the engine has lost it.
-fn deployed(image: ImageId, reference: &str, facts: Option<&ImageFacts>) -> DeployedComponent {
+pub(crate) fn deployed(
+    image: ImageId,
+    reference: &str,
+    facts: Option<&ImageFacts>,
+) -> DeployedComponent {
     DeployedComponent {
         image,
         reference: reference.to_owned(),

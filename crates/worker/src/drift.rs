@@ -14,16 +14,18 @@ use domain::{
     engine_look::EngineLook,
     hold::Hold,
     ledger::Release,
-    name::{Actor, ApplicationName, ContainerId, ImageId},
+    name::{Actor, ApplicationName, ComponentName, ContainerId, ImageId},
+    seen::Seen,
     time::Millis,
 };
 use futures_util::{StreamExt, stream};
 use metrics::counter;
-use store::{NewReturn, Standpoint, Store, Topic, Wake};
+use store::{DeployedComponent, NewReturn, Standpoint, Store, Topic, Wake};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    deployments::deployed,
     eyes::Origins,
     hints::Hints,
     metric,
@@ -369,12 +371,27 @@ impl Looking {
             .map_err(StoreAway)
     }
 
+    /// With what each image can be brought by when the engine has lost it, as far as the engine says so now.
+    async fn components(&self, found: &Detected) -> BTreeMap<ComponentName, DeployedComponent> {
+        let mut components = BTreeMap::new();
+        for (name, (image, reference)) in &found.components {
+            let seen = match self.real.engines.get(&self.application.engine) {
+                Ok(engine) => engine.image_seen(image).await.ok(),
+                Err(_) => None,
+            };
+            let facts = seen.as_ref().and_then(Seen::known);
+            components.insert(name.clone(), deployed(image.clone(), reference, facts));
+        }
+        components
+    }
+
     async fn detected(&self, ledger: &Ledger, found: &Detected) -> Result<(), StoreAway> {
         let name = &self.application.name;
-        let by = watcher();
+        let (by, components) = (watcher(), self.components(found).await);
+        let standpoint = &ledger.standpoint;
         let put = self
             .store
-            .deployment_detected(name, &ledger.standpoint, found, &by);
+            .deployment_detected(name, standpoint, found, &components, &by);
         match put.await {
             Ok(Some(deployment)) => {
                 counter!(metric::DETECTED).increment(1);

@@ -131,7 +131,7 @@ async fn tags(
 }
 
 /// The application on its engine, with every image that one of its releases runs.
-async fn application(
+pub(crate) async fn application(
     real: &Real,
     name: &ApplicationName,
 ) -> Result<Result<EngineLook, String>, StoreAway> {

@@ -7,7 +7,7 @@ use domain::{
     hold::Hold,
     ledger::Release,
     lifecycle::Phase,
-    name::{ImageId, RollbackId},
+    name::RollbackId,
     planner::{self, Snapshot},
     reason::Reason,
     target::Target,
@@ -24,7 +24,7 @@ use uuid::Uuid;
 use crate::{
     clock,
     drift::watcher,
-    metric,
+    inquiries, metric,
     world::{Real, StoreAway},
 };
 
@@ -89,13 +89,8 @@ impl Pending<'_> {
     /// Asks for a rollback like anybody else: a fresh look, a plan, a request along it. The key is the return's own,
     /// so that asking twice is asking once.
     async fn put_back(&self, found: &HeldReturn) -> Result<bool, StoreAway> {
-        let images: Vec<ImageId> = self
-            .releases
-            .iter()
-            .flat_map(|release| release.components.values().map(|part| part.image.clone()))
-            .collect();
         let name = &self.application.name;
-        let look = match self.real.full_look(self.application, &images).await? {
+        let look = match inquiries::application(self.real, name).await? {
             Ok(look) => look,
             // An engine that is away is waited for.
             Err(_) => return Ok(true),

@@ -5,12 +5,19 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
-use domain::{application::Application, name::ApplicationName, time::Moment};
+use domain::{
+    application::Application,
+    name::{ApplicationName, Version},
+    time::Moment,
+};
 use serde::{Deserialize, Serialize};
 use store::{PAGE_MAX, Page};
 use utoipa::{IntoParams, ToSchema};
 
-use super::page::{Listing, Paged, limit};
+use super::{
+    page::{Listing, Paged, limit},
+    returns::ReturnAnswer,
+};
 use crate::{
     auth::{Administer, Permit, Read},
     input::{At, Input, Params, header_text},
@@ -49,6 +56,9 @@ pub struct ApplicationItem {
     /// When it was last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Moment,
+    /// The held release that is back, when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returned: Option<ReturnAnswer>,
 }
 
 /// A definition with its revision as `etag`.
@@ -56,6 +66,8 @@ pub(crate) struct Revised {
     application: Application,
     revision: i32,
     status: StatusCode,
+    /// The held release that is back.
+    returned: Option<Version>,
 }
 
 impl IntoResponse for Revised {
@@ -63,6 +75,13 @@ impl IntoResponse for Revised {
         let mut response = (self.status, Json(self.application)).into_response();
         if let Ok(etag) = HeaderValue::from_str(&format!("\"{}\"", self.revision)) {
             response.headers_mut().insert(header::ETAG, etag);
+        }
+        // Not in the body: that is the definition, and `PUT` takes it back as it is.
+        if let Some(Ok(version)) = self
+            .returned
+            .map(|version| HeaderValue::from_str(version.as_str()))
+        {
+            response.headers_mut().insert("sternway-returned", version);
         }
         response
     }
@@ -86,13 +105,18 @@ pub(crate) async fn list(
         .items
         .into_iter()
         .filter(|stored| permit.sees(&stored.application.name));
-    let items = seen.map(|stored| ApplicationItem {
-        application: stored.application,
-        revision: stored.revision,
-        updated_at: stored.updated_at,
-    });
+    let mut items = Vec::new();
+    for stored in seen {
+        let returned = permit.store().return_open(&stored.application.name).await?;
+        items.push(ApplicationItem {
+            application: stored.application,
+            revision: stored.revision,
+            updated_at: stored.updated_at,
+            returned: returned.map(Into::into),
+        });
+    }
     let listing = Listing {
-        items: items.collect(),
+        items,
         next: listed.next.map(|name| name.to_string()),
     };
     Ok(Paged { listing, uri })
@@ -101,16 +125,19 @@ pub(crate) async fn list(
 /// One application's definition. `PUT` takes it back as it is.
 #[utoipa::path(get, path = "/api/v1/applications/{name}", operation_id = "get_application", tag = "applications",
     params(ApplicationPath), responses((status = 200, description = "The definition", body = Application,
-        headers(("etag" = String, description = "Its revision, for `if-match`")))))]
+        headers(("etag" = String, description = "Its revision, for `if-match`"),
+            ("sternway-returned" = String, description = "The held version that runs again, when one does; `/returns` says more")))))]
 pub(crate) async fn get(
     permit: Permit<Read>,
     At(path): At<ApplicationPath>,
 ) -> Result<Revised, Problem> {
     let (application, revision) = find(&permit, &path.name).await?;
+    let returned = permit.store().return_open(&path.name).await?;
     Ok(Revised {
         application,
         revision,
         status: StatusCode::OK,
+        returned: returned.map(|found| found.version),
     })
 }
 
@@ -162,6 +189,7 @@ pub(crate) async fn put(
         application,
         revision: put.revision,
         status,
+        returned: None,
     })
 }
 

@@ -290,31 +290,14 @@ fn check(
     ask: &DeploymentRequest,
     known: impl Fn(&ComponentName) -> bool,
 ) -> Result<(), Vec<FieldError>> {
-    let mut bad = Vec::new();
+    let mut bad = bad_images(&ask.images, known);
+    if ask.images.is_empty() {
+        bad.push(FieldError {
+            field: "images".to_owned(),
+            what: format!("give 1 to {COMPONENTS_MAX}, one for each component"),
+        });
+    }
     let mut refuse = |field: String, what: String| bad.push(FieldError { field, what });
-    if ask.images.is_empty() || ask.images.len() > COMPONENTS_MAX {
-        refuse(
-            "images".to_owned(),
-            format!("give 1 to {COMPONENTS_MAX}, one for each component"),
-        );
-    }
-    for (component, reference) in &ask.images {
-        if !known(component) {
-            refuse(
-                format!("images.{component}"),
-                "is not a component of the application".to_owned(),
-            );
-        }
-        let plain = (1..=REFERENCE_CHARS_MAX).contains(&reference.len())
-            && reference.bytes().all(|b| b.is_ascii_graphic())
-            && !reference.starts_with('-');
-        if !plain {
-            refuse(
-                format!("images.{component}"),
-                "is not an image reference, such as `shop-api:1.5.0`".to_owned(),
-            );
-        }
-    }
     let hex = |text: &str| {
         text.bytes()
             .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
@@ -340,6 +323,39 @@ fn check(
         );
     }
     if bad.is_empty() { Ok(()) } else { Err(bad) }
+}
+
+/// What is wrong with the images of a request; none given is nobody's fault here.
+pub(crate) fn bad_images(
+    images: &BTreeMap<ComponentName, String>,
+    known: impl Fn(&ComponentName) -> bool,
+) -> Vec<FieldError> {
+    let mut bad = Vec::new();
+    let mut refuse = |field: String, what: String| bad.push(FieldError { field, what });
+    if images.len() > COMPONENTS_MAX {
+        refuse(
+            "images".to_owned(),
+            format!("give 1 to {COMPONENTS_MAX}, one for each component"),
+        );
+    }
+    for (component, reference) in images {
+        if !known(component) {
+            refuse(
+                format!("images.{component}"),
+                "is not a component of the application".to_owned(),
+            );
+        }
+        let plain = (1..=REFERENCE_CHARS_MAX).contains(&reference.len())
+            && reference.bytes().all(|b| b.is_ascii_graphic())
+            && !reference.starts_with('-');
+        if !plain {
+            refuse(
+                format!("images.{component}"),
+                "is not an image reference, such as `shop-api:1.5.0`".to_owned(),
+            );
+        }
+    }
+    bad
 }
 
 async fn resolved(

@@ -110,7 +110,14 @@ impl Cardboard {
             Question::Project { .. } => {
                 Ok(json!({"application": shop("shop"), "notes": ["two replicas"]}))
             }
-            Question::Images { .. } => Err("not made of cardboard".to_owned()),
+            Question::Images { references, .. } => {
+                let of = |reference: &String| (reference.clone(), json!(image(tag(reference))));
+                Ok(references
+                    .iter()
+                    .map(of)
+                    .collect::<serde_json::Map<_, _>>()
+                    .into())
+            }
             Question::Tags { only, .. } => {
                 let mut tags = engine.tags.clone();
                 tags.retain(|tag| only.as_ref().is_none_or(|only| tag.name == *only));

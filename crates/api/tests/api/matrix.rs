@@ -70,6 +70,11 @@ fn table() -> Vec<Row> {
             ..row("record_deployment", Operate, true, 200)
         },
         row("get_deployment", Read, true, 200),
+        Row {
+            body: || Some(json!({"application": "shop", "version": "1.5.0"})),
+            ..row("check_deployment", Read, true, 200)
+        },
+        row("list_returns", Read, true, 200),
         row("list_releases", Read, true, 200),
         row("get_release", Read, true, 200),
         // It has no source: that is the answer to those who may ask.

@@ -56,6 +56,8 @@ pub enum Command {
     Apply(ApplyArgs),
     /// Write into the ledger that a version was deployed (for CI)
     RecordDeploy(RecordDeployArgs),
+    /// Ask whether a version, or some images, may be deployed now (for CI); exit code 5 means no
+    MayDeploy(MayDeployArgs),
     /// List the versions of an application and whether each could come back
     Versions(ApplicationArgs),
     /// List the tags of an application's repository, and which of them the ledger knows
@@ -218,6 +220,20 @@ pub struct RecordDeployArgs {
     /// it, it is recorded once
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
+}
+
+/// `may-deploy`.
+#[derive(Clone, Debug, Args)]
+#[group(id = "what", required = true, multiple = true, args = ["version", "images"])]
+pub struct MayDeployArgs {
+    /// The application
+    pub application: ApplicationName,
+    /// The version
+    #[arg(long)]
+    pub version: Option<Version>,
+    /// What a component would run; once for each component
+    #[arg(long = "image", value_name = "COMPONENT=REFERENCE", value_parser = component_image)]
+    pub images: Vec<(ComponentName, String)>,
 }
 
 fn component_image(text: &str) -> Result<(ComponentName, String), String> {

@@ -12,7 +12,8 @@ use crate::{
     client::{
         Client,
         answers::{
-            ApplicationItem, Listing, PhaseWord, ReleaseAnswer, ReleasesAnswer, RollbackItem,
+            ApplicationItem, Listing, PhaseWord, ReleaseAnswer, ReleasesAnswer, ReturnAnswer,
+            RollbackItem,
         },
         problem::Failure,
         segment,
@@ -28,6 +29,8 @@ struct Known {
     application: Application,
     releases: Vec<ReleaseAnswer>,
     rollback: Option<RollbackItem>,
+    /// The held release that is back.
+    returned: Option<ReturnAnswer>,
 }
 
 /// The command.
@@ -50,10 +53,22 @@ async fn one(name: &ApplicationName, client: &Client, out: &Out) -> Result<Exit,
             segment(name.as_str())
         ))
         .await?;
+    let returns = client
+        .get(&format!(
+            "/api/v1/applications/{}/returns?limit=1",
+            segment(name.as_str())
+        ))
+        .await?;
+    let returned = returns
+        .read::<Listing<ReturnAnswer>>()?
+        .items
+        .into_iter()
+        .find(|found| found.open);
     if out.json {
         let rollback = &rollbacks.raw["items"][0];
         out.object(&serde_json::json!({
-            "application": application.raw, "releases": releases.raw["items"], "rollback": rollback
+            "application": application.raw, "releases": releases.raw["items"], "rollback": rollback,
+            "returned": returned
         }));
         return Ok(Exit::Reached);
     }
@@ -65,6 +80,7 @@ async fn one(name: &ApplicationName, client: &Client, out: &Out) -> Result<Exit,
             .items
             .into_iter()
             .next(),
+        returned,
     };
     out.data(&text(&known, out.data));
     Ok(Exit::Reached)
@@ -103,6 +119,7 @@ async fn all(client: &Client, out: &Out) -> Result<Exit, Failure> {
                 application: item.application,
                 releases,
                 rollback,
+                returned: item.returned,
             }
             .row(),
         );
@@ -137,6 +154,14 @@ impl Known {
             .find(|release| release.last_known_good == Some(true))
     }
 
+    fn runs(&self) -> Cell {
+        let present = self.present().map(|release| release.version.as_str());
+        match (&self.returned, present) {
+            (Some(_), Some(version)) => Cell::toned(format!("{version} (HELD)"), Tone::Bad),
+            (Some(_), None) | (None, _) => Cell::or_dash(present),
+        }
+    }
+
     fn row(&self) -> [Cell; 5] {
         let rollback = self
             .rollback
@@ -145,7 +170,7 @@ impl Known {
         [
             self.application.name.as_str().into(),
             self.application.environment.as_str().into(),
-            Cell::or_dash(self.present().map(|release| release.version.as_str())),
+            self.runs(),
             Cell::or_dash(self.good().map(|release| release.version.as_str())),
             rollback.map_or_else(
                 || Cell::or_dash(None::<&str>),
@@ -192,6 +217,15 @@ fn text(known: &Known, paint: Paint) -> String {
             runs,
         ),
     );
+    if let Some(found) = &known.returned {
+        let when = date(found.seen_at);
+        let words = format!(
+            "{} is held and came back {when}: {}",
+            found.version,
+            one_line(&found.said)
+        );
+        row("RETURNED", paint.warn(&words));
+    }
     row(
         "last known good",
         known.good().map_or_else(|| none(known, paint), good),
@@ -294,6 +328,7 @@ mod tests {
             application,
             releases,
             rollback: Some(rollback),
+            returned: None,
         };
         assert_eq!(
             text(&known, Paint::default()),

@@ -31,6 +31,7 @@ async fn detect(store: &Store, shop: &Application, version: &str, digit: char) -
             &shop.name,
             &standpoint,
             &found(version, digit),
+            &components(digit),
             &actor("sternway"),
         )
         .await
@@ -83,7 +84,8 @@ async fn two_workers_that_find_the_same_deployment_write_it_once() {
             let (standpoint, found) = (standpoint.clone(), found(version, 'b'));
             tokio::spawn(async move {
                 let by = actor("sternway");
-                let put = store.deployment_detected(&shop.name, &standpoint, &found, &by);
+                let parts = components('b');
+                let put = store.deployment_detected(&shop.name, &standpoint, &found, &parts, &by);
                 put.await.unwrap()
             })
         });
@@ -112,10 +114,11 @@ async fn nothing_is_detected_while_a_rollback_acts_or_after_one_came_between() {
     let id = house.request(&plan).await;
     let during = house.store.standpoint(&shop.name).await.unwrap();
     assert!(during.acting && !before.acting && during.run == Some(id));
+    let parts = components('d');
     let put = |standpoint| {
         house
             .store
-            .deployment_detected(&shop.name, standpoint, &found, &by)
+            .deployment_detected(&shop.name, standpoint, &found, &parts, &by)
     };
     assert_eq!(put(&before).await.unwrap(), None);
     assert_eq!(put(&during).await.unwrap(), None);
