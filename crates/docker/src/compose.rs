@@ -10,7 +10,7 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bollard::models::ContainerSummary;
@@ -53,13 +53,15 @@ pub struct ProjectRequest<'a> {
 /// A reading, and what it was made of.
 #[derive(Clone, Debug)]
 struct Known {
-    at: std::time::Instant,
+    at: Instant,
     key: String,
-    read: ProjectRead,
+    read: Result<ProjectRead, String>,
 }
 
 /// A plan and the request that follows it see the same; files that Compose reads and we do not know of may change.
 const KNOWN_FOR: Duration = Duration::from_secs(60);
+/// A rollback waits this long for Compose, once: it costs time before the stop, and never the rollback.
+const STEP_LIMIT: Duration = Duration::from_secs(6);
 
 /// Readings by what they are for and the project.
 #[derive(Debug, Default)]
@@ -87,9 +89,20 @@ impl Engine {
             .collect();
         containers.sort_unstable();
         key.push_str(&containers.join(","));
-        if let Some(read) = self.kept_reading(&format!("plan {name}"), &key) {
-            return Ok(read);
+        let slot = format!("plan {name}");
+        if let Some(read) = self.kept_reading(&slot, &key) {
+            return read;
         }
+        let read = self.compared(name, definition, variable).await;
+        self.keep_reading(slot, key, read)
+    }
+
+    async fn compared(
+        &self,
+        name: &ComponentName,
+        definition: &ComposeProject,
+        variable: &VariableName,
+    ) -> Result<ProjectRead, String> {
         let mut request = ProjectRequest {
             name,
             definition,
@@ -103,11 +116,11 @@ impl Engine {
             let now = present.services.get(component);
             service.reproduced = now.is_some_and(|now| now.reproduced);
         }
-        self.keep_reading(format!("plan {name}"), key, &read);
         Ok(read)
     }
 
-    /// The project as it is now, asked once for several containers.
+    /// The project as it is now, for the containers of a rollback: asked once for all of them, also when that
+    /// fails.
     ///
     /// # Errors
     /// Why it can not be read, as a sentence.
@@ -116,29 +129,39 @@ impl Engine {
         name: &ComponentName,
         definition: &ComposeProject,
     ) -> Result<ProjectRead, String> {
-        let key = files_key(definition);
-        if let Some(read) = self.kept_reading(&format!("now {name}"), &key) {
-            return Ok(read);
+        let (slot, key) = (format!("now {name}"), files_key(definition));
+        if let Some(read) = self.kept_reading(&slot, &key) {
+            return read;
         }
         let request = ProjectRequest {
             name,
             definition,
             variable: None,
         };
-        let read = self.project(&request).await?;
-        self.keep_reading(format!("now {name}"), key, &read);
-        Ok(read)
+        let read = tokio::time::timeout(STEP_LIMIT, self.project(&request)).await;
+        let late = |_| Err(format!("Compose did not answer within {STEP_LIMIT:?}"));
+        self.keep_reading(slot, key, read.unwrap_or_else(late))
     }
 
-    fn kept_reading(&self, slot: &str, key: &str) -> Option<ProjectRead> {
+    fn kept_reading(&self, slot: &str, key: &str) -> Option<Result<ProjectRead, String>> {
         let known = self.readings().get(slot).cloned();
         let fresh = |known: &Known| known.key == key && known.at.elapsed() < KNOWN_FOR;
         known.filter(fresh).map(|known| known.read)
     }
 
-    fn keep_reading(&self, slot: String, key: String, read: &ProjectRead) {
-        let (at, read) = (std::time::Instant::now(), read.clone());
-        self.readings().insert(slot, Known { at, key, read });
+    fn keep_reading(
+        &self,
+        slot: String,
+        key: String,
+        read: Result<ProjectRead, String>,
+    ) -> Result<ProjectRead, String> {
+        let known = Known {
+            at: Instant::now(),
+            key,
+            read: read.clone(),
+        };
+        self.readings().insert(slot, known);
+        read
     }
 
     /// The value with which the images that run are what the project names; none when they name none of it.

@@ -134,6 +134,7 @@ impl Engine {
             project: None,
             guests: BTreeMap::new(),
             containers,
+            project: None,
         };
         Self {
             look,
