@@ -131,7 +131,6 @@ impl Engine {
             sources: BTreeMap::new(),
             kept: BTreeMap::new(),
             lock: None,
-            project: None,
             guests: BTreeMap::new(),
             containers,
             project: None,
