@@ -290,11 +290,27 @@ async fn a_specification_that_was_changed_or_moved_is_not_used() {
         house.store.specification_get(&moved).await,
         Err(Error::Corrupt(_))
     ));
-    house.raw(format!(r#"update specification set body = body || '{{"Privileged": true}}' where digest = '{digest}'"#)).await;
-    assert!(matches!(
-        house.store.specification_get(&digest).await,
-        Err(Error::Corrupt(_))
-    ));
+    // What is shown is not what is used; and what is used must be what its digest says.
+    let privileged = r#"body = body || '{"Privileged": true}'"#;
+    house
+        .raw(format!(
+            "update specification set {privileged} where digest = '{digest}'"
+        ))
+        .await;
+    let used = house.store.specification_get(&digest).await.unwrap();
+    assert_eq!(used, secret());
+    let of_other = format!("(select body_sealed from specification where digest = '{moved}')");
+    for seal in ["null".to_owned(), of_other] {
+        house
+            .raw(format!(
+                "update specification set body_sealed = {seal} where digest = '{digest}'"
+            ))
+            .await;
+        assert!(matches!(
+            house.store.specification_get(&digest).await,
+            Err(Error::Corrupt(_))
+        ));
+    }
     house
         .raw("update plan set body = replace(body, '1.4.2', '6.6.6')")
         .await;
