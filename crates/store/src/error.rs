@@ -104,6 +104,9 @@ impl Constraint {
             | "rollback_run_application"
             | "deployment_application"
             | "held_return_application"
+            | "application_upkeep_application"
+            | "image_copy_application"
+            | "release_readiness_application"
             | "hold_application" => Self::Unknown("application"),
             "rollback_plan" => Self::Unknown("plan"),
             "rollback_run_rollback"
@@ -111,6 +114,7 @@ impl Constraint {
             | "rollback_order_superseding"
             | "artifact_rollback"
             | "idempotency_rollback"
+            | "pin_rollback"
             | "deployment_rollback"
             | "held_return_rollback"
             | "hold_rollback" => Self::Unknown("rollback"),
@@ -135,6 +139,10 @@ impl Constraint {
                 Self::Taken("deployment")
             }
             "held_return_key" => Self::Taken("return"),
+            "pin_key" => Self::Taken("pin"),
+            "application_upkeep_key" => Self::Taken("upkeep"),
+            "image_copy_key" => Self::Taken("copy"),
+            "release_readiness_key" => Self::Taken("readiness"),
             "hold_key" | "hold_one_per_rollback" | "hold_release_key" => Self::Taken("hold"),
             "api_token_key"
             | "api_token_hash"

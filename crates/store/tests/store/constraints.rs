@@ -26,6 +26,9 @@ const ROWS: &str = "
     insert into hold values ('00000000-0000-0000-0000-0000000000c1', 'shop', '1', 'x', false, 'ana', '00000000-0000-0000-0000-0000000000a1');
     insert into hold_release values ('00000000-0000-0000-0000-0000000000c1', 'ana');
     insert into held_return values ('00000000-0000-0000-0000-0000000000d1', 'shop', '1', 'x', now(), 'reported', 'x');
+    insert into application_upkeep values ('shop', now(), now(), now());
+    insert into image_copy values ('shop', 'i', '{}');
+    insert into release_readiness values ('shop', '1', '[]', 'ready', false, 'x');
     insert into specification values ('s', 'k', '{}', '', '{}');
     insert into inspection values ('s', 'i', '');
     insert into image_settings values ('i', 'k', '');
@@ -335,6 +338,27 @@ fn of_the_ledger() -> Vec<(&'static str, String)> {
     ]
 }
 
+fn of_the_past() -> Vec<(&'static str, String)> {
+    let upkeep = |application: &str| {
+        format!("insert into application_upkeep values ('{application}', now(), now(), now())")
+    };
+    let copy =
+        |application: &str| format!("insert into image_copy values ('{application}', 'i', '{{}}')");
+    let readiness = |application: &str| {
+        format!(
+            "insert into release_readiness values ('{application}', '1', '[]', 'ready', false, 'x')"
+        )
+    };
+    vec![
+        ("application_upkeep_key", upkeep("shop")),
+        ("application_upkeep_application", upkeep("none")),
+        ("image_copy_key", copy("shop")),
+        ("image_copy_application", copy("none")),
+        ("release_readiness_key", readiness("shop")),
+        ("release_readiness_application", readiness("none")),
+    ]
+}
+
 fn of_access() -> Vec<(&'static str, String)> {
     vec![
         ("api_token_key", token(E1, "person", "admin", "i")),
@@ -370,6 +394,7 @@ async fn every_rule_of_the_schema_is_hit_and_told_by_its_name() {
         of_rollbacks(),
         of_orders(),
         of_the_ledger(),
+        of_the_past(),
         of_access(),
     ]
     .concat();
