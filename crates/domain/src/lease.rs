@@ -57,7 +57,7 @@ pub fn unfinished(crashes: i16, taken_from_somebody: bool) -> bool {
 
 /// How long whoever takes a run over waits before it acts.
 ///
-/// Together with the margin it covers every call that an engine answers in [`GRACE`] and a second. The model calls
+/// Together with the margin it covers every call that an engine answers in `GRACE` and a second. The model calls
 /// that time one tick and lets no call be longer. A real one can be: a stop lasts its whole grace, and a take-over
 /// that waited for it would add that to the outage. So the worker does not wait for those, and need not: a late call
 /// of the way forward is the present step, or one that is done, and is looked for before each act; a late call that

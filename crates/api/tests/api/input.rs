@@ -139,7 +139,7 @@ async fn health_version_and_metrics_are_open() {
     let version = Ask::new("GET", "/version").to(house.address).await.json();
     assert_eq!(
         version,
-        json!({"name": "sternway", "version": "0.1.0-test", "plan_format": 1})
+        json!({"name": "sternway", "version": "0.1.0-test", "plan_format": domain::plan::PLAN_FORMAT})
     );
     house.store.close().await;
     let ready = Ask::new("GET", "/health/ready").to(house.address).await;

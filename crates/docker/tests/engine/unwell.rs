@@ -99,7 +99,7 @@ fn answer_to(line: &str) -> Option<String> {
     let answer = match path {
         "/version" => json!({"Version": "20.10.24", "ApiVersion": "1.41"}),
         "/info" => json!({"Name": "pretender", "DockerRootDir": "/no/such/dir"}),
-        "/containers/json" => json!([]),
+        "/containers/json" | "/networks" => json!([]),
         _ => {
             json!({"Id": id().to_string(), "Name": "/web", "Config": {}, "HostConfig": {"RestartPolicy": {"Name": "no"}}})
         }
