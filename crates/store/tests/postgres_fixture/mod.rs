@@ -64,8 +64,16 @@ impl Postgres {
 
     /// Ends it as a power cut would.
     pub(crate) fn kill(&self) {
+        let children = self.pid().map(children_of).unwrap_or_default();
         self.stop("-KILL");
-        // The children notice that their parent is gone; the socket and the shared memory are taken over.
+        // They notice that their parent is gone. The shared memory is only taken over once the last one left it.
+        self.wait_until("its children are gone", || {
+            !children.iter().any(|child| is_there(*child))
+        });
+    }
+
+    fn pid(&self) -> Option<u32> {
+        *self.pid.lock().expect("no test panics with it")
     }
 
     /// Starts it after [`Self::kill`].
@@ -109,19 +117,9 @@ impl Postgres {
 
     /// Freezes it with everything it runs, until what is returned is dropped.
     pub(crate) fn frozen(&self) -> Frozen {
-        let server = self
-            .pid
-            .lock()
-            .expect("no test panics with it")
-            .expect("it runs");
-        let children = fs::read_to_string(format!("/proc/{server}/task/{server}/children"))
-            .unwrap_or_default();
+        let server = self.pid().expect("it runs");
         let mut pids = vec![server];
-        pids.extend(
-            children
-                .split_whitespace()
-                .filter_map(|pid| pid.parse::<u32>().ok()),
-        );
+        pids.extend(children_of(server));
         for pid in &pids {
             signal_to("-STOP", *pid);
         }
@@ -133,9 +131,7 @@ impl Postgres {
             return;
         };
         signal_to(signal, pid);
-        self.wait_until("it is gone", || {
-            !Path::new(&format!("/proc/{pid}")).exists()
-        });
+        self.wait_until("it is gone", || !is_there(pid));
     }
 
     fn initdb(&self) {
@@ -180,6 +176,19 @@ impl Postgres {
             thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+fn children_of(process: u32) -> Vec<u32> {
+    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children"));
+    let children = children.unwrap_or_default();
+    let pids = children.split_whitespace();
+    pids.filter_map(|pid| pid.parse().ok()).collect()
+}
+
+/// Whether it runs: one that nobody waited for is dead all the same.
+fn is_there(process: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"));
+    stat.is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 /// A server that does not answer; dropping this lets it go on.
