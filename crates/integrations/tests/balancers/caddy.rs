@@ -22,7 +22,7 @@ struct House {
 
 impl House {
     async fn new() -> Self {
-        let (port, admin) = (free_port().await, free_port().await);
+        let (port, admin) = (free_port(), free_port());
         let (one, two) = (Application::new("one").await, Application::new("two").await);
         let upstream = json!({"@id": "shop", "handler": "reverse_proxy", "upstreams": [{"dial": one.address.to_string()}]});
         let server = json!({"listen": [format!("127.0.0.1:{port}")], "automatic_https": {"disable": true},
@@ -49,8 +49,12 @@ impl House {
         let mut arguments = vec!["run", "--config", &file];
         arguments.extend(more);
         self.caddy = Some(Process::start("caddy", &arguments, &self.folder.0));
-        let port = self.port;
-        until("Caddy answers", || async move { ask(port).await.ok() }).await;
+        let (port, admin) = (self.port, self.admin);
+        until("Caddy answers", || async move {
+            let body = ask(port).await.ok()?;
+            ask(admin).await.ok().map(|_| body)
+        })
+        .await;
     }
 
     fn front(&self, server: &str) -> Front {

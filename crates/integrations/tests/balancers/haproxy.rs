@@ -9,7 +9,10 @@ use std::{
 use domain::front::{Filed, Front, FrontServer};
 use integrations::{Balancers, Trouble};
 use serde_json::json;
-use tokio::{io::AsyncReadExt, net::UnixListener};
+use tokio::{
+    io::AsyncReadExt,
+    net::{UnixListener, UnixStream},
+};
 
 use crate::house::{Application, Folder, Process, ask, free_port, front, said, stream, until};
 
@@ -33,7 +36,7 @@ impl House {
 
     /// HAProxy before `one`; `check` is added to the server's line.
     async fn with(level: &str, check: &str) -> Self {
-        let (folder, port) = (Folder::new(), free_port().await);
+        let (folder, port) = (Folder::new(), free_port());
         let (one, two) = (Application::new("one").await, Application::new("two").await);
         let socket = folder.0.join("h.sock");
         let text = format!(
@@ -68,8 +71,12 @@ impl House {
             &["-db", "-f", &file],
             &self.folder.0,
         ));
-        let port = self.port;
-        until("HAProxy answers", || async move { ask(port).await.ok() }).await;
+        let (port, socket) = (self.port, self.folder.0.join("h.sock"));
+        until("HAProxy answers", || async {
+            let body = ask(port).await.ok()?;
+            UnixStream::connect(&socket).await.ok().map(|_| body)
+        })
+        .await;
     }
 
     async fn look(&self) -> FrontServer {
@@ -143,7 +150,7 @@ async fn a_server_whose_checks_failed_or_that_is_set_aside_takes_clients_again()
     assert!(look.points_at(house.two.address) && !look.points_at(one));
     assert_eq!(ask(house.port).await.unwrap(), "two");
     let socket = house.folder.0.join("h.sock");
-    let mut admin = tokio::net::UnixStream::connect(socket).await.unwrap();
+    let mut admin = UnixStream::connect(socket).await.unwrap();
     tokio::io::AsyncWriteExt::write_all(&mut admin, b"set server shop/s1 state maint\n")
         .await
         .unwrap();
