@@ -83,7 +83,7 @@ fn what_retention_does_not_name_is_let_go() {
     until("only what is named is kept", seconds(60), || {
         (kept(&shop) == due).then_some(())
     });
-    let oldest = until("readiness is known", seconds(30), || {
+    let oldest = until("readiness is known", seconds(60), || {
         let found = release_of(&house, &shop, "1.4.0");
         (!found["readiness"].is_null()).then_some(found)
     });

@@ -28,14 +28,20 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 const REQUEST_ID_CHARS_MAX: usize = 64;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Long polls and streams have limits of their own.
-fn bounds_itself(request: &Request) -> bool {
+/// The same where the site's own Compose is asked, which takes seconds on a busy machine.
+const ADOPTION_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// How long a request may take. Long polls and streams have limits of their own.
+fn limit(request: &Request) -> Option<Duration> {
     let path = request.uri().path();
+    if path.ends_with("/adoptions") {
+        return Some(ADOPTION_TIMEOUT);
+    }
     let waits = request
         .uri()
         .query()
         .is_some_and(|query| query.split('&').any(|part| part.starts_with("wait=")));
-    waits || path.ends_with("/events")
+    (!waits && !path.ends_with("/events")).then_some(REQUEST_TIMEOUT)
 }
 
 /// Id, span, metrics, time limit and panic guard of one request; renders problems with the id.
@@ -81,15 +87,14 @@ pub(crate) async fn each(request: Request, next: Next) -> Response {
 }
 
 async fn limited(request: Request, next: Next) -> Response {
-    let own_time = bounds_itself(&request);
+    let limit = limit(&request);
     let guarded = std::panic::AssertUnwindSafe(next.run(request)).catch_unwind();
-    let caught = if own_time {
-        guarded.await
-    } else {
-        match tokio::time::timeout(REQUEST_TIMEOUT, guarded).await {
+    let caught = match limit {
+        None => guarded.await,
+        Some(limit) => match tokio::time::timeout(limit, guarded).await {
             Ok(caught) => caught,
-            Err(_) => return Problem::timed_out(REQUEST_TIMEOUT.as_secs()).into_response(),
-        }
+            Err(_) => return Problem::timed_out(limit.as_secs()).into_response(),
+        },
     };
     caught.unwrap_or_else(|_| {
         tracing::error!("a handler panicked");

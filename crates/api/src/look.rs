@@ -19,12 +19,12 @@ use crate::{
     problem::Problem,
 };
 
-/// How long a look is waited for; the worker gives the engine 4 s of it.
-pub const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a look is waited for; the worker gives the engine 4 s of it, and Compose 8 s where a version is pinned.
+pub const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a repository is waited for; the worker gives git 8 s of it.
 pub(crate) const REPOSITORY_TIMEOUT: Duration = Duration::from_secs(9);
 /// How long the reading of a Compose project is waited for: Compose itself is asked, several times.
-const ADOPTION_TIMEOUT: Duration = Duration::from_secs(25);
+const ADOPTION_TIMEOUT: Duration = Duration::from_secs(41);
 
 /// Asks a worker. The inner error is what the worker said instead of an answer.
 pub(crate) async fn ask<A: Action, T: DeserializeOwned>(

@@ -107,6 +107,12 @@ pub struct Settled {
 }
 
 impl Plan {
+    /// Whether this image is one that the rollback takes out of service.
+    #[must_use]
+    pub fn replaced(&self, image: &ImageId) -> bool {
+        self.swaps.iter().any(|swap| swap.former_image == *image)
+    }
+
     /// The exact bytes that are stored and digested.
     #[must_use]
     pub fn bytes(&self) -> String {

@@ -22,7 +22,7 @@ use crate::{
     effect::Effect,
     engine_look::{Container, EngineLook},
     lifecycle::Run,
-    name::{ComponentName, ContainerId, Fence, RollbackId, SpecificationDigest, Version},
+    name::{ComponentName, ContainerId, Fence, ImageId, RollbackId, SpecificationDigest, Version},
     plan::{Plan, Swap},
     probe::Answer,
     time::{Millis, Moment},
@@ -31,7 +31,7 @@ use crate::{
 
 pub(crate) use lock::{asks_for_it as asks_for_lock, held as lock_held};
 pub use prove::{expected_questions, front_questions, health_answers, replica_questions};
-pub(crate) use prove::{failure as proof_failure, replaced, tally, tally_of};
+pub(crate) use prove::{failure as proof_failure, intruders, tally, tally_of};
 pub(crate) use record::forward as recorded;
 pub(crate) use standing::standing;
 
@@ -97,6 +97,15 @@ pub struct Scope {
     pub project: bool,
 }
 
+/// What somebody reported to have deployed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reported {
+    /// Its version.
+    pub version: Version,
+    /// The images of its components.
+    pub images: BTreeSet<ImageId>,
+}
+
 /// What was seen for one decision.
 #[derive(Clone, Debug)]
 pub struct World {
@@ -108,8 +117,8 @@ pub struct World {
     pub captured: BTreeSet<ContainerId>,
     /// Whether this rollback is in the ledger.
     pub recorded: bool,
-    /// The version of a deployment that came into the ledger after this rollback.
-    pub deployed: Option<Version>,
+    /// The newest deployment that came into the ledger after this rollback and of which it is known what it runs.
+    pub deployed: Option<Reported>,
     /// The answers of the probes asked.
     pub answers: Vec<Answer>,
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    name::{ComponentName, RollbackId, Version},
+    name::{ComponentName, RollbackId},
     plan::Plan,
+    steps::Reported,
     time::Millis,
 };
 use sqlx::{PgTransaction, types::Json};
@@ -59,18 +60,19 @@ impl Store {
         Ok(())
     }
 
-    /// The version of the newest deployment that came into the ledger after a rollback's own entry.
+    /// The newest deployment that came into the ledger after a rollback's own entry, of those whose images are known.
     ///
     /// # Errors
     /// As every store function.
-    pub async fn deployed_after(&self, rollback: RollbackId) -> Result<Option<Version>> {
-        let version: Option<String> = timed(async {
-            Ok(sqlx::query_scalar(
-                "select n.version
+    pub async fn deployed_after(&self, rollback: RollbackId) -> Result<Option<Reported>> {
+        type Row = (String, Json<BTreeMap<ComponentName, DeployedComponent>>);
+        let row: Option<Row> = timed(async {
+            Ok(sqlx::query_as(
+                "select n.version, f.components
                  from deployment d
                  join deployment n on n.application = d.application and (n.deployed_at, n.id) > (d.deployed_at, d.id)
                  join deployment_fact f on f.deployment_id = n.id
-                 where d.rollback_id = $1 and f.state <> 'refused'
+                 where d.rollback_id = $1 and f.state not in ('refused', 'resolving')
                  order by n.deployed_at desc, n.id desc limit 1",
             )
             .bind(rollback.0)
@@ -78,12 +80,14 @@ impl Store {
             .await?)
         })
         .await?;
-        let parse = |version: String| {
-            version
+        let reported = |(version, components): Row| {
+            let version = version
                 .parse()
-                .map_err(|error| corrupt("deployment", error))
+                .map_err(|error| corrupt("deployment", error))?;
+            let images = components.0.into_values().map(|part| part.image).collect();
+            Ok(Reported { version, images })
         };
-        version.map(parse).transpose()
+        row.map(reported).transpose()
     }
 
     /// Whether a rollback is in the ledger.

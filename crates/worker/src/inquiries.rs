@@ -27,27 +27,29 @@ use crate::world::{Real, StoreAway};
 const POLL: Duration = Duration::from_millis(500);
 /// Inquiries answered together; whoever asks waits, so a few at once are enough.
 const AT_ONCE: u32 = 8;
-/// Repositories asked at the same time: each is a git process, and may be on the other side of the world.
-const REPOSITORIES_AT_ONCE: usize = 4;
+/// Repositories and projects asked at the same time: each is a process of git, which may ask the other side of the
+/// world, or of Compose.
+const SLOW_AT_ONCE: usize = 4;
 /// Missing images whose sources are asked for in one look, those of the newest releases: somebody waits for it.
 const SOURCES_ASKED_MAX: usize = 24;
 /// An engine that needs longer is said to be unreachable: the API's client waits for this answer.
 const LIMIT: Duration = Duration::from_secs(4);
-/// The same for a Compose project, which the site's own Compose is asked about, several times.
-const PROJECT_LIMIT: Duration = Duration::from_secs(24);
+/// The same for all that a plan needs: where it pins a version, Compose is asked too, beside the engine.
+const PLAN_LIMIT: Duration = Duration::from_secs(9);
+/// The same for the adoption of a Compose project, which the site's own Compose is asked about, several times.
+const PROJECT_LIMIT: Duration = Duration::from_secs(40);
 
 pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: CancellationToken) {
     let mut wakes = wake.subscribe(Topic::Work);
-    let repositories = Arc::new(Semaphore::new(REPOSITORIES_AT_ONCE));
+    let places = Arc::new(Semaphore::new(SLOW_AT_ONCE));
     while !shutdown.is_cancelled() {
         match store.inquiries_open(AT_ONCE).await {
             Ok(open) => {
-                let (slow, quick): (Vec<_>, Vec<_>) = open
-                    .into_iter()
-                    .partition(|(_, question)| matches!(question, Question::Tags { .. }));
+                let (slow, quick): (Vec<_>, Vec<_>) =
+                    open.into_iter().partition(|(_, question)| slow(question));
                 for (id, question) in slow {
-                    // Nobody who waits for an engine waits for a repository.
-                    let places = repositories.clone();
+                    // Nobody who waits for an engine waits for a repository or for Compose.
+                    let places = places.clone();
                     let answer = answer(store.clone(), real.clone(), id, question);
                     tokio::spawn(async move {
                         if let Ok(_place) = places.acquire_owned().await {
@@ -74,12 +76,20 @@ pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: Can
     }
 }
 
+fn slow(question: &Question) -> bool {
+    match question {
+        Question::Tags { .. } | Question::Project { .. } => true,
+        Question::Application { .. } | Question::Images { .. } => false,
+    }
+}
+
 async fn answer(store: Store, real: Arc<Real>, id: Uuid, question: Question) {
     let limit = match question {
         // git has a limit of its own, and says what it waited for.
         Question::Tags { .. } => Duration::MAX,
         Question::Project { .. } => PROJECT_LIMIT,
-        Question::Application { .. } | Question::Images { .. } => LIMIT,
+        Question::Application { .. } => PLAN_LIMIT,
+        Question::Images { .. } => LIMIT,
     };
     let found = tokio::time::timeout(limit, find(&real, &question)).await;
     let found =
@@ -143,9 +153,12 @@ pub(crate) async fn application(
     let images: BTreeSet<ImageId> = parts.clone().map(|part| part.image.clone()).collect();
     let images: Vec<ImageId> = images.into_iter().collect();
     let (looked, project) = tokio::join!(
-        real.full_look(&application, &images),
+        tokio::time::timeout(LIMIT, real.full_look(&application, &images)),
         real.project_for_plan(&application)
     );
+    let Ok(looked) = looked else {
+        return Ok(Err(format!("the engine did not answer within {LIMIT:?}")));
+    };
     let mut looked = looked?;
     if let Ok(look) = &mut looked {
         let missing = parts

@@ -26,7 +26,7 @@ const POLL: Duration = Duration::from_secs(2);
 /// Files put back together.
 const AT_ONCE: u32 = 16;
 /// How long a plan waits for Compose; whoever asked for it waits as well. It goes on reading, for the next one.
-const PLAN_LIMIT: Duration = Duration::from_millis(3500);
+const PLAN_LIMIT: Duration = Duration::from_secs(8);
 
 impl Real {
     /// The project of an application as a plan needs it; none when its definition pins nothing.

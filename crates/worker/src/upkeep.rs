@@ -125,12 +125,7 @@ async fn look_after(real: &Real, due: &Upkeep) -> Result<bool, StoreAway> {
             return Ok(false);
         }
     };
-    let present = planner::present(&Snapshot {
-        application,
-        look: &look,
-        releases: &releases,
-        outages: &[],
-    });
+    let present = present(application, &look, &releases);
     let kept = retention::retained(&application.retain, &releases, present.as_ref());
     if let Ok(engine) = real.engines.get(&application.engine) {
         protect(real, &engine, due, &look, &releases, &kept).await?;
@@ -140,11 +135,29 @@ async fn look_after(real: &Real, due: &Upkeep) -> Result<bool, StoreAway> {
         kept.contains_key(&release.version)
             && parts.any(|part| !look.images.get(&part.image).is_some_and(Seen::is_known))
     });
-    if !due.ready_due && !missing {
+    let before = real.store.readiness_list(name).await.map_err(StoreAway)?;
+    // A release that is new, or is kept for other reasons than before, does not wait for its turn.
+    let changed = releases.iter().any(|release| {
+        let retained = kept.get(&release.version).cloned().unwrap_or_default();
+        before
+            .get(&release.version)
+            .is_none_or(|stored| stored.retained != retained)
+    });
+    if !due.ready_due && !missing && !changed {
         return Ok(false);
     }
-    ready(real, application, &look, &releases, &kept, present.as_ref()).await?;
+    ready(real, application, &look, &releases, &kept, &before).await?;
     Ok(true)
+}
+
+/// The version that serves now.
+fn present(application: &Application, look: &EngineLook, releases: &[Release]) -> Option<Version> {
+    planner::present(&Snapshot {
+        application,
+        look,
+        releases,
+        outages: &[],
+    })
 }
 
 /// Keepers and tags for what is kept, nothing for what is not.
@@ -227,8 +240,9 @@ async fn ready(
     look: &EngineLook,
     releases: &[Release],
     kept: &Kept,
-    present: Option<&Version>,
+    before: &BTreeMap<Version, StoredReadiness>,
 ) -> Result<(), StoreAway> {
+    let present = present(application, look, releases);
     let parts = releases
         .iter()
         .flat_map(|release| release.components.values());
@@ -255,7 +269,7 @@ async fn ready(
             let readiness = readiness::readiness(release, &sights);
             let retained = kept.get(&release.version).cloned().unwrap_or_default();
             // What runs is no way back.
-            let way_back = !retained.is_empty() && Some(&release.version) != present;
+            let way_back = !retained.is_empty() && Some(&release.version) != present.as_ref();
             let new = NewReadiness {
                 broken: way_back && readiness.code.broken(),
                 retained,
@@ -264,16 +278,11 @@ async fn ready(
             (release.version.clone(), new)
         })
         .collect();
-    let before = real
-        .store
-        .readiness_list(&application.name)
-        .await
-        .map_err(StoreAway)?;
     real.store
         .readiness_put(&application.name, &found)
         .await
         .map_err(StoreAway)?;
-    tell(application, &before, &found);
+    tell(application, before, &found);
     Ok(())
 }
 

@@ -68,6 +68,8 @@ struct Trap {
 #[derive(Default)]
 struct Book {
     calls: Vec<Call>,
+    /// How many of them are forgotten.
+    forgotten: usize,
     traps: Vec<Trap>,
     sprung: usize,
     closed: bool,
@@ -150,7 +152,8 @@ impl EngineDoor {
 
     /// Every call so far.
     pub(crate) fn calls(&self) -> Vec<Call> {
-        lock(&self.book).calls.clone()
+        let book = lock(&self.book);
+        book.calls[book.forgotten..].to_vec()
     }
 
     /// The calls that changed something.
@@ -163,7 +166,8 @@ impl EngineDoor {
 
     /// Forgets the calls so far.
     pub(crate) fn forget(&self) {
-        lock(&self.book).calls.clear();
+        let mut book = lock(&self.book);
+        book.forgotten = book.calls.len();
     }
 }
 
@@ -252,9 +256,10 @@ fn note(book: &Mutex<Book>, head: &Head) -> (usize, Option<(When, Luck)>) {
     (number, luck)
 }
 
-/// `POST /containers/{id}/stop`, without version and query.
+/// `POST /containers/{id}/stop`, without version and query. What creates a keeper is told apart: keepers are looked after
+/// outside of rollbacks too, at any moment.
 fn name_of(method: &str, path: &str) -> String {
-    let path = path.split('?').next().unwrap_or_default();
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let mut parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     if parts.first().is_some_and(|part| part.starts_with("v1.")) {
         parts.remove(0);
@@ -263,7 +268,9 @@ fn name_of(method: &str, path: &str) -> String {
     if parts.len() > 1 && !fixed(parts[1]) {
         parts[1] = "{id}";
     }
-    format!("{method} /{}", parts.join("/"))
+    let keeper = query.starts_with("name=sternway-keep-") || query.contains("&name=sternway-keep-");
+    let whose = if keeper { " keeper" } else { "" };
+    format!("{method} /{}{whose}", parts.join("/"))
 }
 
 /// Whether the call goes on after it.

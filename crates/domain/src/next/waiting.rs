@@ -3,7 +3,7 @@
 
 use super::{Claim, Order, Then, Turn, end, engine_lost, go, needs_human, rest};
 use crate::{
-    engine_look::EngineLook,
+    engine_look::{Container, EngineLook},
     lifecycle::{Event, Run},
     plan::Plan,
     steps::{self, Side, World},
@@ -74,10 +74,16 @@ pub(super) fn for_watch(
         return go(back(run));
     }
     let red = red_in_watch(plan, claim, look, world, now);
-    if let Some(version) = &world.deployed
-        && red.is_some()
-        && steps::replaced(plan, claim.rollback, look)
+    let intruders = match red {
+        Some(_) => steps::intruders(plan, claim.rollback, look),
+        None => Vec::new(),
+    };
+    if let Some(reported) = &world.deployed
+        && intruders
+            .iter()
+            .any(|found| reported.images.contains(&found.image))
     {
+        let version = &reported.version;
         notes.push(format!(
             "the deployment of {version} ended the watch window early"
         ));
@@ -103,10 +109,26 @@ pub(super) fn for_watch(
             if now < limit {
                 return rest(limit);
             }
+            let bad_is_back = intruders.iter().any(|found| plan.replaced(&found.image));
+            if let (Some(intruder), false) = (intruders.first(), bad_is_back) {
+                notes.push(unreported(intruder));
+                return end(Verdict::RolledBack { good: false, notes });
+            }
             let sentence = format!("{} went bad in its watch window: {said}", plan.to);
             end(watch_failed(plan, run, sentence))
         }
     }
+}
+
+/// Whoever deploys without a report ends the watch too: what was proved did not fail. That the bad release came back is
+/// no such case; it calls a person.
+fn unreported(intruder: &Container) -> String {
+    format!(
+        "container {} took the place of {} before the watch window was over; no deployment of its image {} was reported",
+        intruder.name,
+        intruder.component,
+        intruder.image.short()
+    )
 }
 
 fn watch_failed(plan: &Plan, run: &Run, sentence: String) -> Verdict {

@@ -8,7 +8,7 @@ use crate::{
     application::Application,
     effect::Effect,
     engine_look::{Container, ContainerState, EngineLook, Health},
-    name::{ContainerId, ImageId, RollbackId, Version},
+    name::{ComponentName, ContainerId, ImageId, RollbackId, Version},
     plan::Plan,
     probe::{Answer, Ask, Probe, Question, Subject, Tally},
     time::{Millis, Moment},
@@ -178,7 +178,7 @@ fn version_of(plan: &Plan, side: Side) -> Option<&Version> {
 /// One replica that a side consists of.
 struct Replica<'a> {
     name: &'a str,
-    component: &'a crate::name::ComponentName,
+    component: &'a ComponentName,
     image: &'a ImageId,
     which: Which<'a>,
 }
@@ -298,19 +298,22 @@ pub(super) fn strangers<'a>(
     })
 }
 
-/// Whether somebody took away what the rollback put in service: a replica is gone, or is down while another
-/// container of its component is up.
-pub(crate) fn replaced(plan: &Plan, rollback: RollbackId, look: &EngineLook) -> bool {
-    replicas(plan, rollback, Side::Target)
-        .iter()
-        .any(|replica| {
-            let other = || {
-                strangers(plan, rollback, look).any(|other| other.component == *replica.component)
-            };
-            replica
-                .find(look)
-                .is_none_or(|there| !there.is_up() && other())
-        })
+/// Containers that somebody put in the place of what the rollback put in service: each is up, and a replica of its
+/// component is gone or down.
+pub(crate) fn intruders<'a>(
+    plan: &'a Plan,
+    rollback: RollbackId,
+    look: &'a EngineLook,
+) -> Vec<&'a Container> {
+    let lost = |component: &ComponentName| {
+        replicas(plan, rollback, Side::Target)
+            .iter()
+            .filter(|replica| replica.component == component)
+            .any(|replica| !replica.find(look).is_some_and(Container::is_up))
+    };
+    strangers(plan, rollback, look)
+        .filter(|stranger| lost(&stranger.component))
+        .collect()
 }
 
 /// What is wrong with a replica as the engine sees it.

@@ -6,9 +6,10 @@ use domain::{
     effect::Effect,
     lease::{self, Held, Row},
     lifecycle::{Event, Phase, Run},
-    name::{Actor, ContainerId, Fence, RollbackId, Version},
+    name::{Actor, ContainerId, Fence, RollbackId},
     next::{self, Order},
     plan::Plan,
+    steps::Reported,
     time::{Millis, Moment},
     verdict::{CauseCode, Verdict},
 };
@@ -34,7 +35,7 @@ pub(crate) struct Store {
     pub(crate) held: bool,
     pub(crate) recorded: bool,
     /// What was deployed since.
-    pub(crate) deployed: Option<Version>,
+    pub(crate) deployed: Option<Reported>,
     pub(crate) captured: Vec<ContainerId>,
 }
 

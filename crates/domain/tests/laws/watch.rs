@@ -2,9 +2,9 @@
 
 use domain::{
     lifecycle::{Event, Phase, Run},
-    name::Fence,
+    name::{Fence, ImageId},
     next::{self, Claim, Then, Turn},
-    steps::World as Seen,
+    steps::{Reported, World as Seen},
     time::{Millis, Moment},
     verdict::Verdict,
 };
@@ -85,6 +85,23 @@ impl Watch {
         }
         red
     }
+
+    /// What our containers look like once somebody put others, of this image, in their place.
+    fn replaced_by(&self, seen: &Seen, image: &ImageId) -> Seen {
+        let mut seen = seen.clone();
+        let look = seen.engine.as_mut().unwrap();
+        for (number, container) in look.containers.iter_mut().enumerate() {
+            if container.mark.take().is_some() {
+                container.id = format!("{:064x}", 0xabc0 + number).parse().unwrap();
+                container.image = image.clone();
+            }
+        }
+        seen
+    }
+}
+
+fn image(number: u8) -> ImageId {
+    format!("sha256:{number:064x}").parse().unwrap()
 }
 
 fn verdict(turn: &Turn) -> Option<&Verdict> {
@@ -153,26 +170,34 @@ fn a_red_is_not_forgiven_because_the_engine_went_away_meanwhile() {
 fn a_deployment_that_took_the_place_ends_the_watch_and_a_report_alone_does_not() {
     let watch = Watch::begun();
     let now = watch.run.since.after(Millis(1000));
+    let report = |version: &str, image: &ImageId| Reported {
+        version: version.parse().unwrap(),
+        images: [image.clone()].into(),
+    };
+    let (new, old) = (image(0x16), image(0x15));
     let reported = Seen {
-        deployed: Some("1.6.0".parse().unwrap()),
+        deployed: Some(report("1.6.0", &new)),
         ..watch.green.clone()
     };
     assert!(watch.turn(&reported, now).events.is_empty());
-    let mut gone = reported.clone();
-    let look = gone.engine.as_mut().unwrap();
-    look.containers.retain(|container| container.mark.is_none());
+    let gone = watch.replaced_by(&reported, &new);
     let ended = watch.turn(&gone, now);
     let Some(Verdict::RolledBack { good: false, notes }) = verdict(&ended) else {
         panic!("{ended:?}")
     };
     assert!(notes.iter().any(|note| note.contains("1.6.0")), "{notes:?}");
-    // Without a deployment in the ledger it is a red like any other.
-    gone.deployed = None;
-    let red = watch.turn(&gone, now);
-    assert!(
-        matches!(red.events[..], [Event::WatchRed { .. }]),
-        "{red:?}"
-    );
+    // Without a deployment in the ledger, or with one of other images, it is a red like any other.
+    for deployed in [None, Some(report("1.5.9", &old))] {
+        let unsaid = Seen {
+            deployed,
+            ..gone.clone()
+        };
+        let red = watch.turn(&unsaid, now);
+        assert!(
+            matches!(red.events[..], [Event::WatchRed { .. }]),
+            "{red:?}"
+        );
+    }
     // A target that fails by itself is not excused by a report.
     let sick = Seen {
         deployed: reported.deployed,
@@ -182,5 +207,31 @@ fn a_deployment_that_took_the_place_ends_the_watch_and_a_report_alone_does_not()
     assert!(
         matches!(red.events[..], [Event::WatchRed { .. }]),
         "{red:?}"
+    );
+}
+
+#[test]
+fn what_took_the_place_without_a_report_calls_a_person_only_when_it_is_the_bad_release() {
+    let mut watch = Watch::begun();
+    let now = watch.run.since.after(Millis(1000));
+    let limit = Millis::from_secs(watch.world.plan.application.timeouts.red_s);
+    let bad = watch.world.plan.swaps[0].former_image.clone();
+    let (other, bad) = (
+        watch.replaced_by(&watch.green, &image(0x16)),
+        watch.replaced_by(&watch.green, &bad),
+    );
+    watch.see(&other, now);
+    let ended = watch.turn(&other, now.after(limit));
+    let Some(Verdict::RolledBack { good: false, notes }) = verdict(&ended) else {
+        panic!("{ended:?}")
+    };
+    assert!(
+        notes.iter().any(|note| note.contains("was reported")),
+        "{notes:?}"
+    );
+    let ended = watch.turn(&bad, now.after(limit));
+    assert!(
+        matches!(verdict(&ended), Some(Verdict::NeedsHuman { .. })),
+        "{ended:?}"
     );
 }
