@@ -130,20 +130,18 @@ async fn look_after(real: &Real, due: &Upkeep) -> Result<bool, StoreAway> {
     if let Ok(engine) = real.engines.get(&application.engine) {
         protect(real, &engine, due, &look, &releases, &kept).await?;
     }
-    let missing = releases.iter().any(|release| {
-        let mut parts = release.components.values();
-        kept.contains_key(&release.version)
-            && parts.any(|part| !look.images.get(&part.image).is_some_and(Seen::is_known))
-    });
     let before = real.store.readiness_list(name).await.map_err(StoreAway)?;
-    // A release that is new, or is kept for other reasons than before, does not wait for its turn.
+    // What is new, is kept for other reasons than before, went away or is there again does not wait for its turn.
     let changed = releases.iter().any(|release| {
         let retained = kept.get(&release.version).cloned().unwrap_or_default();
-        before
-            .get(&release.version)
-            .is_none_or(|stored| stored.retained != retained)
+        let here = |image| look.images.get(image).is_some_and(Seen::is_known);
+        let here = release.components.values().all(|part| here(&part.image));
+        before.get(&release.version).is_none_or(|stored| {
+            let was_here = stored.readiness.code == ReadinessCode::Ready;
+            stored.retained != retained || was_here != here
+        })
     });
-    if !due.ready_due && !missing && !changed {
+    if !due.ready_due && !changed {
         return Ok(false);
     }
     ready(real, application, &look, &releases, &kept, &before).await?;
