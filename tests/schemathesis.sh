@@ -21,7 +21,7 @@ run)
     here=$(pwd)
     cd "$FOLDER"
     exec bin/schemathesis --config-file "$here/openapi/schemathesis.toml" run "$here/openapi/sternway.json" --url "$2" -H "Authorization: Bearer $3" \
-        --checks all --max-examples "${STERNWAY_EXAMPLES:-20}" --seed "${STERNWAY_SEED:-1}" --no-color
+        --checks all --request-timeout 60 --max-examples "${STERNWAY_EXAMPLES:-20}" --seed "${STERNWAY_SEED:-1}" --no-color
     ;;
 *)
     echo "usage: sh tests/schemathesis.sh install | run URL TOKEN" >&2

@@ -175,7 +175,7 @@ fn every_end_has_its_exit_code() {
         "POST /containers/{id}/stop",
         1,
         When::After,
-        Luck::Delay(seconds(6)),
+        Luck::Delay(seconds(20)),
     );
     run(
         &house,

@@ -12,7 +12,7 @@ use crate::house::{
     Application, Engine, House, Luck, When,
     asks::unique,
     dice::{Dice, seed},
-    seconds, until,
+    outside, seconds, until,
 };
 
 /// The longest that a rollback of these applications takes with two restarts of the server in it.
@@ -131,11 +131,6 @@ fn in_lanes(run: impl Fn(usize) -> usize + Sync) -> usize {
     })
 }
 
-/// Whether images are looked after by this call: that goes on outside of rollbacks, and may have been done before one.
-fn outside(call: &str) -> bool {
-    call.ends_with(" keeper") || call == "POST /images/{id}/tag"
-}
-
 /// The places that are this lane's.
 fn dealt(places: &[Place], lane: usize) -> impl Iterator<Item = &Place> {
     places.iter().skip(lane).step_by(LANES)
@@ -193,13 +188,15 @@ fn killed_at_any_call_on_the_way_back_it_restores_what_served() {
 fn backward(number: usize) -> usize {
     let mut lane = Lane::new("backward");
     let mut definition = lane.shop.definition();
-    definition["timeouts"]["proof_s"] = json!(1);
     lane.house.know(&definition);
     lane.shop
         .release("1.4.3", &["BAD_HEALTH=1", "BAD=1", "REPORT_VERSION=9.9.9"]);
     lane.shop.release("1.5.0", &[]);
     lane.house.deploy_until(&mut lane.shop, "1.4.3", "bad");
     lane.house.deploy_until(&mut lane.shop, "1.5.0", "good");
+    // It is proved to be bad soon; the deployments before were given the time to boot.
+    definition["timeouts"]["proof_s"] = json!(1);
+    lane.house.correct(&definition);
     let target = json!({ "version": "1.4.3" });
     lane.roll_back(&target);
     let before = lane.shop.running();

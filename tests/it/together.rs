@@ -283,7 +283,8 @@ fn a_fixed_name_and_every_restart_policy_are_kept() {
         house.record(shop, version)
     };
     let good = up(&mut shop, "1.4.2");
-    house.judged(&good, "unproved");
+    // Nothing can be asked of these: that they ran for the whole window is all that there is.
+    house.judged(&good, "good");
     up(&mut shop, "1.5.0");
     let id = house.roll_back(&shop, &json!({ "version": "1.4.2" }));
     house.verdict(&id, "rolled_back");

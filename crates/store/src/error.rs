@@ -61,6 +61,26 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the same may go well a little later. Anything else is the same each time: a row that can not be read, a
+    /// statement that is refused.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Unavailable(_) | Self::Busy(_) | Self::NewerDatabase { .. } | Self::Unfit(_) => {
+                true
+            }
+            Self::NotFound(_)
+            | Self::Conflict(_)
+            | Self::Revision { .. }
+            | Self::IdempotencyMismatch
+            | Self::Fenced
+            | Self::OrdersPending
+            | Self::Corrupt(_)
+            | Self::KeyLost(_)
+            | Self::Refused(_) => false,
+        }
+    }
+
     /// With this sentence instead, when somebody else holds what was waited for.
     pub(crate) fn or_if_busy(self, sentence: impl FnOnce() -> String) -> Self {
         if matches!(self, Self::Busy(_)) {

@@ -20,7 +20,9 @@ const POLL: Duration = Duration::from_millis(100);
 /// How long a question is worth answering: who asked does not wait longer.
 const WORTH_SECS: f64 = 60.0;
 /// After how long another worker may try: a look takes a few seconds at most.
-const TAKEN_SECS: f64 = 10.0;
+const TAKEN_SECS: f64 = 12.0;
+/// The same for a Compose project, which Compose itself is asked about.
+const TAKEN_PROJECT_SECS: f64 = 45.0;
 
 /// A question about an engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,7 +136,8 @@ impl Store {
                  where id in (
                      select q.id from inquiry q
                      where q.asked_at > now() - make_interval(secs => $2)
-                       and (q.taken_at is null or q.taken_at < now() - make_interval(secs => $3))
+                       and (q.taken_at is null or q.taken_at < now() - make_interval(secs =>
+                              case q.question->>'ask' when 'project' then $4 else $3 end))
                        and not exists (select from inquiry_answer a where a.inquiry_id = q.id)
                      order by q.asked_at limit $1 for update of q skip locked)
                  returning id, question",
@@ -142,6 +145,7 @@ impl Store {
             .bind(i64::from(limit.min(64)))
             .bind(WORTH_SECS)
             .bind(TAKEN_SECS)
+            .bind(TAKEN_PROJECT_SECS)
             .fetch_all(&self.pool)
             .await?)
         })

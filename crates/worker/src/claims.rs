@@ -147,7 +147,7 @@ struct Claimer<W> {
     store: Store,
     world: Arc<W>,
     leases: Leases,
-    driven: JoinSet<()>,
+    driven: JoinSet<drive::Ended>,
     claims: HashMap<Id, Held>,
 }
 
@@ -223,27 +223,35 @@ impl<W: World> Claimer<W> {
         }
     }
 
-    /// A drive that ended by itself has given its claim back; one that panicked has not, and that counts as a
-    /// crash of its step.
-    async fn reap(&mut self, ended: Result<(Id, ()), tokio::task::JoinError>) {
-        let (id, panicked) = match &ended {
-            Ok((id, ())) => (*id, false),
+    /// A drive that ended well has given its claim back; one that panicked or met what will not pass has not, and that
+    /// counts as a crash of its step.
+    async fn reap(&mut self, ended: Result<(Id, drive::Ended), tokio::task::JoinError>) {
+        let (id, broken) = match &ended {
+            Ok((id, ended)) => (*id, *ended == drive::Ended::Broken),
             Err(error) => (error.id(), error.is_panic()),
         };
         let Some(held) = self.claims.remove(&id) else {
             return;
         };
         let rollback = held.rollback;
-        self.leases
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&rollback);
-        if panicked {
-            tracing::error!(%rollback, "driving a rollback panicked; it will be taken up again");
+        forget(&self.leases, &held);
+        if broken {
+            tracing::error!(%rollback, "a rollback could not be driven; it will be taken up again");
             if let Err(error) = self.store.crashed(&held).await {
                 tracing::warn!(%error, %rollback, "could not count the crash; the lease will end by itself");
             }
         }
+    }
+}
+
+/// Forgets the lease of a claim, unless a newer claim of ours on the same rollback has one already.
+fn forget(leases: &Leases, held: &Held) {
+    let mut leases = leases.lock().unwrap_or_else(PoisonError::into_inner);
+    if leases
+        .get(&held.rollback)
+        .is_some_and(|(fence, _)| *fence == held.fence)
+    {
+        leases.remove(&held.rollback);
     }
 }
 

@@ -146,7 +146,8 @@ async fn sort_out(
     let mut good = Vec::new();
     for copy in copies {
         let fine = if !retained.contains(&copy.image) {
-            remove(&copy.source).await
+            // A rollback that was accepted meanwhile may count on it.
+            real.store.acted_on(name).await.map_err(StoreAway)? || remove(&copy.source).await
         } else {
             verified(real, application, &copy).await?
         };

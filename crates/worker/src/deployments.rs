@@ -56,16 +56,24 @@ pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: Can
 
 async fn one(real: &Real, work: DeploymentWork) {
     let id = work.id;
-    let done = match work.state {
-        DeploymentState::Resolving => resolve(real, &work).await,
-        DeploymentState::Watching => watch(real, &work).await,
-        DeploymentState::Good
-        | DeploymentState::Bad
-        | DeploymentState::Unproved
-        | DeploymentState::Refused => Ok(()),
+    let look = async {
+        match work.state {
+            DeploymentState::Resolving => resolve(real, &work).await,
+            DeploymentState::Watching => watch(real, &work).await,
+            DeploymentState::Good
+            | DeploymentState::Bad
+            | DeploymentState::Unproved
+            | DeploymentState::Refused => Ok(()),
+        }
     };
-    if let Err(away) = done {
-        tracing::warn!(deployment = %id, error = &away as &dyn std::error::Error, "can not go on with a deployment");
+    match tokio::time::timeout(LOOK_LIMIT, look).await {
+        Ok(Ok(())) => {}
+        Ok(Err(away)) => {
+            tracing::warn!(deployment = %id, error = &away as &dyn std::error::Error, "can not go on with a deployment");
+        }
+        Err(_) => {
+            tracing::warn!(deployment = %id, "looking at a deployment took too long; trying again");
+        }
     }
 }
 

@@ -28,6 +28,8 @@ use crate::{
 
 /// Pause between tries while our own store is away.
 const STORE_AGAIN: Duration = Duration::from_millis(200);
+/// Pause before what is broken is taken up again.
+const BROKEN_AGAIN: Duration = Duration::from_secs(1);
 
 /// Drives one claim.
 pub(crate) struct Driver<W> {
@@ -45,6 +47,17 @@ enum Stop {
     Fenced,
     /// Nothing to do for now; the claim is given back.
     Rested,
+    /// What is stored can not be read or written, and will not be next time either.
+    Broken,
+}
+
+/// How a drive ended, for whoever keeps the claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The claim is given back, or somebody else's.
+    Well,
+    /// It counts as a crash of the step: a person is asked in the end, where trying for ever would hold the application.
+    Broken,
 }
 
 /// The log so far and what is not committed yet.
@@ -72,19 +85,24 @@ struct Before {
 }
 
 impl<W: World> Driver<W> {
-    pub(crate) async fn run(self, claimed: Claimed) {
+    pub(crate) async fn run(self, claimed: Claimed) -> Ended {
         let rollback = claimed.rollback;
         let span = info_span!("rollback", rollback.id = %rollback, fence = claimed.fence.0);
         let work = async {
             match self.drive(claimed).await {
-                Stop::Rested => {}
+                Stop::Rested => Ended::Well,
                 Stop::Fenced => {
                     counter!(metric::FENCED).increment(1);
                     tracing::warn!("lost the claim; whoever has it now goes on");
+                    Ended::Well
+                }
+                Stop::Broken => {
+                    tokio::time::sleep(BROKEN_AGAIN).await;
+                    Ended::Broken
                 }
             }
         };
-        work.instrument(span).await;
+        work.instrument(span).await
     }
 
     async fn drive(&self, claimed: Claimed) -> Stop {
@@ -103,18 +121,19 @@ impl<W: World> Driver<W> {
             if self.lease.orders_pending() {
                 self.orders_again(&mut log).await;
             }
-            let Some(turn) = self.decide(&mut log).await else {
-                continue;
+            let followed = match self.decide(&mut log).await {
+                Ok(None) => continue,
+                Ok(Some(turn)) => self.follow(&mut log, turn, &mut wakes).await,
+                Err(stop) => Err(stop),
             };
-            match self.follow(&mut log, turn, &mut wakes).await {
-                Ok(()) => {}
-                Err(stop) => return stop,
+            if let Err(stop) = followed {
+                return stop;
             }
         }
     }
 
     /// Looks and decides; none while our own store is away.
-    async fn decide(&self, log: &mut Log) -> Option<Turn> {
+    async fn decide(&self, log: &mut Log) -> Result<Option<Turn>, Stop> {
         let rollback = log.held.rollback;
         let claim = Claim {
             rollback,
@@ -125,12 +144,8 @@ impl<W: World> Driver<W> {
         let world = match self.world.look(&log.plan, rollback, scope).await {
             Ok(world) => world,
             Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "can not look at the store; trying again"
-                );
-                tokio::time::sleep(STORE_AGAIN).await;
-                return None;
+                self.again("can not look at the store", &error.0).await?;
+                return Ok(None);
             }
         };
         let orders: Vec<Order> = log.orders.iter().map(|(_, order)| order.clone()).collect();
@@ -139,7 +154,22 @@ impl<W: World> Driver<W> {
             log.remember();
         }
         log.orders_done();
-        Some(turn)
+        Ok(Some(turn))
+    }
+
+    /// After what passes it is tried again, and anything else ends the drive.
+    async fn again(&self, what: &str, error: &store::Error) -> Result<(), Stop> {
+        let passes = error.passes();
+        {
+            let error = error as &dyn std::error::Error;
+            if !passes {
+                tracing::error!(error, "{what}, and that will not pass");
+                return Err(Stop::Broken);
+            }
+            tracing::warn!(error, "{what}; trying again");
+        }
+        tokio::time::sleep(STORE_AGAIN).await;
+        Ok(())
     }
 
     async fn follow(&self, log: &mut Log, turn: Turn, wakes: &mut Wakes) -> Result<(), Stop> {
@@ -202,6 +232,9 @@ impl<W: World> Driver<W> {
             () = self.lease.ordered(), if effect.may_be_let_go() => {
                 Ok(Outcome::Unknown { said: "let go of: somebody asked for something".to_owned() })
             }
+            () = self.shutdown.cancelled(), if effect.may_be_let_go() => {
+                Ok(Outcome::Unknown { said: "let go of: the worker is asked to stop".to_owned() })
+            }
             outcome = self.world.perform(&log.plan, &grant, effect) => Ok(outcome),
         }
     }
@@ -239,14 +272,10 @@ impl<W: World> Driver<W> {
                     return Ok(());
                 }
                 Err(error) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "could not commit; trying again"
-                    );
                     if !self.lease.holds() {
                         return Err(Stop::Fenced);
                     }
-                    tokio::time::sleep(STORE_AGAIN).await;
+                    self.again("could not commit", &error).await?;
                 }
             }
         }

@@ -76,11 +76,17 @@ impl Real {
         let (Some(pin), Some((definition, _))) = (planned, pin_of(&plan.application)) else {
             return Ok(None);
         };
-        let kept = self
-            .store
-            .pinned(rollback, &pin.path)
-            .await
-            .map_err(StoreAway)?;
+        let kept = match self.store.pinned(rollback, &pin.path).await {
+            Ok(kept) => kept,
+            // The rollback goes on without the pin, as where the file can not be written.
+            Err(lost @ (store::Error::KeyLost(_) | store::Error::Corrupt(_))) => {
+                return Ok(Some(ProjectLook {
+                    read: Seen::Absent,
+                    file: Seen::Unknown(format!("what it was before can not be read: {lost}")),
+                }));
+            }
+            Err(error) => return Err(StoreAway(error)),
+        };
         let file = match file_of(definition).and_then(|file| Ok((file.read()?, file))) {
             Ok((content, file)) => Seen::Known(pin_file(
                 &file,
@@ -297,8 +303,16 @@ pub(crate) async fn run(store: Store, shutdown: CancellationToken) {
 }
 
 async fn put_back(store: &Store, pin: &ReleasedPin) -> Result<(), store::Error> {
-    let Some(Pinned { former, written }) = store.pinned(pin.rollback, &pin.path).await? else {
-        return Ok(());
+    let Pinned { former, written } = match store.pinned(pin.rollback, &pin.path).await {
+        Ok(Some(pinned)) => pinned,
+        Ok(None) => return Ok(()),
+        // It would be the same at every turn.
+        Err(lost @ (store::Error::KeyLost(_) | store::Error::Corrupt(_))) => {
+            let said = format!("{} is left as it is: {lost}", pin.path);
+            tracing::error!(rollback.id = %pin.rollback, application = %pin.application, said, "the hold was released");
+            return store.pin_settle(pin.rollback, &pin.path, &said).await;
+        }
+        Err(error) => return Err(error),
     };
     let file = ProjectFile::find(&pin.folder, &pin.name);
     let replaced = file.and_then(|file| {

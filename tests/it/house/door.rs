@@ -156,11 +156,11 @@ impl EngineDoor {
         book.calls[book.forgotten..].to_vec()
     }
 
-    /// The calls that changed something.
+    /// The calls that changed something, but for those that look after images.
     pub(crate) fn changes(&self) -> Vec<Call> {
         self.calls()
             .into_iter()
-            .filter(|call| call.changes)
+            .filter(|call| call.changes && !outside(&call.name))
             .collect()
     }
 
@@ -254,6 +254,11 @@ fn note(book: &Mutex<Book>, head: &Head) -> (usize, Option<(When, Luck)>) {
         .map(|trap| (trap.when, trap.luck));
     book.sprung += usize::from(luck.is_some());
     (number, luck)
+}
+
+/// Whether images are looked after by this call: that goes on outside of rollbacks, at any moment.
+pub(crate) fn outside(call: &str) -> bool {
+    call.ends_with(" keeper") || call.ends_with("/tag") || call.starts_with("DELETE /images/")
 }
 
 /// `POST /containers/{id}/stop`, without version and query. What creates a keeper is told apart: keepers are looked after

@@ -16,7 +16,7 @@ pub(crate) mod wire;
 
 pub(crate) use application::Application;
 pub(crate) use database::Database;
-pub(crate) use door::{Luck, When};
+pub(crate) use door::{Luck, When, outside};
 pub(crate) use engine::Engine;
 pub(crate) use load::Client;
 pub(crate) use private::PrivateEngine;

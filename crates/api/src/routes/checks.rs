@@ -74,6 +74,7 @@ pub enum CheckCode {
 #[utoipa::path(post, path = "/api/v1/deployments:check", operation_id = "check_deployment", tag = "ledger",
     request_body = DeploymentCheck, responses(
         (status = 200, description = "Yes, or no with the reason and what to do", body = DeploymentCheckAnswer),
+        (status = 404, description = "There is no such application", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Images were given and the engine does not answer", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn check(
     permit: Permit<Read>,

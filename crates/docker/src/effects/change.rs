@@ -67,8 +67,9 @@ impl Engine {
     ) -> Result<(), Error> {
         self.fence_check(Some(container), ctx).await?;
         let inspect = self.inspect_there(container).await?;
-        self.complete_networks(&inspect).await?;
+        self.complete_networks(&inspect, ctx).await?;
         if let Some(policy) = restart {
+            ctx.must_hold()?;
             self.restart_policy(container, &inspect, policy).await?;
         }
         ctx.must_hold()?;

@@ -239,7 +239,7 @@ impl Engine {
         match self.create_raw(wanted.name, &creation.whole).await {
             Ok(id) => {
                 let connected = self
-                    .connect_networks(&id, &BTreeSet::new(), &creation.connect)
+                    .connect_networks(&id, &BTreeSet::new(), &creation.connect, ctx)
                     .await;
                 if connected.as_ref().is_err_and(|error| !error.unreachable()) {
                     // Half made it would pass for created. It never ran, and nobody else knows of it.
@@ -258,7 +258,7 @@ impl Engine {
                     return Err(taken);
                 }
                 let id = holder.id.clone().unwrap_or_default();
-                self.connect_networks(&id, &networks_of(&holder), &creation.connect)
+                self.connect_networks(&id, &networks_of(&holder), &creation.connect, ctx)
                     .await
             }
             Err(error) => Err(error),
@@ -271,6 +271,7 @@ impl Engine {
         container: &str,
         there: &BTreeSet<String>,
         wanted: &BTreeMap<String, EndpointSettings>,
+        ctx: &PerformContext<'_>,
     ) -> Result<(), Error> {
         for (network, endpoint) in wanted
             .iter()
@@ -280,6 +281,7 @@ impl Engine {
                 container: container.to_owned(),
                 endpoint_config: Some(endpoint.clone()),
             };
+            ctx.must_hold()?;
             let (what, name) = (format!("connect network {network}"), network.clone());
             self.call(&what, SLOW, |docker| async move {
                 docker.connect_network(&name, request).await
@@ -293,6 +295,7 @@ impl Engine {
     pub(super) async fn complete_networks(
         &self,
         inspect: &ContainerInspectResponse,
+        ctx: &PerformContext<'_>,
     ) -> Result<(), Error> {
         let Some(text) = label_of(inspect, label::NETWORKS) else {
             return Ok(());
@@ -308,7 +311,7 @@ impl Engine {
                 )
             })?;
         let id = inspect.id.clone().unwrap_or_default();
-        self.connect_networks(&id, &networks_of(inspect), &wanted)
+        self.connect_networks(&id, &networks_of(inspect), &wanted, ctx)
             .await
     }
 

@@ -38,6 +38,7 @@ impl Engine {
             (label::FENCE, ctx.fence.0.to_string()),
             (label::OWNER, ctx.owner.to_owned()),
         ];
+        ctx.must_hold()?;
         match self.create_sleeper(&name, image, &labels).await {
             Err(taken) if taken.kind() == Kind::NameTaken => {
                 let holder = self.inspect(&name).await?;
@@ -82,6 +83,7 @@ impl Engine {
         image: &ImageId,
         ctx: &PerformContext<'_>,
     ) -> Result<(), Error> {
+        ctx.must_hold()?;
         self.keep(&ctx.application.name, image).await
     }
 

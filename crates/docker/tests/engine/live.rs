@@ -5,14 +5,7 @@ use domain::{
     specification::{MountKind, NetworkMode},
 };
 
-use crate::house::House;
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("the loopback has a free port")
-        .port()
-}
+use crate::{house::House, registry::free_port};
 
 /// A container with three networks, a published port and two mounts; gives the names of its networks too.
 async fn furnished(

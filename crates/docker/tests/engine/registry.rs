@@ -4,10 +4,22 @@ use std::{
     net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     time::{Duration, Instant},
 };
 
 use crate::house::House;
+
+/// A port below those that the kernel gives to clients and that other processes of these tests take.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let port = 16_000 + NEXT.fetch_add(1, Ordering::Relaxed) % 2_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
 
 /// Debian's `docker-registry`, with its blobs in a folder of its own.
 pub(crate) struct Registry {
@@ -19,11 +31,7 @@ pub(crate) struct Registry {
 impl Registry {
     pub(crate) fn start(house: &House) -> Self {
         // Any address of 127.0.0.0/8 may be spoken to without TLS.
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = free_port();
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(house.named("registry"));
         std::fs::create_dir_all(&folder).unwrap();
         let config = format!(
