@@ -371,6 +371,9 @@ impl Store {
     }
 }
 
+/// No fence is below the time of day: of two databases that were one, a copy and its original, each gives fences of
+/// its own, so the engine tells their claims on one rollback apart.
+///
 /// Candidates are found without locks, locked where nobody else has, and looked at again under the lock. Fences of
 /// applications are taken in the order of their names, so that two claims never wait for each other in a circle.
 const CLAIM: &str = "
@@ -399,7 +402,9 @@ const CLAIM: &str = "
         select f.application, c.runs from application_fence f join counted c on c.application = f.application
         order by f.application for update of f
     ), fenced as (
-        update application_fence f set fence = f.fence + l.runs from locked l where f.application = l.application
+        update application_fence f
+        set fence = greatest(f.fence, (extract(epoch from clock_timestamp()) * 1000)::bigint) + l.runs
+        from locked l where f.application = l.application
         returning f.application, f.fence - l.runs as before
     )
     update rollback_run r

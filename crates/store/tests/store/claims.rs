@@ -87,6 +87,25 @@ async fn no_run_is_claimed_twice_and_fences_strictly_grow() {
     assert_eq!(above, 40, "fences start at the clock");
 }
 
+/// A database that was put back from an old copy, and one that was copied and goes on by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_fence_is_below_the_time_of_day() {
+    let house = House::new().await;
+    let plan = house.planned("shop").await;
+    house.request(&plan).await;
+    house.raw("update application_fence set fence = 7").await;
+    let claims = house.store.claim(&worker(), 1, LEASE).await.unwrap();
+    assert!(
+        claims[0].fence.0 > 1_700_000_000_000,
+        "{:?}",
+        claims[0].fence
+    );
+    let stored = house
+        .count("select count(*) from application_fence where fence > 1700000000000")
+        .await;
+    assert_eq!(stored, 1, "the next one is above it");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_runs_of_one_application_never_share_a_fence() {
     let house = House::new().await;
