@@ -13,6 +13,7 @@ mod databases;
 mod drift;
 mod engines;
 mod happy;
+mod host;
 mod input;
 mod kill;
 mod pins;

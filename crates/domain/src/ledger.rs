@@ -90,6 +90,9 @@ pub struct RecordedSpecification {
     pub readable: bool,
     /// Keyed fingerprints of its environment values by name.
     pub env: BTreeMap<String, String>,
+    /// Keyed fingerprints of its commands by what each is for; none when its stored body can not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commands: Option<BTreeMap<String, String>>,
     /// What it asks for; none when its stored body can not be read.
     #[serde(default)]
     pub shape: Option<Shape>,

@@ -11,6 +11,7 @@ use crate::{
     name::{
         ComponentName, ContainerId, ImageId, PlanDigest, RollbackId, SpecificationDigest, Version,
     },
+    specification::Published,
     steps::Step,
     supply::Supply,
     target::Target,
@@ -89,6 +90,12 @@ pub struct Swap {
     /// one, removed with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leftovers: Vec<ContainerId>,
+    /// The ports of the host that the target publishes and nobody else may hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<Published>,
+    /// The paths of the host that it mounts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub binds: Vec<String>,
     /// Containers of other swaps whose network, memory or processes the replica shares: it stops before them and
     /// starts after what takes their place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

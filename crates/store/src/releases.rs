@@ -179,10 +179,12 @@ impl Store {
                 .digest
                 .parse()
                 .map_err(|error| corrupt("specification", error))?;
+            let body = self.body(&row);
             let recorded = RecordedSpecification {
                 digest: digest.clone(),
                 readable: row.readable,
-                shape: self.shape(&row),
+                shape: body.as_ref().and_then(Shape::of),
+                commands: body.as_ref().map(|body| self.key.commands(body)),
                 env: row.env_fingerprints.0,
             };
             Ok((digest, recorded))
@@ -191,10 +193,9 @@ impl Store {
     }
 
     /// None when the body can not be read: half of it would say that the rest was not asked for.
-    fn shape(&self, row: &SpecificationRow) -> Option<Shape> {
+    fn body(&self, row: &SpecificationRow) -> Option<Value> {
         let sealed = row.body_sealed.as_deref();
-        let body = whole(&self.key, &row.digest, row.body.clone(), sealed).ok()?;
-        Shape::of(&body)
+        whole(&self.key, &row.digest, row.body.clone(), sealed).ok()
     }
 
     async fn specification_views(

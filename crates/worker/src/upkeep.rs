@@ -24,6 +24,7 @@ use store::{NewReadiness, Store, StoredReadiness, Upkeep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    eyes::Asked,
     metric,
     world::{Real, StoreAway},
 };
@@ -118,7 +119,11 @@ async fn look_after(real: &Real, due: &Upkeep) -> Result<bool, StoreAway> {
         .chain(due.rolled_back.iter().cloned())
         .collect();
     let images: Vec<ImageId> = images.into_iter().collect();
-    let look = match real.engine_look(application, &images, false).await? {
+    let asked = Asked {
+        images: &images,
+        ..Asked::default()
+    };
+    let look = match real.engine_look(application, asked, false).await? {
         Ok(look) => look,
         Err(said) => {
             tracing::debug!(application = %name, said, "its engine does not answer; its past is looked after later");

@@ -217,6 +217,7 @@ impl House {
             application,
             images: &[],
             disk: true,
+            paths: &[],
             specifications: true,
         };
         self.engine.look(&request).await.unwrap()

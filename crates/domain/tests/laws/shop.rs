@@ -56,6 +56,8 @@ pub(crate) struct Part {
     pub(crate) leftover: Leftover,
     /// The target's image is not on the engine and has to be brought.
     pub(crate) missing: bool,
+    /// The engine can not remove what its first replica is now.
+    pub(crate) stubborn: bool,
     /// Its replicas share the network of the replicas of this part.
     pub(crate) side_car_of: Option<usize>,
 }
@@ -73,6 +75,7 @@ impl Part {
             restart: "unless-stopped",
             leftover: Leftover::None,
             missing: false,
+            stubborn: false,
             side_car_of: None,
         }
     }
@@ -217,6 +220,9 @@ impl Recipe {
                 let parent = part.side_car_of.filter(|parent| *parent != at);
                 side_cars.extend(parent.map(|parent| (container_id(number), Self::name(parent))));
                 if replica == 1 {
+                    engine
+                        .stubborn
+                        .extend(part.stubborn.then(|| container_id(number)));
                     number += 1;
                     leave(&mut engine, number, part);
                 }
@@ -295,6 +301,7 @@ fn released(at: usize, good: bool) -> ReleaseComponent {
             digest,
             readable: true,
             env: BTreeMap::new(),
+            commands: None,
             shape: None,
         }),
     }
@@ -325,6 +332,7 @@ fn container(number: u64, at: usize, replica: u32, part: &Part) -> Container {
         mark: None,
         specification: Some(format!("{number:064x}").parse().unwrap()),
         env: BTreeMap::new(),
+        commands: None,
         shape: None,
         live: domain::engine_look::Live::default(),
     }

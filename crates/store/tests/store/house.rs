@@ -436,6 +436,8 @@ pub(crate) fn plan(application: Application, target: Uuid) -> Plan {
         image: image('a'),
         specification,
         leftovers: Vec::new(),
+        ports: Vec::new(),
+        binds: Vec::new(),
         joins: Vec::new(),
     };
     Plan {
