@@ -23,7 +23,8 @@ outside() {
     for package in dockerd containerd iptables ip; do
         if ! has "$package"; then install_packages docker.io iptables iproute2; break; fi
     done
-    prepare_packages engine compose postgres build python slowhttptest curl git haproxy caddy docker-registry
+    # docker-compose itself: the tests run that program, and Docker's plugin is another one.
+    prepare_packages engine docker-compose postgres build python slowhttptest curl git haproxy caddy docker-registry
 
     if [ $# -eq 0 ]; then
         step "scripts" sh tests/scripts.sh

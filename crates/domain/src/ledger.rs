@@ -51,7 +51,8 @@ pub struct Release {
     pub commit: Option<String>,
     /// When that deployment was made.
     pub deployed_at: Moment,
-    /// When a deployment of it was last proved healthy for its whole watch window.
+    /// When a deployment of it was last proved healthy for its whole watch window; none when its images were judged
+    /// bad since.
     pub good_at: Option<Moment>,
     /// Why it may not come back, when it is held.
     pub hold: Option<String>,

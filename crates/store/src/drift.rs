@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
+    application::Application,
     drift::{Detected, Recorded},
     hold::Hold,
     name::{Actor, ApplicationName, ComponentName, ImageId, RollbackId, Version},
@@ -10,20 +11,24 @@ use domain::{
     time::Moment,
 };
 use serde_json::json;
-use sqlx::{PgConnection, PgTransaction, types::Json};
+use sqlx::{PgConnection, PgTransaction, postgres::PgRow, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
     applications::{acting, definition},
     audit,
-    connect::{Store, timed},
+    connect::{Store, readable, timed},
     error::{Error, Result, corrupt},
     facts::DeployedComponent,
     ledger::kind,
     returns::{HeldReturn, newest_return},
     wake::Topic,
 };
+
+/// Most applications that are watched: each is a look at an engine every 45 seconds, and a thousand of them are one every
+/// 45 milliseconds.
+const WATCHED_MAX: i64 = 1000;
 
 /// What the ledger knows of an application, for one decision about what runs.
 #[derive(Clone, Debug)]
@@ -63,20 +68,33 @@ struct HoldRow {
 }
 
 impl Store {
-    /// Every application that is defined, by name: the worker watches them all.
+    /// The applications that are defined, by name: the worker watches them all.
     ///
     /// # Errors
     /// As every store function.
-    pub async fn applications_watched(&self) -> Result<Vec<domain::application::Application>> {
-        let rows: Vec<String> = timed(async {
-            Ok(sqlx::query_scalar(
-                "select definition from application where removed_at is null order by name",
+    pub async fn applications_watched(&self) -> Result<Vec<Application>> {
+        let rows: Vec<PgRow> = timed(async {
+            Ok(sqlx::query(
+                "select definition, name as row_key from application where removed_at is null
+                 order by name limit $1",
             )
+            .bind(WATCHED_MAX + 1)
             .fetch_all(&self.pool)
             .await?)
         })
         .await?;
-        rows.iter().map(|text| definition(text)).collect()
+        let most = usize::try_from(WATCHED_MAX).unwrap_or(usize::MAX);
+        if rows.len() > most {
+            tracing::error!(
+                "more than {most} applications are defined: the last by name are not watched"
+            );
+        }
+        let watched = rows.into_iter().take(most).collect();
+        Ok(readable(
+            "application",
+            watched,
+            |(text, _): (String, String)| definition(&text),
+        ))
     }
 
     /// What the ledger knows of an application now.

@@ -62,5 +62,5 @@ pub use seal::{KeyId, OpenError, SecretKey};
 pub use sqlx::postgres::PgConnectOptions;
 pub use steps::{AppendMeta, Appended};
 pub use tokens::{NewToken, Role, Token, TokenKind};
-pub use upkeep::{NewReadiness, StoredReadiness, Upkeep};
+pub use upkeep::{NewReadiness, StoredReadiness, Upkeep, WaysBack};
 pub use wake::{Topic, Wake, Wakes};

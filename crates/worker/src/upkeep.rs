@@ -19,13 +19,12 @@ use domain::{
     seen::Seen,
 };
 use futures_util::{StreamExt, stream};
-use metrics::gauge;
 use store::{NewReadiness, Store, StoredReadiness, Upkeep};
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     eyes::Asked,
-    metric,
     world::{Real, StoreAway},
 };
 
@@ -70,10 +69,39 @@ pub(crate) async fn run(store: Store, real: Arc<Real>, shutdown: CancellationTok
     listening.abort();
 }
 
-/// A clean-up of containers takes keepers first and images next: being told saves the seconds until the next turn.
+/// Listens to every engine that an application names, the local one first: a clean-up of containers takes keepers first
+/// and images next, and being told saves the seconds until the next turn.
 async fn listen(store: Store, real: Arc<Real>) {
+    let mut tasks = JoinSet::new();
+    let mut followed: BTreeMap<String, AbortHandle> = BTreeMap::new();
     loop {
-        if let Ok(engine) = real.engines.get("local")
+        match store.engines_named().await {
+            Ok(mut names) => {
+                names.push("local".to_owned());
+                followed.retain(|name, task| {
+                    let wanted = names.contains(name);
+                    if !wanted {
+                        task.abort();
+                    }
+                    wanted
+                });
+                for name in names {
+                    followed.entry(name.clone()).or_insert_with(|| {
+                        tasks.spawn(listen_to(store.clone(), real.clone(), name))
+                    });
+                }
+            }
+            Err(error) => tracing::debug!(%error, "can not list the engines to listen to"),
+        }
+        // What was aborted is taken off the list.
+        while tasks.try_join_next().is_some() {}
+        tokio::time::sleep(LISTEN_AGAIN).await;
+    }
+}
+
+async fn listen_to(store: Store, real: Arc<Real>, name: String) {
+    loop {
+        if let Ok(engine) = real.engines.get(&name)
             && let Ok(lost) = engine.keepers_lost().await
         {
             let mut lost = std::pin::pin!(lost);
@@ -309,10 +337,4 @@ fn tell(
             (true, true) | (false, false) => {}
         }
     }
-    let broken = now.values().filter(|new| new.broken).count();
-    gauge!(metric::BROKEN, "application" => name.to_string()).set(broken as f64);
-    let ready = now
-        .values()
-        .filter(|new| !new.retained.is_empty() && new.readiness.code == ReadinessCode::Ready);
-    gauge!(metric::READY, "application" => name.to_string()).set(ready.count() as f64);
 }

@@ -389,7 +389,7 @@ pub(crate) fn worker() -> Worker {
 }
 
 pub(crate) fn shop(name: &str) -> Application {
-    let definition = json!({"name": name, "environment": "production", "project": "shop",
+    let definition = json!({"name": name, "environment": "production", "project": name,
                             "components": [{"name": "api"}]});
     serde_json::from_value(definition).unwrap()
 }
