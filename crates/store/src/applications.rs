@@ -187,17 +187,20 @@ async fn nobody_else_claims(tx: &mut PgTransaction<'_>, application: &Applicatio
         .bind(PUT_LOCK)
         .execute(&mut **tx)
         .await?;
+    let needles = needles(application);
     let mut after: Option<String> = None;
     loop {
         let others: Vec<(String, String)> = sqlx::query_as(
             "select name, definition from application
              where removed_at is null and engine = $1 and name <> $2 and ($3::text is null or name > $3)
+               and exists (select from unnest($5::text[]) needle where strpos(definition, needle) > 0)
              order by name limit $4",
         )
         .bind(&application.engine)
         .bind(application.name.as_str())
         .bind(&after)
         .bind(i64::from(PAGE_MAX))
+        .bind(&needles)
         .fetch_all(&mut **tx)
         .await?;
         for (_, text) in &others {
@@ -214,6 +217,22 @@ async fn nobody_else_claims(tx: &mut PgTransaction<'_>, application: &Applicatio
             None => return Ok(()),
         }
     }
+}
+
+/// What stands in every definition that could claim one of these containers: with thousands of applications, only those
+/// are read.
+fn needles(application: &Application) -> Vec<String> {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let project = application
+        .project
+        .iter()
+        .map(|project| format!("\"project\":{}", quoted(project.as_str())));
+    let containers = application
+        .components
+        .iter()
+        .flat_map(|component| &component.containers)
+        .map(|name| quoted(name.as_str()));
+    project.chain(containers).collect()
 }
 
 async fn put(
