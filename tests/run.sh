@@ -9,7 +9,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0
+# What a test says is in its message: a trace of frames would only push that out of sight.
+export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0 RUST_BACKTRACE=0
 
 # ------------------------------------------------------------------ outside: installs and compiles, with network
 outside() {

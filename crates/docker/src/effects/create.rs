@@ -1,9 +1,6 @@
 //! The target's container, created beside the one that it will replace. Nothing that serves is touched.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bollard::{
     models::{ContainerInspectResponse, EndpointSettings, NetworkConnectRequest},
@@ -21,11 +18,6 @@ use crate::{
 
 /// No configuration's hash: Compose makes such a container anew whatever its files say.
 const UNKNOWN_HASH: &str = "unknown";
-/// How often a network is looked for before it is called gone. Engine 20.10 was seen to leave one out of a list that it
-/// made while other networks came and went.
-const LISTS: u32 = 3;
-/// Pause between these.
-const LIST_AGAIN: Duration = Duration::from_millis(150);
 
 /// What the effect asks for.
 pub(super) struct Wanted<'a> {
@@ -174,28 +166,19 @@ impl Engine {
         if needed.is_empty() {
             return Ok(());
         }
-        let mut gone = None;
-        for asked in 0..LISTS {
-            if asked > 0 {
-                tokio::time::sleep(LIST_AGAIN).await;
-            }
-            let list = self.call("list the networks", ORDINARY, |docker| async move {
-                docker.list_networks(None::<ListNetworksOptions>).await
-            });
-            let networks = list.await?;
-            let there = |name: &str| {
-                networks.iter().any(|network| {
-                    [&network.name, &network.id]
-                        .into_iter()
-                        .flatten()
-                        .any(|known| known == name)
-                })
-            };
-            gone = needed.iter().find(|name| !there(name));
-            if gone.is_none() {
-                break;
-            }
-        }
+        let list = self.call("list the networks", ORDINARY, |docker| async move {
+            docker.list_networks(None::<ListNetworksOptions>).await
+        });
+        let networks = list.await?;
+        let there = |name: &str| {
+            networks.iter().any(|network| {
+                [&network.name, &network.id]
+                    .into_iter()
+                    .flatten()
+                    .any(|known| known == name)
+            })
+        };
+        let gone = needed.into_iter().find(|name| !there(name));
         match gone {
             Some(gone) => Err(Error::new(
                 Kind::Missing,
