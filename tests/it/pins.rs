@@ -152,7 +152,7 @@ fn a_released_hold_puts_the_version_back_unless_it_was_edited() {
             std::fs::write(&site.env, &by_hand).unwrap();
         }
         house.release_hold(&site.shop, "1.5.0");
-        let said = until("the pin is settled", seconds(20), || {
+        let said = until("the pin is settled", seconds(40), || {
             let said = house.sql(&format!(
                 "select said from pin where rollback_id = '{id}' and said is not null"
             ));
@@ -175,7 +175,8 @@ fn a_rollback_that_turns_puts_the_version_back() {
     let house = House::new();
     let mut site = Site::new(&house, "turns", &["BAD_HEALTH=1"]);
     site.deploy(&house, "1.4.2");
-    site.deploy(&house, "1.5.0");
+    let present = site.deploy(&house, "1.5.0");
+    house.judged(&present, "good");
     let id = house.roll_back(&site.shop, &json!({ "version": "1.4.2" }));
     house.verdict(&id, "restored");
     site.shop.serves_alone("1.5.0");

@@ -132,6 +132,24 @@ impl Plan {
         PlanDigest::of(self.bytes().as_bytes())
     }
 
+    /// Whether `now`, planned for the same wish, would do the same. A Compose that did not answer in time for one of
+    /// them makes no other rollback: what it says is asked again when the containers are made.
+    #[must_use]
+    pub fn still_holds(&self, now: &Self) -> bool {
+        let unread = |plan: &Self| plan.project.as_ref().is_some_and(|project| project.unread);
+        if !unread(self) && !unread(now) {
+            return self == now;
+        }
+        let mut like_this = now.clone();
+        if let (Some(planned), Some(project)) = (&mut like_this.project, &self.project) {
+            *planned = PlannedProject {
+                pin: planned.pin.take(),
+                ..project.clone()
+            };
+        }
+        *self == like_this
+    }
+
     /// Whether the target is what runs.
     #[must_use]
     pub fn changes_nothing(&self) -> bool {

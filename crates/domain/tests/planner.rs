@@ -995,6 +995,29 @@ fn what_can_not_be_pinned_is_said_and_blocks_nothing() {
 }
 
 #[test]
+fn a_compose_that_is_slow_for_one_plan_makes_it_no_other() {
+    let mut late = project(Some("1.5.0"), IMAGES, true);
+    late.read = Seen::Unknown("Compose did not answer within 8s".to_owned());
+    let slow = pinning(late).plan;
+    let known = pinning(project(Some("1.5.0"), IMAGES, true)).plan;
+    assert!(slow.still_holds(&known) && known.still_holds(&slow));
+    assert!(slow.still_holds(&slow) && known.still_holds(&known));
+
+    let edited = pinning(project(Some("1.5.0"), IMAGES, false)).plan;
+    assert!(
+        !known.still_holds(&edited),
+        "both were read, and the project is another"
+    );
+    let elsewhere = pinning(project(Some("1.6.0"), IMAGES, true)).plan;
+    assert!(
+        !slow.still_holds(&elsewhere),
+        "what is written is a part of what is done"
+    );
+    let other = planned(&Shop::new()).plan;
+    assert!(!slow.still_holds(&other) && !other.still_holds(&slow));
+}
+
+#[test]
 fn without_a_pin_the_plan_says_what_the_next_up_may_do() {
     let proposal = planned(&Shop::new());
     assert_eq!(proposal.plan.project, None);

@@ -173,7 +173,8 @@ impl Store {
         .await
     }
 
-    /// It was looked after: due again after `again`, its readiness after `ready` when that was computed.
+    /// It was looked after: due again after `again`, its readiness after `ready` when that was computed. Who was
+    /// [hastened](Self::upkeep_hasten) meanwhile stays due: what was looked at is older than what happened.
     ///
     /// # Errors
     /// As every store function.
@@ -188,7 +189,7 @@ impl Store {
                 "update application_upkeep set due_at = now() + make_interval(secs => $2),
                      ready_at = case when $3::float8 is null then ready_at
                                      else now() + make_interval(secs => $3) end
-                 where application = $1",
+                 where application = $1 and due_at > now()",
             )
             .bind(application.as_str())
             .bind(again.as_secs_f64())

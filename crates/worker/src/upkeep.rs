@@ -35,6 +35,8 @@ const POLL: Duration = Duration::from_secs(2);
 const EVERY: Duration = Duration::from_secs(30);
 /// How often the sources of images are asked as well: each is a call to somebody else's registry.
 const READY_EVERY: Duration = Duration::from_secs(300);
+/// The same when it could not be looked after.
+const AGAIN: Duration = Duration::from_secs(5);
 /// Whoever takes an application has this long; then it is due again.
 const LEASE: Duration = Duration::from_secs(120);
 /// Applications looked after together.
@@ -119,19 +121,19 @@ async fn listen_to(store: Store, real: Arc<Real>, name: String) {
 async fn one(real: &Real, due: Upkeep) {
     let name = due.application.name.clone();
     let done = tokio::time::timeout(LEASE / 2, look_after(real, &due)).await;
-    let ready = match done {
-        Ok(Ok(true)) => Some(READY_EVERY),
-        Ok(Ok(false)) => None,
+    let (again, ready) = match done {
+        Ok(Ok(true)) => (EVERY, Some(READY_EVERY)),
+        Ok(Ok(false)) => (EVERY, None),
         Ok(Err(away)) => {
-            tracing::warn!(application = %name, error = &away as &dyn std::error::Error, "can not look after it");
-            return;
+            tracing::warn!(application = %name, error = &away as &dyn std::error::Error, "can not look after it; trying again");
+            (AGAIN, None)
         }
         Err(_) => {
             tracing::warn!(application = %name, "looking after it took too long; trying again");
-            return;
+            (AGAIN, None)
         }
     };
-    if let Err(error) = real.store.upkeep_done(&name, EVERY, ready).await {
+    if let Err(error) = real.store.upkeep_done(&name, again, ready).await {
         tracing::warn!(application = %name, %error, "could not note that it was looked after");
     }
 }

@@ -202,7 +202,7 @@ async fn admit(
         .plan(&stored.target)
         .map_err(Problem::plan_blocked)?
         .plan;
-    if fresh.digest() != ask.plan_digest {
+    if !stored.still_holds(&fresh) {
         let digest = store.plan_put(&fresh, permit.actor()).await?;
         return Err(Problem::plan_stale(
             digest,

@@ -27,6 +27,7 @@ pub(super) fn project(
         pin: None,
         understood: Vec::new(),
         drift: Vec::new(),
+        unread: false,
     };
     let touched: BTreeSet<&ComponentName> = swaps.iter().map(|swap| &swap.component).collect();
     let look = snapshot.look.project.as_ref();
@@ -41,8 +42,9 @@ pub(super) fn project(
             None
         }
     };
-    if let Some(read) = read {
-        understand(read, &touched, &mut planned);
+    match read {
+        Some(read) => understand(read, &touched, &mut planned),
+        None => planned.unread = true,
     }
     let file = match look.map(|look| &look.file) {
         Some(Seen::Known(file)) => Ok(file),
