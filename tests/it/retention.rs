@@ -48,6 +48,10 @@ fn clean_ups_at_the_worst_moment_take_no_way_back() {
     });
     docker(&shop, &["image", "prune", "-af"]);
     assert!(shop.engine.has_image(&good), "a keeper protects its image");
+    for version in ["1.4.2", "1.5.0"] {
+        let name = shop.image(version);
+        assert!(shop.engine.has_image(&name), "and the site's name of it");
+    }
 
     docker(&shop, &["container", "prune", "-f"]);
     until("the keeper is put back", seconds(60), || {

@@ -12,7 +12,7 @@ use domain::{
     application::Application,
     engine_look::EngineLook,
     ledger::Release,
-    name::{ImageId, Version},
+    name::{ApplicationName, ImageId, Version},
     planner::{self, Snapshot},
     readiness::{self, ImageSight, ReadinessCode},
     retention::{self, Why},
@@ -213,15 +213,7 @@ async fn protect(
             tracing::warn!(application = %name, %error, "could not protect an image");
         }
     }
-    let mut tags = BTreeMap::new();
-    for release in releases
-        .iter()
-        .filter(|release| kept.contains_key(&release.version))
-    {
-        for (component, part) in &release.components {
-            tags.insert(OwnTag::of(name, component, &release.version), &part.image);
-        }
-    }
+    let tags = own_tags(name, look, releases, kept);
     let own = match engine.own_tags(name).await {
         Ok(own) => own,
         Err(error) => {
@@ -264,6 +256,32 @@ async fn protect(
         }
     }
     Ok(())
+}
+
+/// Our tags: for what is kept and has no other name left, or clean-ups of nameless images would ask for it. Beside a
+/// name of the site's, ours would do harm: `docker image prune -a` (Engine 20.10) takes all names but one from an image
+/// that a container keeps, and not ours first.
+fn own_tags<'a>(
+    name: &ApplicationName,
+    look: &EngineLook,
+    releases: &'a [Release],
+    kept: &Kept,
+) -> BTreeMap<OwnTag, &'a ImageId> {
+    let nameless = |image: &ImageId| {
+        let facts = look.images.get(image).and_then(Seen::known);
+        facts.is_some_and(|facts| facts.tags.iter().all(|tag| OwnTag::is_own(tag)))
+    };
+    let kept = releases
+        .iter()
+        .filter(|release| kept.contains_key(&release.version));
+    let parts = kept.flat_map(|release| {
+        let parts = release.components.iter();
+        parts.map(|(component, part)| {
+            let tag = OwnTag::of(name, component, &release.version);
+            (tag, &part.image)
+        })
+    });
+    parts.filter(|(_, image)| nameless(image)).collect()
 }
 
 /// Computes and stores how ready each release is, and raises the alarm for those that are kept and could not come back.
