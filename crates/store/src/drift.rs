@@ -26,8 +26,7 @@ use crate::{
     wake::Topic,
 };
 
-/// Most applications that are watched: each is a look at an engine every 45 seconds, and a thousand of them are one every
-/// 45 milliseconds.
+/// Most applications that are watched: their definitions are in the worker's memory, two kilobytes each.
 const WATCHED_MAX: i64 = 1000;
 
 /// What the ledger knows of an application, for one decision about what runs.
@@ -43,6 +42,27 @@ pub struct Standpoint {
     pub acting: bool,
     /// The newest return of a held release, open or not.
     pub returned: Option<HeldReturn>,
+}
+
+/// An application to watch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// Its name.
+    pub name: ApplicationName,
+    /// The revision of its definition.
+    pub revision: i32,
+    /// Whether a rollback acts on it.
+    pub acting: bool,
+    /// The definition, when the revision is not the one that was known.
+    pub changed: Option<Application>,
+}
+
+#[derive(sqlx::FromRow)]
+struct WatchedRow {
+    name: String,
+    revision: i32,
+    acting: bool,
+    definition: Option<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -68,17 +88,28 @@ struct HoldRow {
 }
 
 impl Store {
-    /// The applications that are defined, by name: the worker watches them all.
+    /// The applications that are defined, by name: the worker watches them all. Definitions only of those whose
+    /// revision is not the one that is known.
     ///
     /// # Errors
     /// As every store function.
-    pub async fn applications_watched(&self) -> Result<Vec<Application>> {
+    pub async fn applications_watched(
+        &self,
+        known: &BTreeMap<ApplicationName, i32>,
+    ) -> Result<Vec<Watched>> {
+        let names: Vec<&str> = known.keys().map(ApplicationName::as_str).collect();
+        let revisions: Vec<i32> = known.values().copied().collect();
         let rows: Vec<PgRow> = timed(async {
             Ok(sqlx::query(
-                "select definition, name as row_key from application where removed_at is null
-                 order by name limit $1",
+                "select a.name, a.name as row_key, a.revision,
+                        exists (select from rollback_run r where r.application = a.name and r.acts) as acting,
+                        case when k.revision is distinct from a.revision then a.definition end as definition
+                 from application a left join unnest($2::text[], $3::int[]) k (name, revision) on k.name = a.name
+                 where a.removed_at is null order by a.name limit $1",
             )
             .bind(WATCHED_MAX + 1)
+            .bind(&names)
+            .bind(&revisions)
             .fetch_all(&self.pool)
             .await?)
         })
@@ -89,12 +120,8 @@ impl Store {
                 "more than {most} applications are defined: the last by name are not watched"
             );
         }
-        let watched = rows.into_iter().take(most).collect();
-        Ok(readable(
-            "application",
-            watched,
-            |(text, _): (String, String)| definition(&text),
-        ))
+        let rows = rows.into_iter().take(most).collect();
+        Ok(readable("application", rows, watched))
     }
 
     /// What the ledger knows of an application now.
@@ -317,5 +344,18 @@ fn hold(row: HoldRow) -> Result<Hold> {
         cause,
         held_at: Moment::from(row.held_at),
         images,
+    })
+}
+
+fn watched(row: WatchedRow) -> Result<Watched> {
+    let changed = row.definition.as_deref().map(definition).transpose()?;
+    Ok(Watched {
+        name: row
+            .name
+            .parse()
+            .map_err(|error| corrupt("application", error))?,
+        revision: row.revision,
+        acting: row.acting,
+        changed,
     })
 }

@@ -38,7 +38,7 @@ pub use artifacts::{ARTIFACT_BYTES_MAX, Artifact, ArtifactKind, NewArtifact};
 pub use audit::AuditEntry;
 pub use connect::{Store, StoreSettings};
 pub use copies::ImageCopy;
-pub use drift::Standpoint;
+pub use drift::{Standpoint, Watched};
 pub use error::{Constraint, Error, Result};
 pub use events::{StoredEvent, Verified};
 pub use facts::{DeployedComponent, DeploymentWork, HealthUpdate};
