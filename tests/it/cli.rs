@@ -214,7 +214,7 @@ fn every_end_has_its_exit_code() {
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    until("it watches", seconds(10), || {
+    until("it watches", seconds(30), || {
         let waits = std::fs::read_to_string(format!("/proc/{}/status", watch.id())).ok()?;
         let caught = waits.lines().find(|line| line.starts_with("SigCgt:"))?;
         let mask = u64::from_str_radix(caught.split_whitespace().nth(1)?, 16).ok()?;

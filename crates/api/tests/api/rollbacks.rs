@@ -354,7 +354,7 @@ async fn an_engine_that_is_away_is_said_with_the_reason() {
         .await;
     assert_eq!(deaf.code(), "engine_unreachable");
     assert!(
-        (9..14).contains(&began.elapsed().as_secs()),
+        (9..25).contains(&began.elapsed().as_secs()),
         "{:?}",
         began.elapsed()
     );
