@@ -226,7 +226,12 @@ async fn releases_say_what_is_known_of_each_and_what_stands_in_the_way() {
         .post("/api/v1/applications/shop/plans", &json!({}))
         .await;
     assert_eq!(blocked.json()["blockers"][0]["code"], "no_known_good");
-    house.send(Ask::new("DELETE", hold)).await.ok(204);
+    let released = house.send(Ask::new("DELETE", hold)).await.ok(200);
+    assert_eq!(
+        (&released["held"], &released["pins"]),
+        (&json!(false), &json!([])),
+        "no rollback pinned anything"
+    );
     assert_eq!(
         house.send(Ask::new("DELETE", hold)).await.code(),
         "not_found"

@@ -80,7 +80,7 @@ pub enum Command {
     Reject(RunArgs),
     /// Hold a version: it may not come back until released
     Hold(HoldArgs),
-    /// Release a held version
+    /// Release a held version: `.env` says it again where the rollback that held it had pinned another one
     Release(ReleaseArgs),
     /// Make, list and revoke API tokens
     #[command(subcommand)]
