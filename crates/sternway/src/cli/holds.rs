@@ -90,11 +90,11 @@ fn came_of_it(pin: &PinAnswer, said: Option<&str>) -> String {
     said.map_or_else(
         || {
             format!(
-                "not done yet, since no worker lives or a rollback runs: sternway watch {} says when it is",
+                "not done yet, while no worker lives or a rollback runs: `sternway watch {}` says when it is",
                 pin.rollback_id
             )
         },
-        |said| format!("done: {}", one_line(said)),
+        |said| format!("what came of it: {}", one_line(said)),
     )
 }
 
@@ -148,6 +148,9 @@ mod tests {
         pin.former = None;
         assert!(goes_back(&pin).contains("does not set VERSION again"));
         assert!(came_of_it(&pin, None).contains("sternway watch 0000"));
-        assert_eq!(came_of_it(&pin, Some("it is so")), "done: it is so");
+        assert_eq!(
+            came_of_it(&pin, Some("it is so")),
+            "what came of it: it is so"
+        );
     }
 }
