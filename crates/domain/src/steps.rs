@@ -30,6 +30,7 @@ use crate::{
 };
 
 pub(crate) use lock::{asks_for_it as asks_for_lock, held as lock_held};
+pub use pin::pinned;
 pub use prove::{expected_questions, front_questions, health_answers, replica_questions};
 pub(crate) use prove::{failure as proof_failure, intruders, tally, tally_of};
 pub(crate) use record::forward as recorded;

@@ -127,6 +127,16 @@ pub(super) fn config_hash(ctx: &Ctx<'_>, swap: &Swap) -> Result<String, String> 
     Ok(service.hash.clone())
 }
 
+/// The pin that stands after a rollback to its target; none when it was given up, or may have been: a note of another
+/// step can not be told from one of this.
+#[must_use]
+pub fn pinned<'a>(plan: &'a Plan, notes: &[String]) -> Option<&'a Pin> {
+    let pin = pin(plan)?;
+    let stands = pin.stands();
+    let written = notes.is_empty() || notes.iter().any(|note| note.contains(&stands));
+    written.then_some(pin)
+}
+
 /// The version is written; whether Compose will take what comes back for its own.
 fn told(ctx: &Ctx<'_>, project: &PlannedProject, pin: &Pin) -> Next {
     let untold = ctx
@@ -134,7 +144,7 @@ fn told(ctx: &Ctx<'_>, project: &PlannedProject, pin: &Pin) -> Next {
         .swaps
         .iter()
         .find_map(|swap| config_hash(ctx, swap).err());
-    let written = format!("{}={} stands in {}", pin.variable, pin.to, pin.path);
+    let written = pin.stands();
     match project.drift.first().cloned().or(untold) {
         None => Next::Done(written),
         Some(why) => given_up(format!("{written}, but {why}")),
