@@ -325,6 +325,11 @@ impl Step {
             Self::Retire => "retire".to_owned(),
         }
     }
+
+    /// The note of a run that goes on without it.
+    pub(crate) fn given_up(&self, why: &str) -> String {
+        format!("step `{}` was given up: {why}", self.title())
+    }
 }
 
 /// Longest time that bringing images may take: ten gigabytes over a line of 50 Mbit/s. What runs goes on serving.

@@ -150,7 +150,22 @@ impl Store {
     /// # Errors
     /// As every store function.
     pub async fn pins_of(&self, rollback: RollbackId) -> Result<Vec<HeldPin>> {
-        self.held_pins(Some(rollback), None).await
+        timed(async {
+            let rows: Vec<HeldRow> = sqlx::query_as(
+                "select p.rollback_id, l.body::jsonb #> '{project,pin}' as pin, p.settled_at, p.said
+                 from pin p
+                 join rollback q on q.id = p.rollback_id
+                 join plan l on l.digest = q.plan_digest
+                 where p.rollback_id = $1 and l.body::jsonb #>> '{project,pin,path}' = p.path
+                   and exists (select from hold h where h.rollback_id = p.rollback_id)
+                 limit 16",
+            )
+            .bind(rollback.0)
+            .fetch_all(&self.pool)
+            .await?;
+            Ok(rows.into_iter().map(HeldPin::from).collect())
+        })
+        .await
     }
 
     /// What goes back when the holds of a release are released.
@@ -162,33 +177,24 @@ impl Store {
         application: &ApplicationName,
         version: &Version,
     ) -> Result<Vec<HeldPin>> {
-        self.held_pins(None, Some((application, version))).await
-    }
-
-    async fn held_pins(
-        &self,
-        rollback: Option<RollbackId>,
-        held: Option<(&ApplicationName, &Version)>,
-    ) -> Result<Vec<HeldPin>> {
-        let rows: Vec<HeldRow> = timed(async {
-            Ok(sqlx::query_as(
+        timed(async {
+            let rows: Vec<HeldRow> = sqlx::query_as(
                 "select p.rollback_id, l.body::jsonb #> '{project,pin}' as pin, p.settled_at, p.said
-                 from pin p
+                 from hold h
+                 join pin p on p.rollback_id = h.rollback_id
                  join rollback q on q.id = p.rollback_id
                  join plan l on l.digest = q.plan_digest
-                 join hold h on h.rollback_id = p.rollback_id
-                 where l.body::jsonb #>> '{project,pin,path}' = p.path
-                   and (p.rollback_id = $1 or (p.settled_at is null and h.application = $2 and h.version = $3))
+                 where h.application = $1 and h.version = $2 and p.settled_at is null
+                   and l.body::jsonb #>> '{project,pin,path}' = p.path
                  order by p.written_at desc limit 16",
             )
-            .bind(rollback.map(|rollback| rollback.0))
-            .bind(held.map(|(application, _)| application.as_str()))
-            .bind(held.map(|(_, version)| version.as_str()))
+            .bind(application.as_str())
+            .bind(version.as_str())
             .fetch_all(&self.pool)
-            .await?)
+            .await?;
+            Ok(rows.into_iter().map(HeldPin::from).collect())
         })
-        .await?;
-        Ok(rows.into_iter().map(HeldPin::from).collect())
+        .await
     }
 
     /// Files to put back: the hold that their rollback made was released, and nothing acts on their application.

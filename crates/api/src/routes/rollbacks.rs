@@ -313,9 +313,8 @@ pub(crate) async fn get(
     let mut view = find(&permit, path.id).await?;
     let _place = place(&permit, wait)?;
     follow(&permit, &mut view, wait).await?;
-    let mut answer = RollbackAnswer::of(&view);
     let pins = permit.store().pins_of(path.id).await?;
-    answer.pins = pins.into_iter().map(Into::into).collect();
+    let mut answer = RollbackAnswer::of(&view).with_pins(&view, pins);
     if params.verify == Some(true) {
         answer.log.intact = Some(match permit.store().verify(path.id).await? {
             Verified::Ok { .. } => true,

@@ -3,7 +3,7 @@
 //!
 //! Compose is a convenience and production is not: what can not be pinned is noted, and the rollback goes on.
 
-use super::{Ctx, Next};
+use super::{Ctx, Next, Step};
 use crate::{
     compose::{Pin, PinFile, PinState, PlannedProject},
     effect::Effect,
@@ -104,6 +104,9 @@ pub(super) fn config_hash(ctx: &Ctx<'_>, swap: &Swap) -> Result<String, String> 
         .as_ref()
         .ok_or("Compose has no part in it")?;
     let look = ctx.look.project.as_ref().ok_or("Compose was not asked")?;
+    if project.unread {
+        return Err("Compose had not answered when the plan was made".to_owned());
+    }
     if !project.understood.contains(component) {
         return Err(format!(
             "Compose, run here, reads {component} in another way than whoever deployed it"
@@ -127,14 +130,13 @@ pub(super) fn config_hash(ctx: &Ctx<'_>, swap: &Swap) -> Result<String, String> 
     Ok(service.hash.clone())
 }
 
-/// The pin that stands after a rollback to its target; none when it was given up, or may have been: a note of another
-/// step can not be told from one of this.
+/// The pin that stands after a rollback to its target, by the notes of its run; none when it was given up.
 #[must_use]
 pub fn pinned<'a>(plan: &'a Plan, notes: &[String]) -> Option<&'a Pin> {
     let pin = pin(plan)?;
-    let stands = pin.stands();
-    let written = notes.is_empty() || notes.iter().any(|note| note.contains(&stands));
-    written.then_some(pin)
+    let (given_up, stands) = (Step::Pin.given_up(""), pin.stands());
+    let mut lost = notes.iter().filter(|note| note.starts_with(&given_up));
+    lost.all(|note| note.contains(&stands)).then_some(pin)
 }
 
 /// The version is written; whether Compose will take what comes back for its own.

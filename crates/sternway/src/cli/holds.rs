@@ -67,8 +67,9 @@ pub async fn release(args: &ReleaseArgs, client: &Client, out: &Out) -> Result<E
     for pin in &answer.pins {
         out.data(&format!("  {}", goes_back(pin)));
     }
+    let until = Instant::now() + SETTLE_WAIT;
     for pin in &answer.pins {
-        let said = settled(client, pin).await?;
+        let said = settled(client, pin, until).await;
         out.data(&format!("  {}", came_of_it(pin, said.as_deref())));
     }
     Ok(Exit::Reached)
@@ -98,15 +99,15 @@ fn came_of_it(pin: &PinAnswer, said: Option<&str>) -> String {
     )
 }
 
-/// What the worker said of a file; none when it said nothing in time.
-async fn settled(client: &Client, pin: &PinAnswer) -> Result<Option<String>, Failure> {
-    let began = Instant::now();
+/// What the worker said of a file; none when it said nothing in time. The release stands whatever this finds.
+async fn settled(client: &Client, pin: &PinAnswer, until: Instant) -> Option<String> {
     loop {
-        if let Some(said) = said(client, pin.rollback_id, &pin.path).await? {
-            return Ok(Some(said));
-        }
-        if began.elapsed() >= SETTLE_WAIT {
-            return Ok(None);
+        let said = said(client, pin.rollback_id, &pin.path)
+            .await
+            .ok()
+            .flatten();
+        if said.is_some() || Instant::now() >= until {
+            return said;
         }
         tokio::time::sleep(ASK_AGAIN).await;
     }

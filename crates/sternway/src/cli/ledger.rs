@@ -85,7 +85,7 @@ pub async fn record(args: &RecordDeployArgs, client: &Client, out: &Out) -> Resu
     }
     if let Some(said) = not_running(client, answer.clone()).await {
         out.say(&format!(
-            "{} what was reported does not run: {}. It is watched for an hour, in case it is started late.",
+            "{} what was reported is not seen running yet: {}. It is watched for an hour, in case it is started late.",
             out.talk.warn("warning:"),
             one_line(&said)
         ));
@@ -96,8 +96,8 @@ pub async fn record(args: &RecordDeployArgs, client: &Client, out: &Out) -> Resu
     Ok(Exit::Reached)
 }
 
-/// What the first look at a deployment said when a component of it does not run its image; none when all do, or
-/// when nothing was said in time.
+/// What was said of a deployment that is not seen running: another image runs, or it could not be looked at. None when it
+/// runs, or when nothing was said in time.
 async fn not_running(client: &Client, mut answer: DeploymentAnswer) -> Option<String> {
     let began = Instant::now();
     let path = format!("/api/v1/deployments/{}", answer.id);

@@ -280,12 +280,8 @@ fn runs(release: &ReleaseAnswer) -> String {
     };
     let proved = match (release.state, release.good_at) {
         (Some(StateWord::Bad), _) => format!("BAD{}", why()),
-        (Some(StateWord::Watching | StateWord::Resolving), None) if release.said.is_some() => {
-            format!("in its watch window and not green{}", why())
-        }
-        (Some(StateWord::Watching | StateWord::Resolving), None) => {
-            "in its watch window, green so far".to_owned()
-        }
+        (Some(StateWord::Resolving), None) => format!("its images are being looked up{}", why()),
+        (Some(StateWord::Watching), None) => format!("in its watch window{}", why()),
         (_, Some(at)) => format!("proved good {}", date(at)),
         (Some(StateWord::Unproved), None) => format!("never proved good{}", why()),
         (Some(StateWord::Good | StateWord::Refused) | None, None) => "not proved good".to_owned(),

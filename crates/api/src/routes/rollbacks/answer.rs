@@ -10,7 +10,7 @@ use domain::{
     verdict::{Cause, Verdict},
 };
 use serde::{Deserialize, Serialize};
-use store::{RollbackSummary, RollbackView};
+use store::{HeldPin, RollbackSummary, RollbackView};
 use utoipa::ToSchema;
 
 use super::pins::PinAnswer;
@@ -234,7 +234,23 @@ impl RollbackAnswer {
                 head: view.head.clone(),
                 intact: None,
             },
-            next_actions: next_actions(view),
+            next_actions: next_actions(view, false),
+        }
+    }
+
+    /// The same with what became of the files that it pinned.
+    pub(crate) fn with_pins(self, view: &RollbackView, held: Vec<HeldPin>) -> Self {
+        let stands = pinned(&view.plan, &self.notes).is_some();
+        let pins: Vec<PinAnswer> = held
+            .into_iter()
+            .filter(|pin| stands || pin.settled_at.is_some())
+            .map(PinAnswer::from)
+            .collect();
+        let released = pins.iter().any(|pin| pin.settled_at.is_some());
+        Self {
+            pins,
+            next_actions: next_actions(view, released),
+            ..self
         }
     }
 }
@@ -377,7 +393,8 @@ fn notes(run: &Run, verdict: Option<&Verdict>) -> Vec<String> {
     notes
 }
 
-fn next_actions(view: &RollbackView) -> Vec<NextAction> {
+/// With the hold `released`, the version that was rolled back may come back: nothing is to be set against it.
+fn next_actions(view: &RollbackView, released: bool) -> Vec<NextAction> {
     let here = format!("/api/v1/rollbacks/{}", view.id);
     let act = |sentence: &str, method: &str, path: String| NextAction {
         sentence: sentence.to_owned(),
@@ -410,17 +427,16 @@ fn next_actions(view: &RollbackView) -> Vec<NextAction> {
             vec![act("watch it", "GET", format!("{here}/events"))]
         }
         Phase::Ended { verdict } => match verdict {
-            Verdict::RolledBack { .. } => vec![
-                say(version_elsewhere(
-                    &view.plan,
-                    &notes(&view.run, Some(verdict)),
-                )),
-                act(
+            Verdict::RolledBack { .. } => {
+                let notes = notes(&view.run, Some(verdict));
+                let elsewhere = (!released).then(|| say(version_elsewhere(&view.plan, &notes)));
+                let said_last = act(
                     "read what the former containers said last",
                     "GET",
                     format!("{here}/artifacts"),
-                ),
-            ],
+                );
+                elsewhere.into_iter().chain([said_last]).collect()
+            }
             Verdict::Restored { .. } | Verdict::Refused { .. } | Verdict::Cancelled { .. } => vec![
                 act("see what failed", "GET", format!("{here}/steps")),
                 act(
@@ -477,9 +493,11 @@ mod tests {
             said.contains("shells that set VERSION") && !said.contains("`.env`"),
             "{said}"
         );
-        let drifted = "VERSION=1.4.2 stands in /srv/shop/.env, but Compose was not asked";
-        assert_eq!(version_elsewhere(&pinned, &[drifted.to_owned()]), said);
-        let left = ["/srv/shop/.env was edited meanwhile and is left as it is".to_owned()];
+        let drifted = "step `pin` was given up: VERSION=1.4.2 stands in /srv/shop/.env, but Compose was not asked";
+        let other = "ana ended the watch window early";
+        let notes = [other.to_owned(), drifted.to_owned()];
+        assert_eq!(version_elsewhere(&pinned, &notes), said);
+        let left = ["step `pin` was given up: /srv/shop/.env was edited meanwhile".to_owned()];
         let unpinned = plan(serde_json::Value::Null);
         for by_hand in [
             version_elsewhere(&pinned, &left),
