@@ -18,6 +18,7 @@ mod input;
 mod kill;
 mod pins;
 mod reading;
+mod rebuild;
 mod retention;
 mod shapes;
 mod supply;

@@ -15,6 +15,7 @@ pub mod adoptions;
 pub mod applications;
 pub mod approvals;
 pub mod artifacts;
+pub mod builds;
 pub mod checks;
 pub mod deployments;
 pub mod events;
@@ -52,6 +53,7 @@ fn list() -> OpenApiRouter<App> {
         .routes(routes!(rollbacks::list, rollbacks::request))
         .routes(routes!(rollbacks::get))
         .routes(routes!(rollbacks::cancel))
+        .routes(routes!(builds::list))
         .routes(routes!(steps::list))
         .routes(routes!(events::stream))
         .routes(routes!(approvals::decide))

@@ -82,7 +82,8 @@ pub struct Performed {
 }
 
 impl Engine {
-    /// Performs an effect once. `Record` belongs to the ledger and is refused here.
+    /// Performs an effect once. `Record` belongs to the ledger and is refused here; builds have
+    /// calls of their own.
     pub async fn perform(&self, effect: &Effect, ctx: &PerformContext<'_>) -> Performed {
         let result = match effect {
             Effect::TakeLock { image } => self.take_lock(image, ctx).await,
@@ -129,8 +130,12 @@ impl Engine {
                     },
                 };
             }
-            Effect::Record | Effect::WritePin { .. } | Effect::PutBackPin { .. } => {
-                let said = "it is not the engine's to write".to_owned();
+            Effect::Record
+            | Effect::WritePin { .. }
+            | Effect::PutBackPin { .. }
+            | Effect::Build { .. }
+            | Effect::DropBuild { .. } => {
+                let said = "it is not a single call to an engine".to_owned();
                 return Performed {
                     outcome: Outcome::Failed {
                         failure: Failure::Refused,

@@ -103,6 +103,17 @@ pub enum Effect {
         /// The file.
         path: String,
     },
+    /// Build a component's image from the plan's commit, and give it a tag of ours.
+    Build {
+        /// The component.
+        component: ComponentName,
+    },
+    /// Remove what this rollback's build of a component left: the image, unless something uses it, the layers and
+    /// the builder's containers.
+    DropBuild {
+        /// The component.
+        component: ComponentName,
+    },
     /// Write the rollback into the ledger and hold the release that was rolled back.
     Record,
 }
@@ -124,6 +135,8 @@ impl Effect {
             | Self::RemoveContainer { .. }
             | Self::WritePin { .. }
             | Self::PutBackPin { .. }
+            | Self::Build { .. }
+            | Self::DropBuild { .. }
             | Self::Record => false,
         }
     }
@@ -145,6 +158,8 @@ impl Effect {
             | Self::RenameContainer { .. }
             | Self::WritePin { .. }
             | Self::PutBackPin { .. }
+            | Self::Build { .. }
+            | Self::DropBuild { .. }
             | Self::Record => None,
         }
     }
@@ -164,6 +179,8 @@ impl Effect {
             | Self::RenameContainer { .. }
             | Self::WritePin { .. }
             | Self::PutBackPin { .. }
+            | Self::Build { .. }
+            | Self::DropBuild { .. }
             | Self::Record => false,
         }
     }
@@ -174,7 +191,7 @@ impl Effect {
     #[must_use]
     pub fn may_be_let_go(&self) -> bool {
         match self {
-            Self::PullImage { .. } | Self::LoadImage { .. } => true,
+            Self::PullImage { .. } | Self::LoadImage { .. } | Self::Build { .. } => true,
             Self::TakeLock { .. }
             | Self::KeepImage { .. }
             | Self::Capture { .. }
@@ -185,6 +202,7 @@ impl Effect {
             | Self::RemoveContainer { .. }
             | Self::WritePin { .. }
             | Self::PutBackPin { .. }
+            | Self::DropBuild { .. }
             | Self::Record => false,
         }
     }
@@ -226,6 +244,12 @@ pub enum Failure {
     NotSupplied,
     /// Somebody newer acts on this application: we are the past.
     Fenced,
+    /// The repository does not answer.
+    SourceUnreachable,
+    /// What the repository has can not be built: no such tag, another commit, no Dockerfile, too large.
+    SourceUnfit,
+    /// The build ran and did not end well.
+    BuildFailed,
     /// Anything else that the engine says no to.
     Refused,
 }

@@ -1,16 +1,18 @@
 //! The planner: what is known in, a plan or the reasons against one out. Planning never changes anything.
 
+mod aim;
 mod blocker;
 mod host;
 mod outlook;
 mod place;
 mod project;
+mod rebuild;
 mod settings;
 mod side_car;
 mod supply;
 mod warning;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::{
     application::Application,
@@ -18,18 +20,19 @@ use crate::{
     ledger::{Release, ReleaseComponent},
     name::{ComponentName, ContainerId, Version},
     order,
-    plan::{PLAN_FORMAT, Plan, Settled, Strategy, Swap},
+    plan::{PLAN_FORMAT_QUICK, PLAN_FORMAT_SUPPLY, Plan, Settled, Strategy, Swap, images_to_keep},
     steps::Step,
     supply::Supply,
-    target::{self, Target},
+    target::Target,
     time::Millis,
 };
-use blocker::no_target;
+pub use aim::{present, release_of};
 pub use blocker::{Blocker, BlockerCode};
 pub(crate) use host::{paths_missing, ports_taken};
 pub use outlook::Downtime;
 use outlook::{downtime, unchanged};
-use place::{Place, places, places_of};
+use place::{Place, places_of};
+pub use rebuild::{Rebuild, may_build, rebuild};
 pub use warning::{Warning, WarningCode};
 
 /// Room that creating containers needs: their writable layers start empty, the engine's own records do not.
@@ -66,12 +69,21 @@ pub struct Proposal {
 /// # Errors
 /// Every blocker that is known, so that a person can remove them in one go.
 pub fn plan(snapshot: &Snapshot<'_>, target: &Target) -> Result<Proposal, Vec<Blocker>> {
+    by_way_of(snapshot, target, None)
+}
+
+/// Plans the way to a target, with builds before it or without.
+fn by_way_of(
+    snapshot: &Snapshot<'_>,
+    target: &Target,
+    rebuild: Option<&Rebuild<'_>>,
+) -> Result<Proposal, Vec<Blocker>> {
     let present = present(snapshot);
-    let release = target::choose(target, snapshot.releases, present.as_ref())
-        .map_err(|none| vec![no_target(snapshot.application, none)])?;
+    let release = release_of(snapshot, target)?;
     let mut planner = Planner {
         snapshot,
         release,
+        built: BTreeSet::new(),
         blockers: Vec::new(),
         warnings: Vec::new(),
     };
@@ -86,6 +98,7 @@ pub fn plan(snapshot: &Snapshot<'_>, target: &Target) -> Result<Proposal, Vec<Bl
     }
     planner.release_may_come_back();
     let (swaps, settled) = planner.replicas();
+    let source = rebuild.and_then(|rebuild| planner.builds_of(&swaps, rebuild));
     let supplies = planner.supplies(&swaps);
     let room = planner.room(&supplies);
     planner.engine_is_fit(room);
@@ -93,7 +106,7 @@ pub fn plan(snapshot: &Snapshot<'_>, target: &Target) -> Result<Proposal, Vec<Bl
     if !planner.blockers.is_empty() {
         return Err(planner.blockers);
     }
-    let mut warnings = planner.warnings;
+    let (mut warnings, built) = (planner.warnings, planner.built);
     let project = project::project(snapshot, release, present.as_ref(), &swaps, &mut warnings);
     let mut plan = assemble(
         snapshot.application,
@@ -107,6 +120,9 @@ pub fn plan(snapshot: &Snapshot<'_>, target: &Target) -> Result<Proposal, Vec<Bl
             room,
         },
     );
+    if let Some(source) = source {
+        rebuild::build_first(&mut plan, source, &built);
+    }
     project::pin(&mut plan, project);
     let downtime = downtime(snapshot, &plan);
     Ok(Proposal {
@@ -117,36 +133,11 @@ pub fn plan(snapshot: &Snapshot<'_>, target: &Target) -> Result<Proposal, Vec<Bl
     })
 }
 
-/// The version that runs: the newest release whose images are what every component runs.
-#[must_use]
-pub fn present(snapshot: &Snapshot<'_>) -> Option<Version> {
-    let mut images: BTreeMap<&ComponentName, BTreeSet<&str>> = BTreeMap::new();
-    for place in places(snapshot.application, snapshot.look) {
-        images
-            .entry(&place.replica.component)
-            .or_default()
-            .insert(place.replica.image.as_str());
-    }
-    let runs = |release: &&Release| {
-        !images.is_empty()
-            && images.iter().all(|(component, seen)| {
-                release
-                    .components
-                    .get(*component)
-                    .is_some_and(|part| seen.len() == 1 && seen.contains(part.image.as_str()))
-            })
-    };
-    snapshot
-        .releases
-        .iter()
-        .filter(runs)
-        .max_by_key(|release| release.deployed_at)
-        .map(|r| r.version.clone())
-}
-
 struct Planner<'a> {
     snapshot: &'a Snapshot<'a>,
     release: &'a Release,
+    /// The components that are built.
+    built: BTreeSet<ComponentName>,
     blockers: Vec<Blocker>,
     warnings: Vec<Warning>,
 }
@@ -401,11 +392,7 @@ fn assemble(
         supplies,
         room,
     } = parts;
-    let images: BTreeSet<_> = swaps
-        .iter()
-        .flat_map(|swap| [&swap.former_image, &swap.image])
-        .collect();
-    let keep = images.into_iter().cloned().collect();
+    let keep = images_to_keep(&swaps);
     let mut touched: Vec<ComponentName> = Vec::new();
     for swap in &swaps {
         if !touched.contains(&swap.component) {
@@ -427,10 +414,15 @@ fn assemble(
     }
     Plan {
         // The oldest that can execute it: while two versions run side by side, both can do most of the work.
-        format: if supplies.is_empty() { 1 } else { PLAN_FORMAT },
+        format: if supplies.is_empty() {
+            PLAN_FORMAT_QUICK
+        } else {
+            PLAN_FORMAT_SUPPLY
+        },
         strategy: Strategy::Quick,
         application: application.clone(),
         target: target.clone(),
+        source: None,
         from,
         to: release.version.clone(),
         deployment: release.deployment,

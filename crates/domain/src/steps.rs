@@ -1,6 +1,7 @@
 //! The steps that plans are made of. Each is level-triggered: it looks, compares, and asks for one act only
 //! if what is seen differs from what is wanted. No step remembers that it acted.
 
+mod build;
 mod capture;
 mod check;
 mod create;
@@ -29,6 +30,7 @@ use crate::{
     verdict::{Cause, CauseCode},
 };
 
+pub(crate) use build::built;
 pub(crate) use lock::{asks_for_it as asks_for_lock, held as lock_held};
 pub use pin::pinned;
 pub use prove::{expected_questions, front_questions, health_answers, replica_questions};
@@ -42,6 +44,11 @@ pub(crate) use standing::standing;
 pub enum Step {
     /// Look whether the way back exists before anything is touched.
     Check,
+    /// Build the image of one component from the plan's commit. Nothing that serves is touched.
+    Build {
+        /// The component.
+        component: ComponentName,
+    },
     /// Take the application's lock on the engine.
     Lock,
     /// Bring the images that the engine does not have.
@@ -90,6 +97,8 @@ pub struct Scope {
     pub records: bool,
     /// What was deployed after this rollback.
     pub deployments: bool,
+    /// What the plan builds.
+    pub builds: bool,
     /// The probes of one side.
     pub probes: Option<Side>,
     /// The file that the plan pins the version in.
@@ -120,8 +129,19 @@ pub struct World {
     pub recorded: bool,
     /// The newest deployment that came into the ledger after this rollback and of which it is known what it runs.
     pub deployed: Option<Reported>,
+    /// What is there of each component that the plan builds.
+    pub builds: BTreeMap<ComponentName, BuildSeen>,
     /// The answers of the probes asked.
     pub answers: Vec<Answer>,
+}
+
+/// What is there of the build of one component.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BuildSeen {
+    /// The image that a finished build of exactly this commit gave, under our tag.
+    pub image: Option<ImageId>,
+    /// Whether this rollback began a build whose remains were not removed.
+    pub begun: bool,
 }
 
 /// What a step decides with.
@@ -166,6 +186,10 @@ impl Step {
         };
         match self {
             Self::Check if backward => Scope::default(),
+            Self::Build { .. } => Scope {
+                builds: true,
+                ..engine
+            },
             Self::Lock if backward => Scope {
                 probes: Some(Side::Former),
                 pin: true,
@@ -216,6 +240,7 @@ impl Step {
     pub fn forward(&self, ctx: &Ctx<'_>) -> Next {
         match self {
             Self::Check => check::forward(ctx),
+            Self::Build { component } => build::forward(ctx, component),
             Self::Lock => lock::forward(ctx),
             Self::Supply => supply::forward(ctx),
             Self::Keep => keep::forward(ctx),
@@ -234,6 +259,7 @@ impl Step {
     pub fn backward(&self, ctx: &Ctx<'_>) -> Next {
         match self {
             Self::Check => Next::Done("a look leaves nothing to undo".to_owned()),
+            Self::Build { component } => build::backward(ctx, component),
             Self::Lock => lock::backward(ctx),
             Self::Pin => pin::backward(ctx),
             Self::Create { component } => create::backward(ctx, component),
@@ -251,6 +277,7 @@ impl Step {
         match self {
             Self::Capture | Self::Pin | Self::Retire => true,
             Self::Check
+            | Self::Build { .. }
             | Self::Lock
             | Self::Supply
             | Self::Keep
@@ -269,6 +296,11 @@ impl Step {
             Self::Capture => Millis::from_secs(CAPTURE_S_MAX.min(plan.application.timeouts.step_s)),
             Self::Supply => Millis::from_secs(SUPPLY_S_MAX),
             Self::Prove | Self::Check => plan.application.timeouts.proof(),
+            // The build itself is stopped after `build_s` and says how far it came; this is for everything around it.
+            Self::Build { .. } => {
+                let timeouts = &plan.application.timeouts;
+                Millis::from_secs(timeouts.build_s).and(Millis::from_secs(timeouts.step_s))
+            }
             // It is given back once what served before is seen to serve again.
             Self::Lock => plan
                 .application
@@ -295,6 +327,7 @@ impl Step {
     pub fn explain(&self, plan: &Plan) -> String {
         match self {
             Self::Check => check::explain(plan),
+            Self::Build { component } => build::explain(plan, component),
             Self::Lock => lock::explain(plan),
             Self::Supply => supply::explain(plan),
             Self::Keep => keep::explain(plan),
@@ -313,6 +346,7 @@ impl Step {
     pub fn title(&self) -> String {
         match self {
             Self::Check => "check".to_owned(),
+            Self::Build { component } => format!("build {component}"),
             Self::Lock => "lock".to_owned(),
             Self::Supply => "supply images".to_owned(),
             Self::Keep => "keep images".to_owned(),

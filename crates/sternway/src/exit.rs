@@ -104,6 +104,7 @@ impl Exit {
             | CauseCode::LockedElsewhere
             | CauseCode::NameTaken
             | CauseCode::PortTaken
+            | CauseCode::SourceUnfit
             | CauseCode::Superseded => Self::Conflict,
             CauseCode::Cancelled | CauseCode::NotApproved => Self::Cancelled,
             CauseCode::EngineUnreachable
@@ -112,6 +113,8 @@ impl Exit {
             | CauseCode::BindSourceMissing
             | CauseCode::SpecificationMissing
             | CauseCode::DiskFull
+            | CauseCode::SourceUnreachable
+            | CauseCode::BuildFailed
             | CauseCode::EngineRefused
             | CauseCode::DeadlinePassed
             | CauseCode::ProofFailed

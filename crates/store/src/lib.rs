@@ -3,6 +3,7 @@
 mod applications;
 mod artifacts;
 mod audit;
+mod builds;
 mod connect;
 mod copies;
 mod drift;
@@ -36,6 +37,7 @@ mod wake;
 pub use applications::{Put, StoredApplication};
 pub use artifacts::{ARTIFACT_BYTES_MAX, Artifact, ArtifactKind, NewArtifact};
 pub use audit::AuditEntry;
+pub use builds::{BuildFacts, BuildState, BuildView};
 pub use connect::{Store, StoreSettings};
 pub use copies::ImageCopy;
 pub use drift::{Standpoint, Watched};

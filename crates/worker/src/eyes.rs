@@ -49,6 +49,7 @@ impl Real {
             captured: std::collections::BTreeSet::new(),
             recorded: false,
             deployed: None,
+            builds: BTreeMap::new(),
             answers: Vec::new(),
         };
         if scope.supplies {
@@ -92,6 +93,12 @@ impl Real {
         }
         if let (true, Ok(look)) = (scope.pin || scope.project, &mut seen.engine) {
             look.project = self.project_for_step(plan, rollback, scope).await?;
+        }
+        if scope.builds && seen.engine.is_ok() {
+            match self.builds_seen(plan, rollback).await? {
+                Ok(builds) => seen.builds = builds,
+                Err(said) => seen.engine = Err(said),
+            }
         }
         if let (Some(side), Ok(look)) = (scope.probes, &seen.engine) {
             let questions: Vec<Question> = steps::expected_questions(plan, rollback, side, look);

@@ -49,6 +49,8 @@ impl World for Real {
                 self.write_pin(plan, grant, &wanted).await
             }
             Effect::PutBackPin { path } => self.put_back_pin(plan, grant, path).await,
+            Effect::Build { component } => Box::pin(self.build(plan, grant, component)).await,
+            Effect::DropBuild { component } => self.drop_build(plan, grant, component).await,
             Effect::TakeLock { .. }
             | Effect::KeepImage { .. }
             | Effect::PullImage { .. }
@@ -162,6 +164,8 @@ fn specification_of(effect: &Effect) -> Option<&SpecificationDigest> {
         | Effect::RemoveContainer { .. }
         | Effect::WritePin { .. }
         | Effect::PutBackPin { .. }
+        | Effect::Build { .. }
+        | Effect::DropBuild { .. }
         | Effect::Record => None,
     }
 }
@@ -208,6 +212,8 @@ fn effect_word(effect: &Effect) -> &'static str {
         Effect::RemoveContainer { .. } => "remove_container",
         Effect::WritePin { .. } => "write_pin",
         Effect::PutBackPin { .. } => "put_back_pin",
+        Effect::Build { .. } => "build",
+        Effect::DropBuild { .. } => "drop_build",
         Effect::Record => "record",
     }
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod builds;
 mod claims;
 mod clock;
 mod copies;

@@ -138,6 +138,7 @@ fn plan(application: Application) -> Outcome<Plan> {
     Ok(Plan {
         format: PLAN_FORMAT,
         strategy: Strategy::Quick,
+        source: None,
         application,
         target: Target::LastKnownGood,
         from: Some("1.5.0".parse()?),

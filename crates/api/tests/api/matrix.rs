@@ -99,6 +99,7 @@ fn table() -> Vec<Row> {
         row("get_rollback", Read, true, 200),
         // It has ended.
         row("cancel_rollback", Operate, true, 409),
+        row("list_builds", Operate, true, 200),
         row("list_steps", Read, true, 200),
         row("stream_events", Read, true, 200),
         Row {

@@ -14,6 +14,7 @@ pub(super) fn too_late(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Cause {
         (Step::Prove, true) => steps::proof_failure(ctx),
         (
             Step::Check
+            | Step::Build { .. }
             | Step::Lock
             | Step::Supply
             | Step::Keep
@@ -75,6 +76,7 @@ pub(super) fn failed(ctx: &Ctx<'_>, step: &Step, forward: bool, cause: Cause) ->
         }
         Step::Prove => after_failed_proof(ctx, cause),
         Step::Check
+        | Step::Build { .. }
         | Step::Lock
         | Step::Supply
         | Step::Keep

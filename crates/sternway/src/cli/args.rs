@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::{
     name::{ApplicationName, ComponentName, Version},
+    plan::Strategy,
     reason::Reason,
     target::Target,
 };
@@ -280,6 +281,29 @@ pub struct TargetArgs {
     pub good: bool,
 }
 
+/// How to go back.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct StrategyArgs {
+    /// Build the version's images again from its git tag first, as the definition says
+    #[arg(long)]
+    pub rebuild: bool,
+    /// Build what the tag names now although the ledger has another commit for the version
+    #[arg(long, requires = "rebuild")]
+    pub confirm_moved_tag: bool,
+}
+
+impl StrategyArgs {
+    /// The strategy that was asked for.
+    #[must_use]
+    pub fn strategy(self) -> Strategy {
+        if self.rebuild {
+            Strategy::Rebuild
+        } else {
+            Strategy::Quick
+        }
+    }
+}
+
 impl TargetArgs {
     /// The target, when one was named.
     #[must_use]
@@ -300,6 +324,8 @@ pub struct PlanArgs {
     pub application: ApplicationName,
     #[command(flatten)]
     pub target: TargetArgs,
+    #[command(flatten)]
+    pub strategy: StrategyArgs,
 }
 
 /// `rollback`.
@@ -309,6 +335,8 @@ pub struct RollbackArgs {
     pub application: ApplicationName,
     #[command(flatten)]
     pub target: TargetArgs,
+    #[command(flatten)]
+    pub strategy: StrategyArgs,
     /// Why: critical_bug, performance, security, integration or health_checks
     #[arg(long)]
     pub reason: Option<Reason>,

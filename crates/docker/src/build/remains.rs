@@ -1,0 +1,132 @@
+//! What a build that was called off, or whose image nobody needs, leaves on an engine: removed without force, so that
+//! whatever is used by something stays.
+
+use bollard::query_parameters::{RemoveContainerOptions, RemoveImageOptions, StopContainerOptions};
+use domain::name::ImageId;
+
+use super::BuildOrder;
+use crate::{
+    connect::{Engine, SLOW},
+    effects::Claim,
+    error::{Error, Kind},
+};
+
+/// What one build made, as its log said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remains {
+    /// The final image.
+    pub image: Option<ImageId>,
+    /// The images below it, in the order in which they were made.
+    pub layers: Vec<String>,
+    /// The containers that its instructions ran in.
+    pub containers: Vec<String>,
+}
+
+impl Engine {
+    /// Removes them. What is gone is gone, what is used stays.
+    ///
+    /// # Errors
+    /// When the claim is over or the engine does not answer.
+    pub async fn drop_build(
+        &self,
+        order: &BuildOrder,
+        remains: &Remains,
+        claim: &dyn Claim,
+    ) -> Result<(), Error> {
+        for container in &remains.containers {
+            must_hold(claim)?;
+            spare(self.remove_builder(container).await)?;
+        }
+        if let Some(image) = &remains.image {
+            let tag = order.reference();
+            if self.image_id(&tag).await?.as_ref() == Some(image) {
+                must_hold(claim)?;
+                spare(self.remove_image(&tag).await)?;
+            }
+        }
+        let ours = remains.image.iter().map(|image| image.as_str().to_owned());
+        self.remove_layers(
+            ours.chain(remains.layers.iter().rev().cloned()).collect(),
+            claim,
+        )
+        .await
+    }
+
+    /// A layer goes when nothing stands on it: each pass takes off the top ones.
+    async fn remove_layers(&self, layers: Vec<String>, claim: &dyn Claim) -> Result<(), Error> {
+        let mut left = layers;
+        loop {
+            let before = left.len();
+            let mut kept = Vec::new();
+            for image in left {
+                must_hold(claim)?;
+                if self.has_no_name(&image).await? {
+                    spare(self.remove_image(&image).await)?;
+                    if self.image_inspect(&image).await?.is_some() {
+                        kept.push(image);
+                    }
+                }
+            }
+            if kept.is_empty() || kept.len() == before {
+                return Ok(());
+            }
+            left = kept;
+        }
+    }
+
+    async fn remove_builder(&self, container: &str) -> Result<(), Error> {
+        let stop = StopContainerOptions {
+            t: Some(0),
+            signal: None,
+        };
+        let call = self.call("stop a builder's container", SLOW, |docker| async move {
+            docker.stop_container(container, Some(stop)).await
+        });
+        spare(call.await)?;
+        let remove = RemoveContainerOptions {
+            v: false,
+            force: false,
+            link: false,
+        };
+        let call = self.call("remove a builder's container", SLOW, |docker| async move {
+            docker.remove_container(container, Some(remove)).await
+        });
+        call.await
+    }
+
+    /// An image that somebody gave a name since is theirs.
+    async fn has_no_name(&self, image: &str) -> Result<bool, Error> {
+        let found = self.image_inspect(image).await?;
+        Ok(found.is_some_and(|image| image.repo_tags.unwrap_or_default().is_empty()))
+    }
+
+    async fn remove_image(&self, image: &str) -> Result<(), Error> {
+        let options = RemoveImageOptions {
+            force: false,
+            noprune: true,
+            platforms: None,
+        };
+        let call = self.call("remove what a build left", SLOW, |docker| async move {
+            docker.remove_image(image, Some(options), None).await
+        });
+        call.await.map(drop)
+    }
+}
+
+fn must_hold(claim: &dyn Claim) -> Result<(), Error> {
+    if claim.holds() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Fenced,
+        "the claim on this rollback is over",
+    ))
+}
+
+/// An engine that says no keeps what something needs.
+fn spare(result: Result<(), Error>) -> Result<(), Error> {
+    match result {
+        Err(error) if matches!(error.kind(), Kind::Missing | Kind::Refused) => Ok(()),
+        result => result,
+    }
+}
