@@ -30,4 +30,5 @@ pub mod steps;
 pub mod supply;
 pub mod target;
 pub mod time;
+pub mod trigger;
 pub mod verdict;
