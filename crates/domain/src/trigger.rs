@@ -2,3 +2,4 @@
 //! deployments that somebody set up; a message from it is verified, read into our words, and then judged by guards.
 
 pub mod alert;
+pub mod trust;
