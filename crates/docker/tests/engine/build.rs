@@ -72,6 +72,9 @@ impl Site {
         let repository = folder.join("repository");
         std::fs::create_dir_all(&repository).unwrap();
         std::fs::copy(app(), repository.join("app")).unwrap();
+        // Nothing is shared with the builds of other tests, the first layer included.
+        let own = format!("FROM scratch\nLABEL test={}\n", house.prefix);
+        let dockerfile = dockerfile.replace("FROM scratch\n", &own);
         std::fs::write(repository.join("Dockerfile"), dockerfile).unwrap();
         std::fs::write(repository.join("noise"), &house.prefix).unwrap();
         std::fs::write(repository.join(".dockerignore"), "noise\n").unwrap();
