@@ -70,6 +70,12 @@ pub(super) fn restorable(facts: &Facts) -> GuardAnswer {
             guard,
             format!("{version} can be put back once its images are brought here"),
         ),
+        // What is built again is another image than the one that was proved.
+        ReadinessCode::Rebuildable => GuardAnswer::ask(
+            guard,
+            format!("an image of {version} would have to be built again from its tag"),
+            "roll back by hand, which builds it, or name another version",
+        ),
         ReadinessCode::Unknown => GuardAnswer::unseen(
             guard,
             "whether it can be put back",
