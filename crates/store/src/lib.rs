@@ -3,6 +3,7 @@
 mod applications;
 mod artifacts;
 mod audit;
+mod automatic;
 mod builds;
 mod connect;
 mod copies;
@@ -33,10 +34,12 @@ mod steps;
 mod tokens;
 mod upkeep;
 mod wake;
+mod windows;
 
 pub use applications::{Put, StoredApplication};
 pub use artifacts::{ARTIFACT_BYTES_MAX, Artifact, ArtifactKind, NewArtifact};
 pub use audit::AuditEntry;
+pub use automatic::SwitchedOff;
 pub use builds::{BuildFacts, BuildState, BuildView};
 pub use connect::{Store, StoreSettings};
 pub use copies::ImageCopy;
@@ -66,3 +69,4 @@ pub use steps::{AppendMeta, Appended};
 pub use tokens::{NewToken, Role, Token, TokenKind};
 pub use upkeep::{NewReadiness, StoredReadiness, Upkeep, WaysBack};
 pub use wake::{Topic, Wake, Wakes};
+pub use windows::{StoredWindow, WINDOWS_MAX};
