@@ -1,5 +1,6 @@
-//! How long clients go without an answer while an application goes back to its old version, in four ways: by
-//! Sternway, by the engine's own stop and start, and by docker-compose with and without `down`.
+//! How long clients go without an answer while an application goes back to its old version, in five ways: by
+//! Sternway's port handover and by its stop and start, by the engine's own stop and start, and by docker-compose with
+//! and without `down`.
 
 mod compose;
 mod traffic;
@@ -39,15 +40,17 @@ const TRAP_MS: f64 = 800.0;
 /// The ways, in the order of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
-    Sternway,
+    Handover,
+    StopStart,
     Floor,
     ComposeUp,
     ComposeDownUp,
 }
 
 impl Way {
-    const ALL: [Self; 4] = [
-        Self::Sternway,
+    const ALL: [Self; 5] = [
+        Self::Handover,
+        Self::StopStart,
         Self::Floor,
         Self::ComposeUp,
         Self::ComposeDownUp,
@@ -55,7 +58,8 @@ impl Way {
 
     fn keys(self) -> (&'static str, &'static str) {
         match self {
-            Self::Sternway => ("sternway_ms", "trap_sternway"),
+            Self::Handover => ("handover_ms", "trap_handover"),
+            Self::StopStart => ("stop_start_ms", "trap_stop_start"),
             Self::Floor => ("floor_ms", "trap_floor"),
             Self::ComposeUp => ("compose_up_ms", "trap_compose_up"),
             Self::ComposeDownUp => ("compose_down_up_ms", "trap_compose_down_up"),
@@ -66,7 +70,7 @@ impl Way {
 /// Gaps of each way, and the times from request to proof.
 #[derive(Debug, Default)]
 struct Figures {
-    gaps: [Vec<f64>; 4],
+    gaps: [Vec<f64>; 5],
     proofs: Vec<f64>,
 }
 
@@ -74,10 +78,11 @@ pub(crate) fn run(settings: &Settings) -> Outcome<Report> {
     let engine = Engine::connect()?;
     let compose = Compose::find()?;
     let server = server::Plan::new(settings, "downtime").start()?;
-    let bench = Bench {
+    let mut bench = Bench {
         engine,
         compose,
         server,
+        definition: Value::Null,
     };
     bench.introduce()?;
     let measured = bench.measure(settings);
@@ -103,9 +108,13 @@ fn report(figures: &Figures) -> Report {
             None,
         );
     }
-    let ratio = |way: Way| middle[Way::Sternway as usize] / middle[way as usize];
-    report.figure("ratio_floor", ratio(Way::Floor), Some(Goal::AtMost(1.2)));
-    report.figure("ratio_runbook", ratio(Way::ComposeDownUp), None);
+    let ratio = |way: Way, to: Way| middle[way as usize] / middle[to as usize];
+    let stopped = ratio(Way::StopStart, Way::Floor);
+    report.figure("ratio_floor", stopped, Some(Goal::AtMost(1.2)));
+    let moved = ratio(Way::Handover, Way::Floor);
+    report.figure("ratio_handover_stop_start", moved, Some(Goal::AtMost(0.25)));
+    let runbook = ratio(Way::Handover, Way::ComposeDownUp);
+    report.figure("ratio_handover_runbook", runbook, Some(Goal::AtMost(0.125)));
     report.figure("proof_ms", median(&figures.proofs), None);
     report
 }
@@ -114,6 +123,8 @@ struct Bench {
     engine: Engine,
     compose: Compose,
     server: Server,
+    /// What the application is, as adopted.
+    definition: Value,
 }
 
 impl Bench {
@@ -122,20 +133,32 @@ impl Bench {
     }
 
     /// Makes the application known: its definition from what runs, and its good version.
-    fn introduce(&self) -> Outcome<()> {
+    fn introduce(&mut self) -> Outcome<()> {
         self.compose.up(GOOD)?;
-        let mut definition = self
+        self.definition = self
             .api()
             .post("/adoptions", &json!({"project": PROJECT}))?["application"]
             .take();
-        definition["watch_window_s"] = json!(0);
-        self.api().ask(
-            "PUT",
-            &format!("/applications/{PROJECT}"),
-            "",
-            Some(&definition),
-        )?;
+        self.definition["watch_window_s"] = json!(0);
+        self.define(true, "")?;
         self.record(GOOD)
+    }
+
+    /// Says whether two versions of its front may run at once: which of our two ways is planned.
+    fn define(&self, overlap: bool, header: &str) -> Outcome<()> {
+        let mut definition = self.definition.clone();
+        for part in definition["components"]
+            .as_array_mut()
+            .into_iter()
+            .flatten()
+        {
+            if part["name"] == "api" {
+                part["overlap"] = json!(overlap);
+            }
+        }
+        let path = format!("/applications/{PROJECT}");
+        self.api().ask("PUT", &path, header, Some(&definition))?;
+        Ok(())
     }
 
     /// Tells Sternway that a version was deployed, as CI does, and waits until it knows what it runs with.
@@ -197,7 +220,8 @@ impl Bench {
     /// What is done before anything is touched: the plan's digest, or the container that is to be started.
     fn prepare(&self, way: Way) -> Outcome<String> {
         match way {
-            Way::Sternway => {
+            Way::Handover | Way::StopStart => {
+                self.define(way == Way::Handover, "if-match: *\r\n")?;
                 let plan = self.api().post(
                     &format!("/applications/{PROJECT}/plans"),
                     &json!({"target": {"version": GOOD}}),
@@ -226,7 +250,7 @@ impl Bench {
 
     fn switch(&self, way: Way, prepared: &str) -> Outcome<Option<f64>> {
         match way {
-            Way::Sternway => return self.roll_back(prepared).map(Some),
+            Way::Handover | Way::StopStart => return self.roll_back(prepared).map(Some),
             Way::Floor => {
                 self.engine.stop(self.compose.front())?;
                 self.engine.start(prepared)?;

@@ -97,7 +97,9 @@ pub fn claim_allowed(row: &Row, now: Millis) -> bool {
 #[must_use]
 pub fn lands_within(effect: &Effect) -> Millis {
     match effect {
-        Effect::StopContainer { grace_s, .. } => Millis(CALL_MAX.0 + Millis::from_secs(*grace_s).0),
+        Effect::StopContainer { grace_s, .. } | Effect::LeaveStage { grace_s, .. } => {
+            Millis(CALL_MAX.0 + Millis::from_secs(*grace_s).0)
+        }
         Effect::TakeLock { .. }
         | Effect::KeepImage { .. }
         | Effect::CreateContainer { .. }
@@ -105,7 +107,11 @@ pub fn lands_within(effect: &Effect) -> Millis {
         | Effect::RenameContainer { .. }
         | Effect::RemoveContainer { .. }
         | Effect::WritePin { .. }
-        | Effect::PutBackPin { .. } => CALL_MAX,
+        | Effect::PutBackPin { .. }
+        | Effect::SetStage { .. }
+        | Effect::EnterStage { .. }
+        | Effect::ClearStage { .. }
+        | Effect::HandOver { .. } => CALL_MAX,
         // They change nothing on the engine.
         Effect::Capture { .. } | Effect::Record => Millis(0),
         // An image that arrives late is in nobody's way.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     effect::{Effect, Outcome},
-    name::Actor,
+    name::{Actor, ComponentName},
     plan::Plan,
     probe::Tally,
     steps::Step,
@@ -65,6 +65,9 @@ pub struct Run {
     /// Since when a probe is red in the watch window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub red_since: Option<Moment>,
+    /// Components whose stage did not work: they are stopped and started instead.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unstaged: Vec<ComponentName>,
     /// What a person should still know at the end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -250,6 +253,7 @@ impl Run {
             proved_at: None,
             before: None,
             red_since: None,
+            unstaged: Vec::new(),
             notes: Vec::new(),
         })
     }

@@ -292,7 +292,9 @@ fn probed(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Option<Tally> {
             | Step::Capture
             | Step::Pin
             | Step::Create { .. }
+            | Step::Stage { .. }
             | Step::Switch { .. }
+            | Step::Handover { .. }
             | Step::Prove
             | Step::Record
             | Step::Retire,

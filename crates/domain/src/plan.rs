@@ -1,8 +1,12 @@
 //! A plan: the exact, ordered, immutable list of steps of a rollback. It is complete data; execution makes
 //! no choices. What is approved is its digest.
 
+mod manner;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use manner::{Chosen, Companion, End, Ends, Joint, Manner};
 
 use crate::{
     application::Application,
@@ -17,7 +21,7 @@ use crate::{
 };
 
 /// The newest plan format that this binary executes; a worker never claims a newer one.
-pub const PLAN_FORMAT: i16 = 2;
+pub const PLAN_FORMAT: i16 = 3;
 
 /// A stored plan. Its bytes are the serde_json text of this struct: no maps, so the order is fixed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +42,9 @@ pub struct Plan {
     pub deployment: Uuid,
     /// The replicas to swap, in order.
     pub swaps: Vec<Swap>,
+    /// How each component of theirs changes over; one without an entry is stopped and started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub manners: Vec<Chosen>,
     /// Replicas that already run the target's image and are left alone.
     pub settled: Vec<Settled>,
     /// Images that are not on the engine and have to be brought there first.
@@ -93,6 +100,9 @@ pub struct Swap {
     /// starts after what takes their place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub joins: Vec<ContainerId>,
+    /// Where its two containers belong, when its component is handed over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<Ends>,
 }
 
 /// A replica that already is what the target wants.
@@ -135,6 +145,15 @@ impl Plan {
     #[must_use]
     pub fn supplies(&self, image: &ImageId) -> bool {
         self.supplies.iter().any(|supply| supply.image == *image)
+    }
+
+    /// How a component changes over, when the plan says.
+    #[must_use]
+    pub fn manner_of(&self, component: &ComponentName) -> Option<&Manner> {
+        self.manners
+            .iter()
+            .find(|chosen| chosen.component == *component)
+            .map(|chosen| &chosen.manner)
     }
 
     /// The swaps of one component, in order.

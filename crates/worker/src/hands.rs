@@ -58,7 +58,12 @@ impl World for Real {
             | Effect::StopContainer { .. }
             | Effect::StartContainer { .. }
             | Effect::RenameContainer { .. }
-            | Effect::RemoveContainer { .. } => self.on_engine(plan, grant, effect).await,
+            | Effect::RemoveContainer { .. }
+            | Effect::SetStage { .. }
+            | Effect::EnterStage { .. }
+            | Effect::LeaveStage { .. }
+            | Effect::ClearStage { .. }
+            | Effect::HandOver { .. } => self.on_engine(plan, grant, effect).await,
         };
         let word = effect_word(effect);
         counter!(metric::EFFECTS, "effect" => word, "outcome" => outcome_word(&outcome))
@@ -162,6 +167,11 @@ fn specification_of(effect: &Effect) -> Option<&SpecificationDigest> {
         | Effect::RemoveContainer { .. }
         | Effect::WritePin { .. }
         | Effect::PutBackPin { .. }
+        | Effect::SetStage { .. }
+        | Effect::EnterStage { .. }
+        | Effect::LeaveStage { .. }
+        | Effect::ClearStage { .. }
+        | Effect::HandOver { .. }
         | Effect::Record => None,
     }
 }
@@ -208,6 +218,11 @@ fn effect_word(effect: &Effect) -> &'static str {
         Effect::RemoveContainer { .. } => "remove_container",
         Effect::WritePin { .. } => "write_pin",
         Effect::PutBackPin { .. } => "put_back_pin",
+        Effect::SetStage { .. } => "set_stage",
+        Effect::EnterStage { .. } => "enter_stage",
+        Effect::LeaveStage { .. } => "leave_stage",
+        Effect::ClearStage { .. } => "clear_stage",
+        Effect::HandOver { .. } => "hand_over",
         Effect::Record => "record",
     }
 }

@@ -312,6 +312,9 @@ fn look(runs: &str) -> EngineLook {
         lock: None,
         guests: BTreeMap::new(),
         project: None,
+        stages: Vec::new(),
+        internal: std::collections::BTreeSet::new(),
+        neighbours: Vec::new(),
     }
 }
 

@@ -4,18 +4,22 @@ use std::collections::BTreeMap;
 
 use domain::{
     application::Application,
-    engine_look::{Container, ContainerState, Health, Mark},
+    engine_look::{Container, ContainerState, Health, Live, Mark},
     ledger::{RecordedSpecification, Release, ReleaseComponent},
     name::{ComponentName, ContainerId, Fence, ImageId, RollbackId, SpecificationDigest, Version},
     plan::Plan,
     planner::{self, Snapshot},
+    specification::{Endpoint, NetworkMode, Published, Shape},
     target::Target,
     time::{Millis, Moment},
 };
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::engine::{Engine, File, Mood, container_id, policy};
+use crate::{
+    engine::{Engine, File, Mood, container_id, policy},
+    networks::attached,
+};
 
 /// When every simulated day begins.
 pub(crate) fn start() -> Moment {
@@ -58,6 +62,8 @@ pub(crate) struct Part {
     pub(crate) missing: bool,
     /// Its replicas share the network of the replicas of this part.
     pub(crate) side_car_of: Option<usize>,
+    /// It has networks of its own, so that its port can be handed over while it runs.
+    pub(crate) networked: bool,
 }
 
 impl Part {
@@ -74,6 +80,7 @@ impl Part {
             leftover: Leftover::None,
             missing: false,
             side_car_of: None,
+            networked: false,
         }
     }
 
@@ -83,6 +90,14 @@ impl Part {
             side_car_of: Some(parent),
             port: false,
             bad: Mood::Healthy,
+            ..Self::usual()
+        }
+    }
+
+    /// One that is handed over.
+    pub(crate) fn networked() -> Self {
+        Self {
+            networked: true,
             ..Self::usual()
         }
     }
@@ -185,7 +200,7 @@ impl Recipe {
             hold: None,
             insecure: None,
             components: (0..self.parts.len())
-                .map(|at| (Self::name(at), released(at, good)))
+                .map(|at| (Self::name(at), released(at, good, &self.parts[at])))
                 .collect(),
         };
         vec![release("1.4.2", 1, true), release("1.5.0", 2, false)]
@@ -275,6 +290,9 @@ pub(crate) struct Morning {
 
 fn component(at: usize, part: &Part) -> serde_json::Value {
     let name = Recipe::name(at);
+    if part.networked && part.replicas > 1 {
+        return hand_made(at, part);
+    }
     if part.probed {
         json!({"name": name, "probes": [{"kind": "http", "port": 80, "path": "/health"}],
                "version_endpoint": {"port": 80, "path": "/version"}})
@@ -283,7 +301,7 @@ fn component(at: usize, part: &Part) -> serde_json::Value {
     }
 }
 
-fn released(at: usize, good: bool) -> ReleaseComponent {
+fn released(at: usize, good: bool, part: &Part) -> ReleaseComponent {
     let digest: SpecificationDigest = format!("{at:064x}").parse().unwrap();
     ReleaseComponent {
         image: Recipe::image(at, good),
@@ -295,9 +313,57 @@ fn released(at: usize, good: bool) -> ReleaseComponent {
             digest,
             readable: true,
             env: BTreeMap::new(),
-            shape: None,
+            shape: shape(part, 1),
         }),
     }
+}
+
+/// Replicas that differ in their ports are no Compose service's.
+fn hand_made(at: usize, part: &Part) -> serde_json::Value {
+    let one = Part {
+        replicas: 1,
+        ..*part
+    };
+    let mut component = component(at, &one);
+    let names = (1..=part.replicas).map(|replica| format!("shop-c{at}-{replica}"));
+    component["containers"] = names.collect();
+    component
+}
+
+/// Two networks, of which the first gives the gateway and the second has no way out.
+fn shape(part: &Part, replica: u32) -> Option<Shape> {
+    part.networked.then(|| Shape {
+        network: NetworkMode::Named("front".to_owned()),
+        networks: ["front", "inner"]
+            .map(|network| (network.to_owned(), Endpoint::default()))
+            .into(),
+        ports: ports(part, replica),
+        ..Shape::default()
+    })
+}
+
+fn live(part: &Part, replica: u32) -> Live {
+    if !part.networked {
+        return Live::default();
+    }
+    Live {
+        networks: vec![
+            attached("front", true, false),
+            attached("inner", false, true),
+        ],
+        ports: ports(part, replica),
+        ..Live::default()
+    }
+}
+
+fn ports(part: &Part, replica: u32) -> Vec<Published> {
+    let port = Published {
+        port: 80,
+        protocol: "tcp".to_owned(),
+        host_ip: None,
+        host_port: Some(8000 + u16::try_from(replica).unwrap()),
+    };
+    if part.port { vec![port] } else { Vec::new() }
 }
 
 fn container(number: u64, at: usize, replica: u32, part: &Part) -> Container {
@@ -325,8 +391,8 @@ fn container(number: u64, at: usize, replica: u32, part: &Part) -> Container {
         mark: None,
         specification: Some(format!("{number:064x}").parse().unwrap()),
         env: BTreeMap::new(),
-        shape: None,
-        live: domain::engine_look::Live::default(),
+        shape: shape(part, replica),
+        live: live(part, replica),
     }
 }
 

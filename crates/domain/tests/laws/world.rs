@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use domain::{
     effect::{Effect, Failure, Outcome},
-    engine_look::Container,
+    engine_look::{Container, Live},
     lease::lands_within,
     lifecycle::{Phase, Run},
     name::{ContainerId, ImageId, RollbackId},
@@ -18,7 +18,7 @@ use domain::{
 use uuid::Uuid;
 
 use crate::{
-    engine::{By, Engine},
+    engine::{Box_, By, Engine},
     shop::{Morning, start},
     store::Store,
 };
@@ -54,6 +54,8 @@ pub(crate) struct World {
     pub(crate) sample: Option<Vec<(Run, Seen)>>,
     /// Whether the engine stopped containers by dying.
     restarted: bool,
+    /// Whether an effect came to another end than was said.
+    lost: bool,
     /// Said with every broken rule, so that the day can be lived again.
     pub(crate) label: String,
     at_first: Engine,
@@ -79,6 +81,7 @@ impl World {
             effects: 0,
             sample: None,
             restarted: false,
+            lost: false,
             label: label.into(),
         }
     }
@@ -181,6 +184,7 @@ impl World {
             subject: question.subject,
             green,
             said: format!("{green}"),
+            spoke: true,
         }
     }
 
@@ -188,7 +192,10 @@ impl World {
     fn front_serves(&self) -> bool {
         let first = &self.plan.application.components[0].name;
         self.engine.boxes.values().any(|found| {
-            found.seen.component == *first && self.engine.serves(&found.seen.id, self.now)
+            let reached = found.home.is_empty() || found.seen.live.gateway().is_some();
+            found.seen.component == *first
+                && reached
+                && self.engine.serves(&found.seen.id, self.now)
         })
     }
 
@@ -197,12 +204,15 @@ impl World {
         self.effects += 1;
         self.obeys_the_rules(effect, by);
         self.pass(Millis(match effect {
-            Effect::StartContainer { .. } | Effect::StopContainer { .. } => 40,
+            Effect::StartContainer { .. }
+            | Effect::StopContainer { .. }
+            | Effect::HandOver { .. } => 40,
             _ => 5,
         }));
         let lost = || Outcome::Unknown {
             said: "the connection broke".to_owned(),
         };
+        self.lost |= !matches!(fate, Fate::Done | Fate::Refused(_));
         match fate {
             Fate::Done => self.do_it(effect, by),
             Fate::Twice => {
@@ -243,7 +253,14 @@ impl World {
                 };
             }
             _ => {
-                if let Err((failure, said)) = self.engine.perform(effect, by, self.now) {
+                let serving = self.serving();
+                let done = self.engine.perform(effect, by, self.now);
+                assert!(
+                    effect.touches() || self.removes(effect) || serving == self.serving(),
+                    "{}: {effect:?} touched what serves",
+                    self.label
+                );
+                if let Err((failure, said)) = done {
                     return Outcome::Failed { failure, said };
                 }
             }
@@ -260,6 +277,9 @@ impl World {
         if let Effect::StopContainer { container, .. } = effect {
             self.target_is_there(container);
             self.nobody_shares_with(container);
+        }
+        if let Effect::HandOver { from, to, .. } = effect {
+            self.target_is_proved(from.as_ref(), to);
         }
         if let Effect::StartContainer { container, .. } = effect {
             self.nothing_else_is_up(container);
@@ -291,6 +311,69 @@ impl World {
         );
     }
 
+    /// What serves, and where: its networks without a stage, its port, its state.
+    fn serving(&self) -> Vec<(ContainerId, bool, bool, Vec<String>)> {
+        let former = |found: &&Box_| {
+            let id = &found.seen.id;
+            let swapped = self.plan.swaps.iter().any(|swap| swap.former == *id);
+            swapped
+                || self
+                    .plan
+                    .settled
+                    .iter()
+                    .any(|settled| settled.container == *id)
+        };
+        let boxes = self.engine.boxes.values().filter(former);
+        boxes
+            .map(|found| {
+                let networks = found.seen.live.networks.iter().filter(|on| !on.is_stage());
+                (
+                    found.seen.id.clone(),
+                    found.seen.is_up(),
+                    found.holds_port(),
+                    networks.map(|on| on.network.clone()).collect(),
+                )
+            })
+            .collect()
+    }
+
+    /// Only what no longer serves is removed, and that is the business of other rules.
+    fn removes(&self, effect: &Effect) -> bool {
+        matches!(effect, Effect::RemoveContainer { .. })
+    }
+
+    /// What serves gives its port only to a target that runs, unless there is nothing left to keep.
+    fn target_is_proved(&self, from: Option<&ContainerId>, to: &ContainerId) {
+        let Some(swap) = self
+            .plan
+            .swaps
+            .iter()
+            .find(|swap| Some(&swap.former) == from)
+        else {
+            return;
+        };
+        let Some(former) = self.engine.boxes.get(&swap.former) else {
+            return;
+        };
+        if former.seen.live.networks.is_empty() {
+            return;
+        }
+        let next = self.engine.boxes.get(to);
+        let restarted = self.restarted || !self.in_flight.is_empty() || self.lost;
+        assert!(
+            restarted || next.is_some_and(|next| next.seen.runs()),
+            "{}: the port of {} goes to a target that does not run",
+            self.label,
+            swap.name
+        );
+        assert!(
+            !self.store.run.unstaged.contains(&swap.component),
+            "{}: the port of {} goes to a target that was not proved",
+            self.label,
+            swap.name
+        );
+    }
+
     fn target_is_there(&self, stopped: &ContainerId) {
         let gives_way = |swap: &&Swap| swap.former == *stopped || swap.leftovers.contains(stopped);
         let Some(swap) = self.plan.swaps.iter().find(gives_way) else {
@@ -311,8 +394,7 @@ impl World {
 
     /// A side-car stops before what it shares with.
     fn nobody_shares_with(&self, stopped: &ContainerId) {
-        let shares =
-            |found: &&crate::engine::Box_| found.seen.is_up() && found.seen.joins.contains(stopped);
+        let shares = |found: &&Box_| found.seen.is_up() && found.seen.joins.contains(stopped);
         let parent_is_up = self
             .engine
             .boxes
@@ -383,7 +465,21 @@ impl World {
         };
         let swapped = self.plan.swaps.iter().all(|swap| {
             self.next_of(swap).is_some_and(|c| {
-                c.runs() && c.name == swap.name && c.image == swap.image && probed(c)
+                let has_port = |found: &Box_| {
+                    found.holds_port() == found.port
+                        && is_joined(
+                            &Live {
+                                networks: found.home.clone(),
+                                ..Live::default()
+                            },
+                            &found.seen.live,
+                        )
+                };
+                has_port(&self.engine.boxes[&c.id])
+                    && c.runs()
+                    && c.name == swap.name
+                    && c.image == swap.image
+                    && probed(c)
             })
         });
         let settled = self.plan.settled.iter().all(|settled| {
@@ -407,7 +503,11 @@ impl World {
                     self.engine.boxes.get(&swap.former),
                 );
                 now.is_some_and(|now| {
-                    now.seen.is_up()
+                    let held = self.at_first.boxes[&swap.former].holds_port();
+                    // One that ends by itself may have done so since it was seen to run.
+                    let is_up = now.seen.is_up() && now.holds_port() == held;
+                    (is_up || self.engine.ends_by_itself(&swap.former_image))
+                        && is_joined(&then.live, &now.seen.live)
                         && now.seen.name == then.name
                         && now.seen.restart == then.restart
                 })
@@ -488,6 +588,14 @@ impl World {
             .lock
             .as_ref()
             .is_some_and(|(_, rollback)| *rollback == self.rollback);
+        let one_each = self.engine.boxes.values().all(|found| {
+            !found.holds_port()
+                || !self.engine.port_is_held(
+                    &found.seen.component,
+                    found.seen.replica,
+                    &found.seen.id,
+                )
+        });
         let same = if rolled_back {
             let swapped = self.plan.swaps.iter().map(|swap| swap.name.clone());
             let gone: BTreeSet<_> = self
@@ -510,7 +618,7 @@ impl World {
             let ids = |engine: &Engine| engine.boxes.keys().cloned().collect::<Vec<_>>();
             names(&self.engine) == names(&self.at_first) && ids(&self.engine) == ids(&self.at_first)
         };
-        same && !ours
+        same && !ours && one_each && self.engine.stage.is_none()
     }
 
     /// What matters of the world at the end, without identities that are made anew each time.
@@ -522,11 +630,12 @@ impl World {
             .map(|found| {
                 let seen = &found.seen;
                 format!(
-                    "{} {} {:?} {}",
+                    "{} {} {:?} {} port {}",
                     seen.name,
                     seen.image.short(),
                     seen.state,
-                    seen.mark.is_some()
+                    seen.mark.is_some(),
+                    found.holds_port()
                 )
             })
             .collect();
@@ -538,6 +647,14 @@ impl World {
             self.engine.lock.is_some()
         )
     }
+}
+
+/// Whether every network of then is there now, and no stage.
+fn is_joined(then: &Live, now: &Live) -> bool {
+    then.networks
+        .iter()
+        .all(|on| on.is_stage() || now.on(&on.network).is_some())
+        && !now.networks.iter().any(|on| on.is_stage())
 }
 
 /// How many containers there are when nothing is left over after a rollback.

@@ -320,6 +320,8 @@ impl Hand {
                 | Step::Keep
                 | Step::Capture
                 | Step::Create { .. }
+                | Step::Stage { .. }
+                | Step::Handover { .. }
                 | Step::Prove
                 | Step::Retire => {}
             }
@@ -422,6 +424,7 @@ pub(crate) fn report(application: &Application, version: &str) -> NewDeployment 
 pub(crate) fn plan(application: Application, target: Uuid) -> Plan {
     let specification: SpecificationDigest = "5".repeat(64).parse().unwrap();
     let swap = Swap {
+        ends: None,
         component: component(),
         replica: 1,
         name: "shop-api-1".to_owned(),
@@ -439,6 +442,7 @@ pub(crate) fn plan(application: Application, target: Uuid) -> Plan {
         joins: Vec::new(),
     };
     Plan {
+        manners: Vec::new(),
         format: PLAN_FORMAT,
         strategy: Strategy::Quick,
         application,
