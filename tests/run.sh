@@ -9,7 +9,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0
+# What a test says is in its message: a trace of frames would only push that out of sight.
+export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0 RUST_BACKTRACE=0
 
 # ------------------------------------------------------------------ outside: installs and compiles, with network
 outside() {
@@ -23,7 +24,8 @@ outside() {
     for package in dockerd containerd iptables ip; do
         if ! has "$package"; then install_packages docker.io iptables iproute2; break; fi
     done
-    prepare_packages engine compose postgres build python slowhttptest curl git haproxy caddy docker-registry
+    # docker-compose itself: the tests run that program, and Docker's plugin is another one.
+    prepare_packages engine docker-compose postgres build python slowhttptest curl git haproxy caddy docker-registry
 
     if [ $# -eq 0 ]; then
         step "scripts" sh tests/scripts.sh

@@ -78,7 +78,7 @@ fn no_acknowledged_request_is_lost() {
         signal_pid(server, Signal::KILL);
         over.store(true, Ordering::SeqCst);
     });
-    until("the server is gone", seconds(10), || {
+    until("the server is gone", seconds(30), || {
         (!house.lives()).then_some(())
     });
     house.start();

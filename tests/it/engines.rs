@@ -321,3 +321,38 @@ fn another_control_plane_on_the_same_engine_is_respected() {
     house.verdict(&id, "rolled_back");
     shop.serves_alone("1.4.2");
 }
+
+#[test]
+fn a_container_that_can_not_be_removed_keeps_nothing_else_and_changes_no_verdict() {
+    let (house, mut shop) = shop("stays");
+    house.broken(&mut shop);
+    // The first one is refused, then the other one goes, then the first one is tried twice more.
+    for nth in [1, 3, 4] {
+        house.door.trap(
+            "DELETE /containers/{id}",
+            nth,
+            When::Before,
+            Luck::Refuse(500),
+        );
+    }
+    let id = house.roll_back(&shop, &json!("last_known_good"));
+    let ended = house.verdict(&id, "rolled_back");
+    assert_eq!(house.door.sprung(), 3);
+    let left: Vec<String> = shop
+        .containers()
+        .iter()
+        .map(name_of)
+        .filter(|name| name.contains(".former-"))
+        .collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert!(
+        ended["notes"].to_string().contains(&left[0])
+            && ended["notes"].to_string().contains("the door says no"),
+        "{ended}"
+    );
+    let disorder = shop.disorder("1.4.2").unwrap_err();
+    assert!(disorder.starts_with("containers are"), "{disorder}");
+    shop.engine.remove(&left[0]);
+    // Nothing else is left: not the other one, and not the lock.
+    shop.serves_alone("1.4.2");
+}

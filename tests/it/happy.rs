@@ -88,12 +88,13 @@ fn a_release_that_was_never_proved_is_not_last_known_good() {
 fn with_a_worse_release_behind(house: &House, shop: &mut Application) {
     // Handed over, it would be found out on the stage: that is `handover.rs`.
     let mut definition = shop.one_at_a_time();
-    definition["timeouts"]["proof_s"] = json!(2);
+    definition["timeouts"]["proof_s"] = json!(4);
     house.know(&definition);
     shop.release("1.4.3", &["BAD_HEALTH=1", "BAD=1", "REPORT_VERSION=9.9.9"]);
     shop.release("1.5.0", &["BAD=1"]);
     house.deploy_until(shop, "1.4.3", "bad");
-    house.deploy(shop, "1.5.0");
+    // Judged, so that it is up: what still boots is no better than the worst.
+    house.deploy_until(shop, "1.5.0", "bad");
 }
 
 #[test]
@@ -118,12 +119,12 @@ fn the_target_that_cannot_be_proved_is_taken_back() {
 fn a_person_chooses_when_neither_version_is_better() {
     let (house, mut shop) = shop("equal");
     let mut definition = shop.one_at_a_time();
-    definition["timeouts"]["proof_s"] = json!(2);
+    definition["timeouts"]["proof_s"] = json!(4);
     house.know(&definition);
     shop.release("1.4.3", &["BAD=1"]);
     shop.release("1.5.0", &["BAD=1"]);
     house.deploy_until(&mut shop, "1.4.3", "bad");
-    house.deploy(&mut shop, "1.5.0");
+    house.deploy_until(&mut shop, "1.5.0", "bad");
 
     let id = house.roll_back(&shop, &json!("previous"));
     let ended = house.verdict(&id, "needs_human");

@@ -203,7 +203,7 @@ fn backward(number: usize) -> usize {
     lane.house.deploy_until(&mut lane.shop, "1.4.3", "bad");
     lane.house.deploy_until(&mut lane.shop, "1.5.0", "good");
     // It is proved to be bad soon; the deployments before were given the time to boot.
-    definition["timeouts"]["proof_s"] = json!(1);
+    definition["timeouts"]["proof_s"] = json!(3);
     lane.house.correct(&definition);
     let target = json!({ "version": "1.4.3" });
     lane.roll_back(&target);

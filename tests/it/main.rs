@@ -14,6 +14,7 @@ mod drift;
 mod engines;
 mod handover;
 mod happy;
+mod host;
 mod input;
 mod kill;
 mod pins;

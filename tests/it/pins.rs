@@ -162,7 +162,7 @@ fn a_released_hold_puts_the_version_back_unless_it_was_edited() {
             std::fs::write(&site.env, &by_hand).unwrap();
         }
         house.release_hold(&site.shop, "1.5.0");
-        let said = until("the pin is settled", seconds(20), || {
+        let said = until("the pin is settled", seconds(40), || {
             let said = house.sql(&format!(
                 "select said from pin where rollback_id = '{id}' and said is not null"
             ));
@@ -185,7 +185,8 @@ fn a_rollback_that_turns_puts_the_version_back() {
     let house = House::new();
     let mut site = Site::new(&house, "turns", &["BAD_HEALTH=1"]);
     site.deploy(&house, "1.4.2");
-    site.deploy(&house, "1.5.0");
+    let present = site.deploy(&house, "1.5.0");
+    house.judged(&present, "good");
     let id = house.roll_back(&site.shop, &json!({ "version": "1.4.2" }));
     // 503 is what an application without its surroundings says: it gets its chance in its place, and is bad there too.
     house.verdict(&id, "restored");

@@ -117,9 +117,7 @@ fn side_cars_stop_before_their_parent_and_come_after_it() {
 fn side_cars_of_a_failed_target_go_back_to_the_parent_that_serves_again() {
     let house = House::new();
     let mut shop = with_side_cars("sideback");
-    let mut definition = definition(&shop);
-    definition["timeouts"]["proof_s"] = json!(3);
-    house.know(&definition);
+    house.know(&definition(&shop));
     shop.release("1.4.2", &["BAD=1"]);
     shop.release("1.5.0", &[]);
     house.deploy_until(&mut shop, "1.4.2", "bad");
@@ -169,9 +167,7 @@ services:
 fn three(house: &House, what: &str, then: &[(&str, &str)], now: &[(&str, &str)]) -> Application {
     let engine = Engine::of_this_machine();
     let mut shop = Application::compose(&engine, what, &["one", "two", "three"], THREE);
-    let mut definition = shop.definition();
-    definition["timeouts"]["proof_s"] = json!(3);
-    house.know(&definition);
+    house.know(&shop.definition());
     shop.release("1.4.2", &[]);
     shop.release("1.5.0", &[]);
     shop.up_with("1.4.2", then);

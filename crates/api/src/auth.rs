@@ -1,6 +1,6 @@
 //! Who asks and what they may do. The store is behind a permit: a handler without one has nothing to read.
 
-use std::{collections::BTreeSet, marker::PhantomData};
+use std::{collections::BTreeSet, marker::PhantomData, net::IpAddr};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use domain::{
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::problem::Problem;
+use crate::{metric, problem::Problem};
 
 mod app;
 mod authenticate;
@@ -91,6 +91,7 @@ actions! {
 pub(crate) struct Permit<A> {
     app: App,
     principal: Principal,
+    counted_at: IpAddr,
     act: PhantomData<A>,
 }
 
@@ -104,6 +105,7 @@ impl<A: Action> FromRequestParts<App> for Permit<A> {
         Ok(Self {
             app: app.clone(),
             principal,
+            counted_at: authenticate::counted_at(parts),
             act: PhantomData,
         })
     }
@@ -175,6 +177,14 @@ impl<A> Permit<A> {
     /// Asks again whether the token is valid: it may have been revoked since.
     pub(crate) async fn still_valid(&self) -> Result<(), Problem> {
         authenticate::again(&self.principal, &self.app).await
+    }
+
+    /// Counts the token among the refused ones: only its use told that it is not good.
+    pub(crate) fn refuse_token(&self) {
+        if let Some(proof) = &self.principal.token {
+            metric::token_refused();
+            self.app.throttle().refused(self.counted_at, proof.hash);
+        }
     }
 
     pub(crate) fn shutting_down(&self) -> bool {

@@ -8,7 +8,7 @@ use axum::{
 };
 use domain::{
     application::BadField,
-    name::{PlanDigest, RollbackId},
+    name::{ApplicationName, ComponentName, PlanDigest, RollbackId},
     planner::Blocker,
 };
 use serde::{Deserialize, Serialize};
@@ -248,6 +248,20 @@ impl Problem {
             errors,
             ..Self::new(Code::InvalidFields, detail)
         }
+    }
+
+    /// `other` is named only to who may see it.
+    pub(crate) fn component_claimed(
+        component: &ComponentName,
+        other: Option<&ApplicationName>,
+    ) -> Self {
+        let other = other.map_or("another application", ApplicationName::as_str);
+        let what = format!(
+            "{component} is a component of {other} already; a container belongs to one application: take it out of one \
+             of them"
+        );
+        let field = "components".to_owned();
+        Self::fields([FieldError { field, what }])
     }
 
     pub(crate) fn unauthenticated(why: &str) -> Self {

@@ -18,7 +18,7 @@ use crate::{
     connect::Engine,
     error::{Error, Kind},
     label::{self, Labels},
-    look::address,
+    look::{address, published_by},
     specification::joined,
 };
 
@@ -209,6 +209,7 @@ fn understood(
             }
         };
         candidates.extend(ports(&name, &services[service].containers));
+        notes.push(summary(&name, &services[service].containers));
         notes.extend(oddities(&name, &services[service].containers));
         let after = after(&name, services);
         components.push(Component {
@@ -309,6 +310,33 @@ fn ports(component: &ComponentName, containers: &[ContainerInspectResponse]) -> 
     ports.into_iter().take(PORTS_MAX).map(candidate).collect()
 }
 
+/// What was understood, so that a person sees what was not: how many replicas, and the ports that they have on their
+/// host.
+fn summary(component: &ComponentName, containers: &[ContainerInspectResponse]) -> String {
+    let replicas = match containers.len() {
+        1 => "1 replica".to_owned(),
+        count => format!("{count} replicas"),
+    };
+    let mut published: Vec<String> = Vec::new();
+    for container in containers {
+        let ports = published_by(container);
+        published.extend(ports.iter().map(ToString::to_string));
+    }
+    published.sort();
+    published.dedup();
+    let more = published.len().saturating_sub(PORTS_MAX);
+    published.truncate(PORTS_MAX);
+    let mut ports = match published.len() {
+        0 => "no port published".to_owned(),
+        1 => format!("port {} published", published[0]),
+        _ => format!("ports {} published", published.join(", ")),
+    };
+    if more > 0 {
+        ports = format!("{ports}, and {more} more");
+    }
+    format!("{component}: {replicas}, {ports}")
+}
+
 fn oddities(component: &ComponentName, containers: &[ContainerInspectResponse]) -> Vec<String> {
     let mut notes = Vec::new();
     let running = containers.iter().filter(|container| {
@@ -404,6 +432,24 @@ mod tests {
     }
 
     #[test]
+    fn replicas_and_published_ports_are_named() {
+        let at = |id: &str, port: &str| {
+            let ports = json!({"/HostConfig/PortBindings": {
+                "8080/tcp": [{"HostIp": "", "HostPort": port}], "53/udp": [{"HostIp": "127.0.0.1", "HostPort": "5353"}]}});
+            container(id, "web", "2026-01-01T00:00:00Z", ports)
+        };
+        let project = "shop".parse().unwrap();
+        let services = services(vec![at("1", "18080"), at("2", "18081")]);
+        let adoption = understood(&project, "unix:///x", &services).unwrap();
+        assert_eq!(
+            adoption.notes,
+            [
+                "web: 2 replicas, ports 127.0.0.1:5353→53/udp, 18080→8080/tcp, 18081→8080/tcp published"
+            ]
+        );
+    }
+
+    #[test]
     fn a_project_is_understood_with_its_oddities() {
         let ports = json!({"/Config/ExposedPorts": {"8080/tcp": {}, "53/udp": {}}, "/HostConfig/PortBindings": {"9090/tcp": null}});
         let web = container("1", "web", "2026-01-01T00:00:00Z", ports);
@@ -435,6 +481,13 @@ mod tests {
             .map(|candidate| candidate.port)
             .collect();
         assert_eq!(ports, [8080, 9090]);
-        assert_eq!(adoption.notes.len(), 3, "{:?}", adoption.notes);
+        assert_eq!(adoption.notes.len(), 5, "{:?}", adoption.notes);
+        assert!(
+            adoption
+                .notes
+                .contains(&"web: 1 replica, no port published".to_owned()),
+            "{:?}",
+            adoption.notes
+        );
     }
 }

@@ -1,5 +1,5 @@
 //! Keeping the images of retained releases outside of any rollback: keeper containers, which no image clean-up gets
-//! past, and tags of our own, by which a person finds what is kept and why.
+//! past, and tags of our own for what lost its name, by which a person finds what is kept and why.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -31,6 +31,12 @@ impl OwnTag {
             // A version may hold one character that a tag may not.
             tag: version.as_str().replace('+', "_"),
         }
+    }
+
+    /// Whether a reference is one of ours.
+    #[must_use]
+    pub fn is_own(reference: &str) -> bool {
+        reference.starts_with("sternway/")
     }
 
     fn text(&self) -> String {

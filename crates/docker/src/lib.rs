@@ -12,6 +12,7 @@ mod image;
 mod keeper;
 mod label;
 mod look;
+mod paths;
 mod raw;
 mod source;
 pub mod specification;

@@ -36,6 +36,7 @@ use crate::{
 };
 
 pub(crate) use container::{address, image_of, restart_of};
+pub(crate) use live::published_by;
 
 /// Inspections under way at a time: an engine serves them in parallel, and a shared one has other guests.
 const AT_A_TIME: usize = 16;
@@ -49,6 +50,8 @@ pub struct LookRequest<'a> {
     pub images: &'a [ImageId],
     /// Whether the free disk is measured.
     pub disk: bool,
+    /// Paths of the engine's host whose presence is asked about.
+    pub paths: &'a [String],
     /// Whether each container's specification is worked out: it costs an inspection per new image.
     pub specifications: bool,
 }
@@ -183,6 +186,8 @@ impl Engine {
             kept: kept(&list, name),
             lock: lock(&list, name),
             guests: guests(&list, request.application),
+            taken: live::taken(&list, request.application),
+            paths: self.paths(request.paths).await?,
             project: None,
             stages: surroundings::stages(&networks, &list, name),
             internal: kinds.internal,

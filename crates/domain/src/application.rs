@@ -47,7 +47,7 @@ pub struct Application {
     #[schema(maximum = 86400)]
     pub watch_window_s: u32,
     /// Whether a rollback waits for one other person's approval before it starts.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub approval: bool,
     /// What is done when a held release is found running again.
     #[serde(default, skip_serializing_if = "OnReturn::is_default")]
@@ -186,10 +186,6 @@ fn watch_window_default() -> u32 {
 )]
 fn is_build_default(seconds: &u32) -> bool {
     *seconds == BUILD_S_DEFAULT
-}
-
-fn is_false(flag: &bool) -> bool {
-    !flag
 }
 
 /// What is wrong with a definition: the field and what to do.

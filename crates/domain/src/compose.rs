@@ -141,6 +141,9 @@ pub struct PlannedProject {
     /// Where Compose will not tell the truth afterwards, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<String>,
+    /// Whether Compose said nothing in time: what it would make of the containers is not known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unread: bool,
 }
 
 /// A version to write where the site keeps it.

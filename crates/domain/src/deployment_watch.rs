@@ -48,6 +48,9 @@ pub enum Judgement {
 
 /// A deployment that was never seen to run for this long is not watched any further.
 const UNSEEN_MAX: Millis = Millis::from_secs(3600);
+/// Whole windows that a deployment has to get through one: with checks that flap it never does. It may have needed
+/// [`UNSEEN_MAX`] to run at all.
+const WINDOWS_MAX: u64 = 4;
 
 /// The questions to ask of an application that shall run `version`.
 #[must_use]
@@ -138,6 +141,10 @@ fn green(
             said,
         };
     }
+    let again = watched.green_since.is_some_and(|before| since > before);
+    if again && flapped_enough(application, watched, now) {
+        return flapping(application, "a replica was started again");
+    }
     Judgement::Watching {
         green_since: Some(since),
         red_since: None,
@@ -161,8 +168,8 @@ fn not_running(watched: &Watched, said: String, now: Moment) -> Judgement {
     }
 }
 
-/// Red for a moment is not yet bad, but the window begins anew: a release whose checks flap never gets through one.
-/// After a red it has the time to boot.
+/// Red for a moment is not yet bad, but the window begins anew: a release whose checks flap never gets through one,
+/// and is not watched for ever. After a red it has the time to boot.
 fn sick(application: &Application, watched: &Watched, said: String, now: Moment) -> Judgement {
     let since = watched.red_since.unwrap_or(now);
     let booting = watched.green_since.is_none();
@@ -177,10 +184,29 @@ fn sick(application: &Application, watched: &Watched, said: String, now: Moment)
             said,
         };
     }
+    if flapped_enough(application, watched, now) {
+        return flapping(application, &said);
+    }
     Judgement::Watching {
         green_since: None,
         red_since: Some(since),
         said: Some(said),
+    }
+}
+
+fn flapped_enough(application: &Application, watched: &Watched, now: Moment) -> bool {
+    let window = Millis::from_secs(application.watch_window_s);
+    let windows = Millis(window.0.saturating_mul(WINDOWS_MAX));
+    now.since(watched.since) >= UNSEEN_MAX.and(windows)
+}
+
+fn flapping(application: &Application, said: &str) -> Judgement {
+    let window = Millis::from_secs(application.watch_window_s);
+    Judgement::Decided {
+        health: ledger::Health::Unproved,
+        said: format!(
+            "it flaps: it had time for {WINDOWS_MAX} windows and was never green for {window}; at last: {said}"
+        ),
     }
 }
 

@@ -175,6 +175,32 @@ impl Effect {
         }
     }
 
+    /// The container that is on its way out by it.
+    #[must_use]
+    pub fn removes(&self) -> Option<&ContainerId> {
+        match self {
+            Self::StopContainer { container, .. } | Self::RemoveContainer { container } => {
+                Some(container)
+            }
+            Self::TakeLock { .. }
+            | Self::KeepImage { .. }
+            | Self::PullImage { .. }
+            | Self::LoadImage { .. }
+            | Self::Capture { .. }
+            | Self::CreateContainer { .. }
+            | Self::StartContainer { .. }
+            | Self::RenameContainer { .. }
+            | Self::WritePin { .. }
+            | Self::PutBackPin { .. }
+            | Self::SetStage { .. }
+            | Self::EnterStage { .. }
+            | Self::LeaveStage { .. }
+            | Self::ClearStage { .. }
+            | Self::HandOver { .. }
+            | Self::Record => None,
+        }
+    }
+
     /// Whether something that serves or that holds the way back may be lost by it.
     #[must_use]
     pub fn destructive(&self) -> bool {

@@ -41,6 +41,12 @@ pub struct EngineLook {
     /// Containers that are no part of the application and share the network of one that is, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub guests: BTreeMap<String, ContainerId>,
+    /// Ports of the host that are published by containers which are no part of the application.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken: Vec<TakenPort>,
+    /// Paths of the engine's host that were asked about: whether each is there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub paths: BTreeMap<String, Seen<()>>,
     /// Its Compose project, when the definition says where that is and it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<ProjectLook>,
@@ -79,6 +85,15 @@ pub struct Neighbour {
     pub name: String,
     /// The networks that it is connected to.
     pub networks: Vec<Attached>,
+}
+
+/// A port of the host that a container holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenPort {
+    /// The container's name.
+    pub container: String,
+    /// The port.
+    pub port: Published,
 }
 
 /// Facts of an engine.
@@ -149,6 +164,10 @@ pub struct Container {
     /// Keyed fingerprints of its environment values by name, to tell a difference without the value.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// Keyed fingerprints of its commands by what each is for, to tell a difference without a word of them; none where
+    /// nobody worked them out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commands: Option<BTreeMap<String, String>>,
     /// What that specification asks for; only where the look worked it out.
     #[serde(default)]
     pub shape: Option<Shape>,

@@ -35,7 +35,7 @@ pub struct Front {
     /// Whether two versions of the component may run at once: no exclusive lock, no second worker that does the
     /// same job twice. If not, the present one is stopped first, and clients wait for the other to boot. Off by
     /// default.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub two_versions: bool,
     /// How long requests, event streams and WebSockets that are under way at the former container are waited for,
     /// in seconds, before it is stopped.
@@ -251,10 +251,6 @@ fn is_upstream(text: &str) -> bool {
                         .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
             })
         })
-}
-
-fn is_false(flag: &bool) -> bool {
-    !flag
 }
 
 /// The drain deadline that kamal-proxy and most deployment tools use.

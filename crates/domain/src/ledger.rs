@@ -51,7 +51,8 @@ pub struct Release {
     pub commit: Option<String>,
     /// When that deployment was made.
     pub deployed_at: Moment,
-    /// When a deployment of it was last proved healthy for its whole watch window.
+    /// When a deployment of it was last proved healthy for its whole watch window; none when its images were judged
+    /// bad since.
     pub good_at: Option<Moment>,
     /// Why it may not come back, when it is held.
     pub hold: Option<String>,
@@ -90,6 +91,9 @@ pub struct RecordedSpecification {
     pub readable: bool,
     /// Keyed fingerprints of its environment values by name.
     pub env: BTreeMap<String, String>,
+    /// Keyed fingerprints of its commands by what each is for; none when its stored body can not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commands: Option<BTreeMap<String, String>>,
     /// What it asks for; none when its stored body can not be read.
     #[serde(default)]
     pub shape: Option<Shape>,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     effect::{Effect, Outcome},
-    name::{Actor, ComponentName},
+    name::{Actor, ComponentName, ContainerId},
     plan::Plan,
     probe::Tally,
     steps::Step,
@@ -46,6 +46,12 @@ pub struct Run {
     /// Whether that effect takes the lock: what was to be locked must not be found locked when all is over.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub locking: bool,
+    /// The container that this effect stops or removes, in the step that removes what is not needed any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removing: Option<ContainerId>,
+    /// The containers that it could not remove so far.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stuck: Vec<Stuck>,
     /// Until when an effect of the way forward may still land whose end nobody saw: the way back is not over
     /// sooner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,6 +77,17 @@ pub struct Run {
     /// What a person should still know at the end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// A container that could not be removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stuck {
+    /// The container.
+    pub container: ContainerId,
+    /// How often it was tried.
+    pub tries: u8,
+    /// What the last try said.
+    pub said: String,
 }
 
 /// Where a rollback is.
@@ -247,6 +264,8 @@ impl Run {
             losses: 0,
             outstanding: None,
             locking: false,
+            removing: None,
+            stuck: Vec::new(),
             unsettled_until: None,
             acted_at: None,
             touched_at: None,
@@ -256,6 +275,14 @@ impl Run {
             unstaged: Vec::new(),
             notes: Vec::new(),
         })
+    }
+
+    /// What is known of a container that could not be removed.
+    #[must_use]
+    pub fn stuck(&self, container: &ContainerId) -> Option<&Stuck> {
+        self.stuck
+            .iter()
+            .find(|stuck| stuck.container == *container)
     }
 
     /// The step that the run is at, in either direction.

@@ -20,8 +20,8 @@ use failing::{came_back, engine_lost, failed, needs_human, out_of_reach, too_lat
 pub const CRASHES_MAX: i16 = 3;
 /// How often one step may be refused by the engine: a refusal can be a race with the engine's own restart.
 const REFUSALS_MAX: u8 = 3;
-/// Acts that one step may take per replica before it is given up: the longest honest path has six.
-const ACTS_PER_REPLICA: u16 = 8;
+/// Acts that one step may take per container that gives way before it is given up: the longest honest path has six.
+const ACTS_PER_CONTAINER: u16 = 8;
 /// How long to wait after a refusal or a lost engine before looking again.
 const TRY_AGAIN: Millis = Millis(250);
 
@@ -335,9 +335,12 @@ fn only_the_start_is_left(step: &Step, forward: bool, next: &Next) -> bool {
 
 /// Why a step may not act once more.
 fn exhausted(plan: &Plan, run: &Run, step: &Step) -> Option<Cause> {
-    let replicas = u16::try_from(plan.swaps.len()).unwrap_or(u16::MAX);
-    let acts_max = ACTS_PER_REPLICA.saturating_mul(replicas.saturating_add(1));
-    if run.refusals < REFUSALS_MAX && run.acts < acts_max {
+    let leftovers: usize = plan.swaps.iter().map(|swap| swap.leftovers.len()).sum();
+    let containers = u16::try_from(plan.swaps.len() + leftovers).unwrap_or(u16::MAX);
+    let acts_max = ACTS_PER_CONTAINER.saturating_mul(containers.saturating_add(1));
+    // What one container is refused is no reason to leave the others: that step counts for each.
+    let refused = run.refusals >= REFUSALS_MAX && *step != Step::Retire;
+    if !refused && run.acts < acts_max {
         return None;
     }
     Some(run.refused.clone().unwrap_or_else(|| {

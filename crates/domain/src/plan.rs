@@ -15,6 +15,7 @@ use crate::{
     name::{
         ComponentName, ContainerId, ImageId, PlanDigest, RollbackId, SpecificationDigest, Version,
     },
+    specification::Published,
     steps::Step,
     supply::Supply,
     target::Target,
@@ -96,6 +97,12 @@ pub struct Swap {
     /// one, removed with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leftovers: Vec<ContainerId>,
+    /// The ports of the host that the target publishes and nobody else may hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<Published>,
+    /// The paths of the host that it mounts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub binds: Vec<String>,
     /// Containers of other swaps whose network, memory or processes the replica shares: it stops before them and
     /// starts after what takes their place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -133,6 +140,24 @@ impl Plan {
     #[must_use]
     pub fn digest(&self) -> PlanDigest {
         PlanDigest::of(self.bytes().as_bytes())
+    }
+
+    /// Whether `now`, planned for the same wish, would do the same. A Compose that did not answer in time for one of
+    /// them makes no other rollback: what it says is asked again when the containers are made.
+    #[must_use]
+    pub fn still_holds(&self, now: &Self) -> bool {
+        let unread = |plan: &Self| plan.project.as_ref().is_some_and(|project| project.unread);
+        if !unread(self) && !unread(now) {
+            return self == now;
+        }
+        let mut like_this = now.clone();
+        if let (Some(planned), Some(project)) = (&mut like_this.project, &self.project) {
+            *planned = PlannedProject {
+                pin: planned.pin.take(),
+                ..project.clone()
+            };
+        }
+        *self == like_this
     }
 
     /// Whether the target is what runs.

@@ -2,20 +2,23 @@
 
 mod assemble;
 mod blocker;
+mod host;
 mod manner;
 mod outlook;
 mod place;
 mod project;
+mod settings;
 mod side_car;
 mod supply;
+mod warning;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     application::Application,
-    engine_look::{Container, ContainerState, EngineLook},
+    engine_look::{ContainerState, EngineLook},
     ledger::{Release, ReleaseComponent},
-    name::{ComponentName, ContainerId, SpecificationDigest, Version},
+    name::{ComponentName, ContainerId, Version},
     order,
     plan::{Chosen, Plan, Settled, Swap},
     target::{self, Target},
@@ -24,9 +27,11 @@ use crate::{
 use assemble::{Parts, assemble};
 use blocker::no_target;
 pub use blocker::{Blocker, BlockerCode};
+pub(crate) use host::{paths_missing, ports_taken};
 pub use outlook::Downtime;
 use outlook::{downtime, unchanged};
 use place::{Place, places, places_of};
+pub use warning::{Warning, WarningCode};
 
 /// Room that creating containers needs: their writable layers start empty, the engine's own records do not.
 const DISK_FREE_MIN: u64 = 64 << 20;
@@ -54,7 +59,7 @@ pub struct Proposal {
     /// What stays as it is, one sentence each.
     pub unchanged: Vec<String>,
     /// What is worth knowing and stands in no one's way.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 /// Plans the quick strategy.
@@ -72,15 +77,20 @@ pub fn plan(snapshot: &Snapshot<'_>, target: &Target) -> Result<Proposal, Vec<Bl
         warnings: Vec::new(),
     };
     if present.is_none() {
-        let said =
-            "what runs is no release of the ledger: nothing will be held, and CI may bring it back";
-        planner.warnings.push(said.to_owned());
+        planner.warn(
+            WarningCode::PresentUnknown,
+            "what runs is no release of the ledger: nothing will be held, and CI may bring it back"
+                .to_owned(),
+            "record what runs with `sternway record-deploy`, then ask again, if it should be held"
+                .to_owned(),
+        );
     }
     planner.release_may_come_back();
     let (swaps, settled, manners) = planner.replicas();
     let supplies = planner.supplies(&swaps);
     let room = planner.room(&supplies);
     planner.engine_is_fit(room);
+    planner.host_is_ready(&swaps);
     if !planner.blockers.is_empty() {
         return Err(planner.blockers);
     }
@@ -140,7 +150,7 @@ struct Planner<'a> {
     snapshot: &'a Snapshot<'a>,
     release: &'a Release,
     blockers: Vec<Blocker>,
-    warnings: Vec<String>,
+    warnings: Vec<Warning>,
 }
 
 impl<'a> Planner<'a> {
@@ -150,6 +160,18 @@ impl<'a> Planner<'a> {
             sentence,
             next_action: next_action.into(),
         });
+    }
+
+    /// Once: replicas of one component have the same to tell.
+    fn warn(&mut self, code: WarningCode, sentence: String, next_action: String) {
+        let warning = Warning {
+            code,
+            sentence,
+            next_action,
+        };
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
     }
 
     fn release_may_come_back(&mut self) {
@@ -241,11 +263,15 @@ impl<'a> Planner<'a> {
     fn guests_are_told(&mut self, swaps: &[Swap]) {
         for (guest, host) in &self.snapshot.look.guests {
             if let Some(swap) = swaps.iter().find(|swap| swap.former == *host) {
-                self.warnings.push(format!(
-                    "{guest} shares the network of {} and is no part of the application: it is cut off until it is \
-                     created again; name it in the definition to have it follow",
-                    swap.name
-                ));
+                self.warn(
+                    WarningCode::GuestCutOff,
+                    format!(
+                        "{guest} shares the network of {} and is no part of the application: it is cut off until it is \
+                         created again",
+                        swap.name
+                    ),
+                    "name it in the definition to have it follow, or create it again afterwards".to_owned(),
+                );
             }
         }
     }
@@ -277,9 +303,11 @@ impl<'a> Planner<'a> {
     fn leave_alone(&mut self, place: &Place<'_>) {
         for left in &place.leftovers {
             let (name, id) = (&left.name, left.id.short());
-            self.warnings.push(format!(
-                "{name} ({id}) is left from an earlier rollback; nothing needs it, `docker rm` it"
-            ));
+            self.warn(
+                WarningCode::Leftover,
+                format!("{name} ({id}) is left from an earlier rollback and nothing needs it"),
+                format!("`docker rm {id}`"),
+            );
         }
     }
 
@@ -291,13 +319,17 @@ impl<'a> Planner<'a> {
     ) -> Option<Swap> {
         let container = place.replica;
         self.may_be_swapped(place)?;
-        let specification = self.specification(container, part)?;
+        let settings = self.settings(container, part)?;
         for left in &place.leftovers {
             let (name, id) = (&left.name, left.id.short());
-            self.warnings.push(format!(
-                "{name} ({id}) is left from an earlier rollback and is removed with {}, which is taken for the replica",
-                container.name
-            ));
+            self.warn(
+                WarningCode::Leftover,
+                format!(
+                    "{name} ({id}) is left from an earlier rollback and is removed with {}, which is taken for the replica",
+                    container.name
+                ),
+                format!("if {name} is the one that should stay, stop and remove {} first, then ask again", container.name),
+            );
         }
         Some(Swap {
             component: container.component.clone(),
@@ -312,7 +344,9 @@ impl<'a> Planner<'a> {
             former_restart: container.restart.clone(),
             stop_grace_s: container.stop_grace_s,
             image: part.image.clone(),
-            specification,
+            ports: settings.ports(),
+            binds: settings.binds(),
+            specification: settings.digest,
             leftovers: place
                 .leftovers
                 .iter()
@@ -373,90 +407,4 @@ impl<'a> Planner<'a> {
             }
         }
     }
-
-    /// The specification that the target ran with when it can be read; else the present container's own.
-    fn specification(
-        &mut self,
-        container: &Container,
-        part: &ReleaseComponent,
-    ) -> Option<SpecificationDigest> {
-        let (name, version) = (&container.component, &self.release.version);
-        match &part.specification {
-            Some(recorded) if recorded.readable => {
-                let differ = differing(&container.env, &recorded.env);
-                if !differ.is_empty() {
-                    self.warnings.push(format!(
-                        "{name} goes back to the environment that {version} ran with; different now: {}",
-                        differ.join(", ")
-                    ));
-                }
-                return Some(recorded.digest.clone());
-            }
-            Some(_) => self.warnings.push(format!(
-                "the environment that {name} {version} ran with can not be read: the key it is sealed with is not here; \
-                 the present environment of {name} is used"
-            )),
-            None => self.warnings.push(format!(
-                "the ledger has no specification of {name} {version}; the present one of {name} is used with the other image"
-            )),
-        }
-        if container.specification.is_none() {
-            let sentence = format!(
-                "{} can not be created again from what the engine says of it",
-                container.name
-            );
-            self.block(
-                BlockerCode::SpecificationMissing,
-                sentence,
-                "deploy the version by its usual means",
-            );
-        }
-        container.specification.clone()
-    }
-
-    fn engine_is_fit(&mut self, room: u64) {
-        if let Some(free) = self
-            .snapshot
-            .look
-            .engine
-            .disk_free
-            .known()
-            .filter(|free| **free < room)
-        {
-            let sentence = format!(
-                "the engine has {} MiB of disk left and needs {} MiB",
-                free >> 20,
-                room >> 20
-            );
-            self.block(
-                BlockerCode::DiskFull,
-                sentence,
-                "free some disk where the engine keeps its data, then ask again",
-            );
-        }
-        if let Some(lock) = self.snapshot.look.lock.as_ref().filter(|lock| !lock.stale) {
-            let sentence = format!(
-                "{} holds this application on its engine with rollback {}",
-                lock.owner, lock.rollback
-            );
-            let action = format!(
-                "wait for it; if it is gone for good, remove container {}",
-                lock.container.short()
-            );
-            self.block(BlockerCode::LockedElsewhere, sentence, action);
-        }
-    }
-}
-
-/// The names whose values differ or that only one side has.
-fn differing<'a>(
-    present: &'a BTreeMap<String, String>,
-    target: &'a BTreeMap<String, String>,
-) -> Vec<&'a str> {
-    let names: BTreeSet<&String> = present.keys().chain(target.keys()).collect();
-    names
-        .into_iter()
-        .filter(|name| present.get(*name) != target.get(*name))
-        .map(String::as_str)
-        .collect()
 }

@@ -32,8 +32,8 @@ pub enum NoTarget {
 
 /// The release that `target` means, given what runs now. `releases` may come in any order.
 ///
-/// *Last known good* goes by the time of the proof and never by order of deployment alone: a release that
-/// is held, insecure, never proved, or the one that runs is not a candidate.
+/// *Last known good* is the newest deployment among those that are proved, never the newest alone: a release that
+/// is held, insecure, never proved, judged bad since, or the one that runs is not a candidate.
 ///
 /// # Errors
 /// Why there is none.

@@ -40,6 +40,10 @@ pub enum CauseCode {
     Drifted,
     /// A container name that the plan needs is taken by somebody else's container.
     NameTaken,
+    /// A port of the host that the target publishes is held by somebody else's container.
+    PortTaken,
+    /// A path of the host that the target mounts is not there.
+    BindSourceMissing,
     /// Another control plane holds the application on this engine.
     LockedElsewhere,
     /// The engine refused a call for good.

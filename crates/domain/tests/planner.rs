@@ -9,13 +9,14 @@ use domain::{
     compose::{PinFile, PinState, ProjectLook, ProjectRead, Service},
     engine_look::{
         Container, ContainerState, EngineFacts, EngineLook, Health, ImageFacts, Lock, Mark,
-        RestartPolicy,
+        RestartPolicy, TakenPort,
     },
     ledger::{RecordedSpecification, Release, ReleaseComponent},
     name::{ContainerId, Fence, ImageId, RollbackId, Version},
     plan::{self, Plan},
-    planner::{self, Blocker, BlockerCode, Proposal, Snapshot},
+    planner::{self, Blocker, BlockerCode, Proposal, Snapshot, WarningCode},
     seen::Seen,
+    specification::{MountKind, Mounted, NetworkMode, Published, Shape},
     steps::Step,
     supply::{ImageSource, SourceSeen},
     target::Target,
@@ -79,6 +80,7 @@ fn container(number: u32, name: &str, component: &str, replica: u32, from: u32) 
         mark: None,
         specification: Some(hex(number).parse().unwrap()),
         env: BTreeMap::new(),
+        commands: None,
         shape: None,
         live: domain::engine_look::Live::default(),
     }
@@ -95,6 +97,7 @@ fn release(version: &str, at: i64, good: bool, api: u32, worker: u32) -> Release
             digest: hex(from).parse().unwrap(),
             readable: true,
             env: BTreeMap::new(),
+            commands: None,
             shape: None,
         }),
     };
@@ -154,6 +157,8 @@ impl Shop {
             kept: BTreeMap::new(),
             lock: None,
             guests: BTreeMap::new(),
+            taken: Vec::new(),
+            paths: BTreeMap::new(),
             project: None,
             stages: Vec::new(),
             internal: std::collections::BTreeSet::new(),
@@ -358,6 +363,83 @@ fn met_on_the_engine() -> Vec<Met> {
     ]
 }
 
+/// What the engine's host does not have for the target.
+fn met_on_the_host() -> Vec<Met> {
+    let stays = |shop: &mut Shop| {
+        shape_of(shop).ports = vec![published(9000)];
+        let worker = &mut shop.look.containers[2];
+        worker.image = image(WORKER_GOOD);
+        worker.live.ports = vec![published(9000)];
+    };
+    let gone = |shop: &mut Shop| {
+        shape_of(shop).mounts = vec![bind("/srv/shop/conf")];
+        shop.look
+            .paths
+            .insert("/srv/shop/conf".to_owned(), Seen::Absent);
+    };
+    vec![
+        (
+            Shop::but(|shop| somebody_has(shop, published(18080))),
+            BlockerCode::PortTaken,
+        ),
+        (Shop::but(stays), BlockerCode::PortTaken),
+        (Shop::but(gone), BlockerCode::BindSourceMissing),
+    ]
+}
+
+fn published(host_port: u16) -> Published {
+    Published {
+        port: 8080,
+        protocol: "tcp".to_owned(),
+        host_ip: None,
+        host_port: Some(host_port),
+    }
+}
+
+fn bind(source: &str) -> Mounted {
+    Mounted {
+        kind: MountKind::Bind,
+        source: Some(source.to_owned()),
+        target: "/conf".to_owned(),
+        writable: false,
+    }
+}
+
+/// What the API of the target asks for.
+fn shape_of(shop: &mut Shop) -> &mut Shape {
+    let recorded = shop.part().specification.as_mut().unwrap();
+    recorded.shape.get_or_insert_default()
+}
+
+/// The target publishes 18080, and a container of somebody else holds that port.
+fn somebody_has(shop: &mut Shop, port: Published) {
+    shape_of(shop).ports = vec![published(18080)];
+    shop.look.taken = vec![TakenPort {
+        container: "grafana".to_owned(),
+        port,
+    }];
+}
+
+fn sentences(proposal: &Proposal) -> String {
+    let sentences = proposal.warnings.iter();
+    let sentences: Vec<&str> = sentences.map(|warning| warning.sentence.as_str()).collect();
+    sentences.join("\n")
+}
+
+fn warned(proposal: &Proposal) -> Vec<WarningCode> {
+    for warning in &proposal.warnings {
+        assert!(
+            !warning.sentence.is_empty() && !warning.next_action.is_empty(),
+            "{warning:?}"
+        );
+    }
+    proposal
+        .warnings
+        .iter()
+        .map(|warning| warning.code)
+        .collect()
+}
+
 fn met_at_a_container() -> Vec<Met> {
     let no_specification = |shop: &mut Shop| {
         shop.part().specification = None;
@@ -404,7 +486,9 @@ fn next_code(code: BlockerCode) -> Option<BlockerCode> {
         Code::DiskFull => Some(Code::LockedElsewhere),
         Code::LockedElsewhere => Some(Code::Architecture),
         Code::Architecture => Some(Code::NameTaken),
-        Code::NameTaken => None,
+        Code::NameTaken => Some(Code::PortTaken),
+        Code::PortTaken => Some(Code::BindSourceMissing),
+        Code::BindSourceMissing => None,
     }
 }
 
@@ -413,6 +497,7 @@ fn each_blocker_is_met() {
     let table = [
         met_in_the_ledger(),
         met_on_the_engine(),
+        met_on_the_host(),
         met_at_a_container(),
     ]
     .concat();
@@ -505,7 +590,7 @@ fn an_image_that_can_be_had_is_brought_before_anything_is_created() {
         proposal
             .warnings
             .iter()
-            .any(|warning| warning.contains("is brought from the registry")),
+            .any(|warning| warning.sentence.contains("is brought from the registry")),
         "{:?}",
         proposal.warnings
     );
@@ -591,11 +676,9 @@ fn what_an_earlier_rollback_left_does_not_hide_the_replica() {
             ("shop-worker-1", 1),
             "{found:?}"
         );
-        let left = proposal
-            .warnings
-            .iter()
-            .filter(|said| said.contains("is left from"));
-        assert_eq!(left.count(), 1, "{:?}", proposal.warnings);
+        let told = proposal.warnings.iter();
+        let told = told.filter(|warning| warning.code == WarningCode::Leftover);
+        assert_eq!(told.count(), 1, "{:?}", proposal.warnings);
     }
 }
 
@@ -721,12 +804,16 @@ fn a_stranger_on_a_replaced_network_is_told_of() {
     });
     let warnings = planned(&shop).warnings;
     assert!(
-        warnings
-            .iter()
-            .any(|said| said.starts_with("sniffer shares the network of shop-api-1")),
+        warnings.iter().any(|said| said
+            .sentence
+            .starts_with("sniffer shares the network of shop-api-1")),
         "{warnings:?}"
     );
-    assert!(!warnings.iter().any(|said| said.contains("elsewhere")));
+    assert!(
+        !warnings
+            .iter()
+            .any(|said| said.sentence.contains("elsewhere"))
+    );
 }
 
 #[test]
@@ -901,7 +988,7 @@ fn what_can_not_be_pinned_is_said_and_blocks_nothing() {
     looks.push((moved, "is not there"));
     for (look, expected) in looks {
         let proposal = pinning(look);
-        let warnings = proposal.warnings.join("\n");
+        let warnings = sentences(&proposal);
         assert!(warnings.contains(expected), "{expected}: {warnings}");
         assert!(
             proposal.plan.steps.contains(&Step::Pin),
@@ -911,10 +998,185 @@ fn what_can_not_be_pinned_is_said_and_blocks_nothing() {
 }
 
 #[test]
+fn a_compose_that_is_slow_for_one_plan_makes_it_no_other() {
+    let mut late = project(Some("1.5.0"), IMAGES, true);
+    late.read = Seen::Unknown("Compose did not answer within 8s".to_owned());
+    let slow = pinning(late).plan;
+    let known = pinning(project(Some("1.5.0"), IMAGES, true)).plan;
+    assert!(slow.still_holds(&known) && known.still_holds(&slow));
+    assert!(slow.still_holds(&slow) && known.still_holds(&known));
+
+    let edited = pinning(project(Some("1.5.0"), IMAGES, false)).plan;
+    assert!(
+        !known.still_holds(&edited),
+        "both were read, and the project is another"
+    );
+    let elsewhere = pinning(project(Some("1.6.0"), IMAGES, true)).plan;
+    assert!(
+        !slow.still_holds(&elsewhere),
+        "what is written is a part of what is done"
+    );
+    let other = planned(&Shop::new()).plan;
+    assert!(!slow.still_holds(&other) && !other.still_holds(&slow));
+}
+
+#[test]
 fn without_a_pin_the_plan_says_what_the_next_up_may_do() {
     let proposal = planned(&Shop::new());
     assert_eq!(proposal.plan.project, None);
     assert!(!proposal.plan.steps.contains(&Step::Pin));
     let said = proposal.unchanged.join("\n");
     assert!(said.contains("the next `up` may bring it back"), "{said}");
+}
+
+#[test]
+fn a_port_that_is_free_or_given_up_by_the_rollback_is_in_nobodys_way() {
+    let udp = Published {
+        protocol: "udp".to_owned(),
+        ..published(18080)
+    };
+    let elsewhere = Published {
+        host_ip: Some("127.0.0.2".to_owned()),
+        ..published(18080)
+    };
+    for other in [published(18081), udp] {
+        assert_eq!(codes(&Shop::but(|shop| somebody_has(shop, other))), []);
+    }
+    let local = |shop: &mut Shop| {
+        somebody_has(shop, elsewhere.clone());
+        shape_of(shop).ports[0].host_ip = Some("127.0.0.1".to_owned());
+    };
+    assert_eq!(codes(&Shop::but(local)), []);
+    // Its own container holds the port now, and gives it up.
+    let own = Shop::but(|shop| {
+        shape_of(shop).ports = vec![published(18080)];
+        shop.look.containers[0].live.ports = vec![published(18080)];
+    });
+    let plan = planned(&own).plan;
+    assert_eq!(plan.swaps[0].ports, [published(18080)]);
+    let stored: Plan = serde_json::from_str(&plan.bytes()).unwrap();
+    assert_eq!(stored, plan);
+}
+
+#[test]
+fn a_path_that_is_there_or_not_known_of_is_in_nobodys_way() {
+    for seen in [Seen::Known(()), Seen::Unknown("no answer".to_owned())] {
+        let shop = Shop::but(|shop| {
+            shape_of(shop).mounts = vec![bind("/srv/shop/conf")];
+            shop.look.paths.insert("/srv/shop/conf".to_owned(), seen);
+        });
+        assert_eq!(planned(&shop).plan.swaps[0].binds, ["/srv/shop/conf"]);
+    }
+}
+
+#[test]
+fn what_is_not_known_of_the_disk_and_the_version_is_said() {
+    let shop = Shop::but(|shop| {
+        shop.look.engine.disk_free = Seen::Unknown("it is another host's".to_owned());
+    });
+    assert_eq!(
+        warned(&planned(&shop)),
+        [WarningCode::DiskUnknown, WarningCode::VersionNotAsked]
+    );
+    let asked = Shop::but(|shop| {
+        let endpoint = json!({"port": 8080, "path": "/version"});
+        shop.application.components[0].version_endpoint = serde_json::from_value(endpoint).unwrap();
+    });
+    assert_eq!(warned(&planned(&asked)), []);
+}
+
+/// Settings that differ are named with both sides, commands only by what they are for.
+#[test]
+fn settings_that_differ_are_named_once() {
+    let shop = Shop::but(|shop| {
+        let now = Shape {
+            network: NetworkMode::Named("shop_default".to_owned()),
+            ports: vec![published(18080)],
+            mounts: vec![bind("/srv/new")],
+            own_command: true,
+            ..Shape::default()
+        };
+        let then = Shape {
+            network: NetworkMode::Named("shop_default".to_owned()),
+            networks: [(
+                "metrics".to_owned(),
+                domain::specification::Endpoint::default(),
+            )]
+            .into(),
+            ports: vec![published(18081)],
+            mounts: vec![bind("/srv/old")],
+            own_command: true,
+            user: Some("1000".to_owned()),
+            ..Shape::default()
+        };
+        *shape_of(shop) = then;
+        let print = |print: &str| Some([("command".to_owned(), print.to_owned())].into());
+        shop.part().specification.as_mut().unwrap().commands = print("aa");
+        for container in &mut shop.look.containers[..2] {
+            container.shape = Some(now.clone());
+            container.commands = print("bb");
+        }
+    });
+    let proposal = planned(&shop);
+    let told = proposal.warnings.iter();
+    let told: Vec<&str> = told
+        .filter(|warning| warning.code == WarningCode::SettingsDiffer)
+        .map(|warning| warning.sentence.as_str())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "api goes back to the settings that 1.4.2 ran with, which are not those of now: \
+          ports 18081→8080/tcp then, 18080→8080/tcp now; mounts /srv/old:/conf:ro then, /srv/new:/conf:ro now; \
+          networks metrics, shop_default then, shop_default now; user 1000 then, the default now; another command"
+        ]
+    );
+}
+
+#[test]
+fn settings_that_are_the_same_or_not_known_are_not_named() {
+    let same = Shop::but(|shop| {
+        *shape_of(shop) = Shape {
+            ports: vec![published(18080)],
+            ..Shape::default()
+        };
+        let shape = shape_of(shop).clone();
+        shop.part().specification.as_mut().unwrap().commands = Some(BTreeMap::new());
+        shop.look.containers[0].shape = Some(shape.clone());
+        shop.look.containers[1].shape = Some(shape);
+    });
+    assert!(!warned(&planned(&same)).contains(&WarningCode::SettingsDiffer));
+}
+
+/// Two containers by name, each with a port of its own: the record is of one of them, and each keeps its place.
+#[test]
+fn a_replica_with_a_name_keeps_its_port() {
+    let shop = Shop::but(|shop| {
+        shop.application.project = None;
+        for (component, names) in shop
+            .application
+            .components
+            .iter_mut()
+            .zip([&["shop-api-1", "shop-api-2"][..], &["shop-worker-1"]])
+        {
+            component.containers = names.iter().map(|name| (*name).to_owned()).collect();
+        }
+        shape_of(shop).ports = vec![published(18080)];
+        for (at, port) in [(0, 18080), (1, 18081)] {
+            let ports = vec![published(port)];
+            shop.look.containers[at].live.ports = ports.clone();
+            shop.look.containers[at].shape = Some(Shape {
+                ports,
+                ..Shape::default()
+            });
+        }
+    });
+    let proposal = planned(&shop);
+    assert!(!warned(&proposal).contains(&WarningCode::SettingsDiffer));
+    let ports = proposal.plan.swaps.iter().map(|swap| swap.ports.clone());
+    let ports: Vec<_> = ports.collect();
+    assert_eq!(
+        ports,
+        [vec![published(18080)], vec![published(18081)], vec![]]
+    );
 }

@@ -103,11 +103,13 @@ impl Exit {
             CauseCode::Drifted
             | CauseCode::LockedElsewhere
             | CauseCode::NameTaken
+            | CauseCode::PortTaken
             | CauseCode::Superseded => Self::Conflict,
             CauseCode::Cancelled | CauseCode::NotApproved => Self::Cancelled,
             CauseCode::EngineUnreachable
             | CauseCode::ImageMissing
             | CauseCode::Architecture
+            | CauseCode::BindSourceMissing
             | CauseCode::SpecificationMissing
             | CauseCode::DiskFull
             | CauseCode::EngineRefused

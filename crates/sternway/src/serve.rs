@@ -34,9 +34,7 @@ const ROLLBACKS_MAX: usize = 64;
 /// # Errors
 /// What keeps it from starting, as a sentence that says what to do.
 pub fn run(args: ServeArgs) -> anyhow::Result<()> {
-    let mut logs = telemetry::Settings::of_process(LOG_FILTER);
-    logs.filter = format!("{},{LOG_CEILING}", logs.filter);
-    let _telemetry = telemetry::start(&logs)?;
+    let _telemetry = telemetry::start(&logs(args.otel.as_deref()))?;
     // Somebody else's choice stands.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -47,6 +45,15 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
     // Blocking calls that hang, such as a look at a dead network disk, may not hold up the end.
     runtime.shutdown_timeout(Duration::from_secs(2));
     served
+}
+
+fn logs(collector: Option<&str>) -> telemetry::Settings {
+    let mut logs = telemetry::Settings::of_process(LOG_FILTER);
+    logs.filter = format!("{},{LOG_CEILING}", logs.filter);
+    if let Some(collector) = collector {
+        logs.traces = Some(telemetry::traces_of(collector));
+    }
+    logs
 }
 
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
@@ -86,16 +93,44 @@ async fn halves(
         version = crate::VERSION,
         "sternway serves"
     );
-    if let Some(worker) = worker {
-        // The worker gives its claims back first, so that another one can go on while our clients are let go.
-        worker.await.context("the worker ended unexpectedly")??;
-    }
-    if let Some(api) = api {
-        api.await.context("the API ended unexpectedly")?;
-    }
+    let ended = both(
+        worker.map(async |worker| {
+            worker
+                .await
+                .context("the worker ended unexpectedly")?
+                .map_err(Into::into)
+        }),
+        api.map(async |api| api.await.context("the API ended unexpectedly")),
+        &shutdown,
+    )
+    .await;
     listening.abort();
+    ended?;
     tracing::info!("sternway has stopped");
     Ok(())
+}
+
+/// Waits for both halves. When one ends, for whatever reason, the other is told to: a process with half of what it was
+/// started for would look alive to whoever could start it again.
+async fn both(
+    worker: Option<impl Future<Output = anyhow::Result<()>>>,
+    api: Option<impl Future<Output = anyhow::Result<()>>>,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let worker = async {
+        let Some(worker) = worker else { return Ok(()) };
+        let ended = worker.await;
+        shutdown.cancel();
+        ended
+    };
+    let api = async {
+        let Some(api) = api else { return Ok(()) };
+        let ended = api.await;
+        shutdown.cancel();
+        ended
+    };
+    let (worker, api) = tokio::join!(worker, api);
+    worker.and(api)
 }
 
 async fn api_half(
@@ -116,6 +151,8 @@ async fn api_half(
         tracing::info!(%address, "listening");
     }
     background::announce_setup(&store, &server.addresses()).await?;
+    worker::metric::describe();
+    tokio::spawn(background::standing(store.clone(), shutdown.clone()));
     let readiness = background::readiness(store.clone(), shutdown.clone());
     let surroundings = Surroundings {
         readiness,
@@ -192,4 +229,49 @@ fn stop_on_signals() -> anyhow::Result<CancellationToken> {
         }
     });
     Ok(shutdown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traces_go_to_the_collector_that_the_command_line_names() {
+        let goal = logs(Some("http://collector:4318/")).traces;
+        assert_eq!(goal.as_deref(), Some("http://collector:4318/v1/traces"));
+    }
+
+    #[tokio::test]
+    async fn a_half_that_ends_takes_the_other_one_with_it() {
+        for the_api_breaks in [true, false] {
+            let shutdown = CancellationToken::new();
+            let waits = async {
+                shutdown.cancelled().await;
+                Ok(())
+            };
+            let breaks = async {
+                let broken = tokio::spawn(async { panic!("broken, as this test wants it") });
+                broken.await.context("it ended unexpectedly")
+            };
+            let ended = if the_api_breaks {
+                both(Some(waits), Some(breaks), &shutdown).await
+            } else {
+                both(Some(breaks), Some(waits), &shutdown).await
+            };
+            let said = ended.unwrap_err().to_string();
+            assert_eq!(said, "it ended unexpectedly");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_half_that_was_not_asked_for_ends_nothing() {
+        let shutdown = CancellationToken::new();
+        let api = async {
+            tokio::task::yield_now().await;
+            assert!(!shutdown.is_cancelled());
+            Ok(())
+        };
+        let none: Option<std::future::Ready<anyhow::Result<()>>> = None;
+        both(none, Some(api), &shutdown).await.unwrap();
+    }
 }

@@ -22,6 +22,7 @@ use rustix::{
 };
 use uuid::Uuid;
 
+mod host_id;
 #[cfg(test)]
 mod tests;
 
@@ -265,7 +266,7 @@ impl StateFolder {
             Err(errno) => return Err(failed(&path, "locked")(errno.into())),
         }
         write_pid(&mut file).map_err(failed(&path, "written"))?;
-        let host = host_id(&self.path)?;
+        let host = host_id::of(&self.path, &host_id::machine())?;
         Ok(HostLock {
             _file: file,
             folder: self.clone(),
@@ -281,8 +282,8 @@ impl HostLock {
         &self.folder
     }
 
-    /// Stable over restarts; new for a copy of the folder, because two live servers with one host id would
-    /// each believe that the other is its dead predecessor.
+    /// Stable over restarts; new for a copy of the folder, here or on another machine, because two live servers with
+    /// one host id would each believe that the other is its dead predecessor.
     #[must_use]
     pub fn host_id(&self) -> Uuid {
         self.host
@@ -358,41 +359,6 @@ fn refuse_occupied(path: &Path) -> Result<(), StateFolderError> {
         }),
         None => Ok(()),
     }
-}
-
-/// The file says its own inode beside the id: in a copy of the folder the two differ.
-fn host_id(folder: &Path) -> Result<Uuid, StateFolderError> {
-    let path = folder.join("host_id");
-    match File::open(&path) {
-        Ok(mut file) => {
-            let inode = file.metadata().map_err(failed(&path, "looked at"))?.ino();
-            let text = read_small(&mut file).map_err(failed(&path, "read"))?;
-            let (id, home) = parse_host_id(&text).ok_or_else(|| StateFolderError::Damaged {
-                path: path.clone(),
-                what: "it does not hold an id and a number".into(),
-            })?;
-            if home == inode {
-                Ok(id)
-            } else {
-                new_host_id(&path)
-            }
-        }
-        Err(missing) if missing.kind() == io::ErrorKind::NotFound => new_host_id(&path),
-        Err(other) => Err(failed(&path, "read")(other)),
-    }
-}
-
-fn parse_host_id(text: &str) -> Option<(Uuid, u64)> {
-    let (id, inode) = text.trim().split_once(' ')?;
-    Some((id.parse().ok()?, inode.parse().ok()?))
-}
-
-fn new_host_id(path: &Path) -> Result<Uuid, StateFolderError> {
-    let id = Uuid::now_v7();
-    publish(path, |file| {
-        Ok(format!("{id} {}\n", file.metadata()?.ino()).into_bytes())
-    })?;
-    Ok(id)
 }
 
 /// Written aside, made durable, then renamed: after a crash the file is whole or absent, never half.

@@ -81,8 +81,7 @@ impl Settings {
     #[must_use]
     pub fn of_process(filter: &str) -> Self {
         let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let base = set("OTEL_EXPORTER_OTLP_ENDPOINT")
-            .map(|base| format!("{}/v1/traces", base.trim_end_matches('/')));
+        let base = set("OTEL_EXPORTER_OTLP_ENDPOINT").map(|base| traces_of(&base));
         Self {
             filter: set("STERNWAY_LOG").unwrap_or_else(|| filter.to_owned()),
             format: if std::io::stderr().is_terminal() {
@@ -95,6 +94,12 @@ impl Settings {
             service: set("OTEL_SERVICE_NAME").unwrap_or_else(|| "sternway".into()),
         }
     }
+}
+
+/// Where a collector takes traces.
+#[must_use]
+pub fn traces_of(collector: &str) -> String {
+    format!("{}/v1/traces", collector.trim_end_matches('/'))
 }
 
 /// Held until the end of `main`; its end sends the spans that still wait.

@@ -14,8 +14,11 @@ use crate::{
     audit,
     connect::{Store, timed},
     error::{Constraint, Error, Result, corrupt},
-    page::{Listed, Page},
+    page::{Listed, PAGE_MAX, Page},
 };
+
+/// The advisory lock under which definitions are put: the letters `SternPut`.
+const PUT_LOCK: i64 = i64::from_be_bytes(*b"SternPut");
 
 /// What a put did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,10 +55,11 @@ struct Present {
 }
 
 impl Store {
-    /// Stores a definition. With `if_match`, only over that revision.
+    /// Stores a definition. With `if_match`, only over that revision. Of two definitions that claim one container the
+    /// second is refused, at whatever moment they come.
     ///
     /// # Errors
-    /// [`Error::Revision`], or as every store function.
+    /// [`Error::Conflict`] with [`Constraint::Claimed`], [`Error::Revision`], or as every store function.
     pub async fn application_put(
         &self,
         application: &Application,
@@ -64,6 +68,7 @@ impl Store {
     ) -> Result<Put> {
         timed(async {
             let mut tx = self.pool.begin().await?;
+            nobody_else_claims(&mut tx, application).await?;
             let put = put(&mut tx, application, if_match).await?;
             if let Some(put) = put.changed {
                 let object = format!("application/{}", application.name);
@@ -95,22 +100,27 @@ impl Store {
         Ok((stored.application, stored.revision))
     }
 
-    /// Definitions by name.
+    /// Definitions by name; with `within`, of these applications only, such as those that a token may see.
     ///
     /// # Errors
     /// As every store function.
     pub async fn application_list(
         &self,
+        within: Option<&[ApplicationName]>,
         page: &Page<ApplicationName>,
     ) -> Result<Listed<StoredApplication, ApplicationName>> {
+        let within: Option<Vec<&str>> =
+            within.map(|names| names.iter().map(ApplicationName::as_str).collect());
         let rows: Vec<Row> = timed(async {
             Ok(sqlx::query_as(
                 "select definition, revision, updated_at from application
                  where removed_at is null and ($1::text is null or name > $1)
+                   and ($3::text[] is null or name = any($3))
                  order by name limit $2",
             )
             .bind(page.after.as_ref().map(ApplicationName::as_str))
             .bind(page.fetch())
+            .bind(within)
             .fetch_all(&self.pool)
             .await?)
         })
@@ -169,6 +179,60 @@ impl Store {
 struct PutDone {
     result: Put,
     changed: Option<Put>,
+}
+
+/// Definitions are put one after the other, so that none comes between the look at the others and the write.
+async fn nobody_else_claims(tx: &mut PgTransaction<'_>, application: &Application) -> Result<()> {
+    sqlx::query("select pg_advisory_xact_lock($1)")
+        .bind(PUT_LOCK)
+        .execute(&mut **tx)
+        .await?;
+    let needles = needles(application);
+    let mut after: Option<String> = None;
+    loop {
+        let others: Vec<(String, String)> = sqlx::query_as(
+            "select name, definition from application
+             where removed_at is null and engine = $1 and name <> $2 and ($3::text is null or name > $3)
+               and exists (select from unnest($5::text[]) needle where strpos(definition, needle) > 0)
+             order by name limit $4",
+        )
+        .bind(&application.engine)
+        .bind(application.name.as_str())
+        .bind(&after)
+        .bind(i64::from(PAGE_MAX))
+        .bind(&needles)
+        .fetch_all(&mut **tx)
+        .await?;
+        for (_, text) in &others {
+            let other = definition(text)?;
+            if let Some(component) = application.shared_with(&other).first() {
+                return Err(Error::Conflict(Constraint::Claimed {
+                    component: (*component).clone(),
+                    by: other.name,
+                }));
+            }
+        }
+        match others.into_iter().nth(PAGE_MAX as usize - 1) {
+            Some((last, _)) => after = Some(last),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// What stands in every definition that could claim one of these containers: with thousands of applications, only those
+/// are read.
+fn needles(application: &Application) -> Vec<String> {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let project = application
+        .project
+        .iter()
+        .map(|project| format!("\"project\":{}", quoted(project.as_str())));
+    let containers = application
+        .components
+        .iter()
+        .flat_map(|component| &component.containers)
+        .map(|name| quoted(name.as_str()));
+    project.chain(containers).collect()
 }
 
 async fn put(

@@ -3,8 +3,8 @@
 use std::{future::Future, time::Duration};
 
 use sqlx::{
-    Connection, PgConnection, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    Connection, FromRow, PgConnection, PgPool, Row as _,
+    postgres::{PgConnectOptions, PgPoolOptions, PgRow},
 };
 
 use crate::{
@@ -221,4 +221,27 @@ pub(crate) fn check_version(version: i32) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+/// What can be read of the rows. One that can not is left alone and told of by its `row_key`: it must not blind us to
+/// the others.
+pub(crate) fn readable<R, T>(
+    what: &'static str,
+    rows: Vec<PgRow>,
+    parse: impl Fn(R) -> Result<T>,
+) -> Vec<T>
+where
+    R: for<'r> FromRow<'r, PgRow>,
+{
+    let one = |row: PgRow| {
+        let key: String = row.try_get("row_key").unwrap_or_default();
+        R::from_row(&row)
+            .map_err(Error::from)
+            .and_then(&parse)
+            .inspect_err(|error| {
+                tracing::error!(what, key, %error, "a row can not be read and is left alone");
+            })
+            .ok()
+    };
+    rows.into_iter().filter_map(one).collect()
 }

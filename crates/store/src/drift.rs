@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
+    application::Application,
     drift::{Detected, Recorded},
     hold::Hold,
     name::{Actor, ApplicationName, ComponentName, ImageId, RollbackId, Version},
@@ -10,20 +11,23 @@ use domain::{
     time::Moment,
 };
 use serde_json::json;
-use sqlx::{PgConnection, PgTransaction, types::Json};
+use sqlx::{PgConnection, PgTransaction, postgres::PgRow, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
     applications::{acting, definition},
     audit,
-    connect::{Store, timed},
+    connect::{Store, readable, timed},
     error::{Error, Result, corrupt},
     facts::DeployedComponent,
     ledger::kind,
     returns::{HeldReturn, newest_return},
     wake::Topic,
 };
+
+/// Most applications that are watched: their definitions are in the worker's memory, two kilobytes each.
+const WATCHED_MAX: i64 = 1000;
 
 /// What the ledger knows of an application, for one decision about what runs.
 #[derive(Clone, Debug)]
@@ -38,6 +42,27 @@ pub struct Standpoint {
     pub acting: bool,
     /// The newest return of a held release, open or not.
     pub returned: Option<HeldReturn>,
+}
+
+/// An application to watch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// Its name.
+    pub name: ApplicationName,
+    /// The revision of its definition.
+    pub revision: i32,
+    /// Whether a rollback acts on it.
+    pub acting: bool,
+    /// The definition, when the revision is not the one that was known.
+    pub changed: Option<Application>,
+}
+
+#[derive(sqlx::FromRow)]
+struct WatchedRow {
+    name: String,
+    revision: i32,
+    acting: bool,
+    definition: Option<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -63,20 +88,40 @@ struct HoldRow {
 }
 
 impl Store {
-    /// Every application that is defined, by name: the worker watches them all.
+    /// The applications that are defined, by name: the worker watches them all. Definitions only of those whose
+    /// revision is not the one that is known.
     ///
     /// # Errors
     /// As every store function.
-    pub async fn applications_watched(&self) -> Result<Vec<domain::application::Application>> {
-        let rows: Vec<String> = timed(async {
-            Ok(sqlx::query_scalar(
-                "select definition from application where removed_at is null order by name",
+    pub async fn applications_watched(
+        &self,
+        known: &BTreeMap<ApplicationName, i32>,
+    ) -> Result<Vec<Watched>> {
+        let names: Vec<&str> = known.keys().map(ApplicationName::as_str).collect();
+        let revisions: Vec<i32> = known.values().copied().collect();
+        let rows: Vec<PgRow> = timed(async {
+            Ok(sqlx::query(
+                "select a.name, a.name as row_key, a.revision,
+                        exists (select from rollback_run r where r.application = a.name and r.acts) as acting,
+                        case when k.revision is distinct from a.revision then a.definition end as definition
+                 from application a left join unnest($2::text[], $3::int[]) k (name, revision) on k.name = a.name
+                 where a.removed_at is null order by a.name limit $1",
             )
+            .bind(WATCHED_MAX + 1)
+            .bind(&names)
+            .bind(&revisions)
             .fetch_all(&self.pool)
             .await?)
         })
         .await?;
-        rows.iter().map(|text| definition(text)).collect()
+        let most = usize::try_from(WATCHED_MAX).unwrap_or(usize::MAX);
+        if rows.len() > most {
+            tracing::error!(
+                "more than {most} applications are defined: the last by name are not watched"
+            );
+        }
+        let rows = rows.into_iter().take(most).collect();
+        Ok(readable("application", rows, watched))
     }
 
     /// What the ledger knows of an application now.
@@ -299,5 +344,18 @@ fn hold(row: HoldRow) -> Result<Hold> {
         cause,
         held_at: Moment::from(row.held_at),
         images,
+    })
+}
+
+fn watched(row: WatchedRow) -> Result<Watched> {
+    let changed = row.definition.as_deref().map(definition).transpose()?;
+    Ok(Watched {
+        name: row
+            .name
+            .parse()
+            .map_err(|error| corrupt("application", error))?,
+        revision: row.revision,
+        acting: row.acting,
+        changed,
     })
 }

@@ -1,6 +1,6 @@
 //! What can go wrong between us and our Postgres, in the classes that callers act on. It never retries.
 
-use domain::name::RollbackId;
+use domain::name::{ApplicationName, ComponentName, RollbackId};
 
 /// The result of every store function.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -99,6 +99,14 @@ pub enum Constraint {
     OneActing {
         /// That rollback.
         active: RollbackId,
+    },
+    /// Another application has the containers of a component.
+    #[error("{component} is a component of {by} already")]
+    Claimed {
+        /// The component.
+        component: ComponentName,
+        /// The other application.
+        by: ApplicationName,
     },
     /// What is referred to is not there.
     #[error("there is no such {0}")]

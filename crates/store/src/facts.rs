@@ -9,13 +9,13 @@ use domain::{
     time::Moment,
 };
 use serde::{Deserialize, Serialize};
-use sqlx::{PgTransaction, types::Json};
+use sqlx::{PgTransaction, postgres::PgRow, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
     applications,
-    connect::{Store, timed},
+    connect::{Store, readable, timed},
     error::{Result, corrupt},
     ledger::{DeploymentState, kind},
 };
@@ -119,8 +119,8 @@ impl Store {
         limit: u32,
         lease: Duration,
     ) -> Result<Vec<DeploymentWork>> {
-        let rows: Vec<Row> = timed(async {
-            Ok(sqlx::query_as(
+        let rows: Vec<PgRow> = timed(async {
+            Ok(sqlx::query(
                 "with due as (
                      select w.deployment_id from deployment_fact w
                      join deployment d on d.id = w.deployment_id
@@ -131,7 +131,7 @@ impl Store {
                  update deployment_fact f set wake_at = now() + make_interval(secs => $2)
                  from due join deployment d on d.id = due.deployment_id join application a on a.name = d.application
                  where f.deployment_id = due.deployment_id
-                 returning d.id, a.definition, d.version, d.kind, d.images, d.deployed_at, f.state, f.components,
+                 returning d.id, d.id::text as row_key, a.definition, d.version, d.kind, d.images, d.deployed_at, f.state, f.components,
                      f.green_since, f.red_since, f.watch_until,
                      (select nf.components from deployment n join deployment_fact nf on nf.deployment_id = n.id
                       where n.application = d.application and nf.state not in ('refused', 'resolving') and nf.merged_into is null
@@ -145,7 +145,7 @@ impl Store {
             .await?)
         })
         .await?;
-        rows.into_iter().map(work).collect()
+        Ok(readable("deployment", rows, work))
     }
 
     /// Its images are known: it is watched from now on. If it was found running before anybody reported it, the report

@@ -8,7 +8,7 @@ use crate::{
     migrate,
 };
 
-/// Rows that one clearing deletes of each kind: it must not hold locks for long.
+/// Rows that one statement of a clearing deletes: it must not hold locks for long.
 const PRUNE_MAX: i64 = 1000;
 
 /// The store can keep a promise.
@@ -111,7 +111,7 @@ impl Store {
         .await
     }
 
-    /// Clears away what nobody needs any more, a batch of each kind.
+    /// Clears away what nobody needs any more, batch by batch until nothing of it is left.
     ///
     /// # Errors
     /// As every store function.
@@ -168,13 +168,20 @@ impl Store {
     }
 
     async fn cleared(&self, statement: &'static str) -> Result<u64> {
-        timed(async {
-            Ok(sqlx::query(statement)
-                .bind(PRUNE_MAX)
-                .execute(&self.pool)
-                .await?
-                .rows_affected())
-        })
-        .await
+        let mut cleared = 0;
+        loop {
+            let batch = timed(async {
+                Ok(sqlx::query(statement)
+                    .bind(PRUNE_MAX)
+                    .execute(&self.pool)
+                    .await?
+                    .rows_affected())
+            })
+            .await?;
+            cleared += batch;
+            if batch < PRUNE_MAX.unsigned_abs() {
+                return Ok(cleared);
+            }
+        }
     }
 }

@@ -91,7 +91,7 @@ struct ViewRow {
 
 impl Store {
     /// The releases of an application as the planner sees them: for each version its newest deployment whose images
-    /// are known, and when any deployment of it was last proved good.
+    /// are known, and when any deployment of it was last proved good, if its images were not judged bad since.
     ///
     /// # Errors
     /// As every store function.
@@ -179,10 +179,12 @@ impl Store {
                 .digest
                 .parse()
                 .map_err(|error| corrupt("specification", error))?;
+            let body = self.body(&row);
             let recorded = RecordedSpecification {
                 digest: digest.clone(),
                 readable: row.readable,
-                shape: self.shape(&row),
+                shape: body.as_ref().and_then(Shape::of),
+                commands: body.as_ref().map(|body| self.key.commands(body)),
                 env: row.env_fingerprints.0,
             };
             Ok((digest, recorded))
@@ -191,10 +193,9 @@ impl Store {
     }
 
     /// None when the body can not be read: half of it would say that the rest was not asked for.
-    fn shape(&self, row: &SpecificationRow) -> Option<Shape> {
+    fn body(&self, row: &SpecificationRow) -> Option<Value> {
         let sealed = row.body_sealed.as_deref();
-        let body = whole(&self.key, &row.digest, row.body.clone(), sealed).ok()?;
-        Shape::of(&body)
+        whole(&self.key, &row.digest, row.body.clone(), sealed).ok()
     }
 
     async fn specification_views(
@@ -224,9 +225,9 @@ impl Store {
 }
 
 /// Of each version the newest deployment that was seen to run: a report that came late, or whose containers were never
-/// started, says nothing. A proof counts only for the images that it was made with: a version that was built again is another release
-/// until it is proved itself. A hold goes with the images: a name that
-/// they were given since is held as well.
+/// started, says nothing. A proof counts only for the images that it was made with: a version that was built again is
+/// another release until it is proved itself. It counts until the same images are judged bad, under whatever name: the
+/// newest judgement is the one to believe. A hold goes with the images: a name that they were given since is held as well.
 const RELEASES: &str = "
     with usable as (
         select distinct on (d.version) d.id as deployment, d.version, d.commit_id, d.deployed_at, f.components
@@ -235,17 +236,19 @@ const RELEASES: &str = "
           and f.state in ('watching', 'good', 'bad', 'unproved') and f.merged_into is null
         order by d.version, exists (select from jsonb_each(f.components) c where c.value ? 'specification') desc,
                  d.deployed_at desc, d.id desc
+    ), judged as (
+        select d.version, f.state = 'good' as good, f.judged_at,
+               (select jsonb_object_agg(c.key, c.value -> 'image') from jsonb_each(f.components) c) as images
+        from deployment d join deployment_fact f on f.deployment_id = d.id
+        where d.application = $1 and f.state in ('good', 'bad')
     ), proved as (
-        select u.version, max(f.judged_at) as good_at
+        select u.version, max(j.judged_at) filter (where j.good) as good_at
         from usable u
-        join deployment d on d.application = $1 and d.version = u.version
-        join deployment_fact f on f.deployment_id = d.id
-        where f.state = 'good' and (
-            select jsonb_object_agg(c.key, c.value -> 'image') from jsonb_each(f.components) c
-        ) = (
-            select jsonb_object_agg(c.key, c.value -> 'image') from jsonb_each(u.components) c
-        )
+        join judged j on j.images = (select jsonb_object_agg(c.key, c.value -> 'image') from jsonb_each(u.components) c)
+        where j.version = u.version or not j.good
         group by u.version
+        having max(j.judged_at) filter (where j.good) >
+               coalesce(max(j.judged_at) filter (where not j.good), '-infinity')
     ), holding as (
         select h.version, h.reason, h.insecure, h.held_at
         from hold h

@@ -19,6 +19,7 @@ use crate::{
     audit,
     connect::{Store, timed},
     error::{Constraint, Error, Result, corrupt},
+    rollbacks::RollbackView,
     wake::Topic,
 };
 
@@ -55,6 +56,61 @@ pub struct NewRollback<'a> {
     pub approval_until: Option<Moment>,
     /// When.
     pub at: Moment,
+}
+
+impl NewRollback<'_> {
+    /// The rollback as it is right after it was accepted.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], which would be a defect of ours; the request would be refused with the same.
+    pub fn as_accepted(&self) -> Result<RollbackView> {
+        let first = First::of(self)?;
+        Ok(RollbackView {
+            id: self.id,
+            application: self.plan.application.name.clone(),
+            plan_digest: self.plan.digest(),
+            plan: self.plan.clone(),
+            requested_by: self.requested_by.clone(),
+            reason: self.reason,
+            note: self.note.clone(),
+            requested_at: self.at,
+            phase: first.run.phase.word().to_owned(),
+            run: first.run,
+            seq: 1,
+            head: chain::hex(&first.head),
+            proved_at: None,
+            outage: None,
+            verdict: None,
+            good: None,
+            ended_at: None,
+        })
+    }
+}
+
+/// A run with nothing but its first event.
+struct First {
+    run: Run,
+    body: String,
+    head: Link,
+}
+
+impl First {
+    fn of(ask: &NewRollback<'_>) -> Result<Self> {
+        let event = Event::Requested {
+            approval_until: ask.approval_until,
+        };
+        let run = Run::requested(&event, ask.at).map_err(|error| corrupt("first event", error))?;
+        let body = serde_json::to_string(&event).map_err(|error| corrupt("first event", error))?;
+        let entry = Entry {
+            seq: 1,
+            fence: Fence(0),
+            at: ask.at,
+            actor: ask.requested_by.as_str(),
+            body: &body,
+        };
+        let head = chain::link(&chain::root(ask.id), &entry);
+        Ok(Self { run, body, head })
+    }
 }
 
 /// What came of a request.
@@ -254,21 +310,8 @@ async fn insert_rollback(tx: &mut PgConnection, ask: &NewRollback<'_>) -> Result
 
 /// The run and its first event in one statement.
 async fn insert_run(tx: &mut PgConnection, ask: &NewRollback<'_>) -> Result<()> {
-    let event = Event::Requested {
-        approval_until: ask.approval_until,
-    };
-    let run = Run::requested(&event, ask.at).map_err(|error| corrupt("first event", error))?;
+    let First { run, body, head } = First::of(ask)?;
     let state = serde_json::to_string(&run).map_err(|error| corrupt("run", error))?;
-    let body = serde_json::to_string(&event).map_err(|error| corrupt("first event", error))?;
-    let actor = ask.requested_by.as_str();
-    let entry = Entry {
-        seq: 1,
-        fence: Fence(0),
-        at: ask.at,
-        actor,
-        body: &body,
-    };
-    let head: Link = chain::link(&chain::root(ask.id), &entry);
     sqlx::query(
         "with run as (
              insert into rollback_run (rollback_id, application, phase, acts, state, seq, head, wake_at, plan_format)
@@ -287,7 +330,7 @@ async fn insert_run(tx: &mut PgConnection, ask: &NewRollback<'_>) -> Result<()> 
     .bind(ask.approval_until.map(OffsetDateTime::from))
     .bind(ask.plan.format)
     .bind(OffsetDateTime::from(ask.at))
-    .bind(actor)
+    .bind(ask.requested_by.as_str())
     .bind(&body)
     .execute(tx)
     .await?;

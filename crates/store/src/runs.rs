@@ -7,14 +7,14 @@ use domain::{
     lifecycle::Run,
     name::{Actor, Fence, RollbackId},
     next::Order,
-    plan::Plan,
+    plan::{PLAN_FORMAT, Plan},
 };
 use serde::Deserialize;
-use sqlx::types::Json;
+use sqlx::{Row as _, postgres::PgRow, types::Json};
 use uuid::Uuid;
 
 use crate::{
-    connect::{Store, timed},
+    connect::{Store, readable, timed},
     error::{Error, Result, corrupt},
     plans,
 };
@@ -292,28 +292,33 @@ impl Store {
         after: Option<RollbackId>,
         limit: u32,
     ) -> Result<Vec<WatchingRun>> {
-        let rows: Vec<WatchingRow> = timed(async {
-            Ok(sqlx::query_as(
-                "select r.rollback_id, q.plan_digest, p.body as plan, r.state
-                 from rollback_run r join rollback q on q.id = r.rollback_id join plan p on p.digest = q.plan_digest
-                 where r.phase = 'watching' and r.ended_at is null and ($1::uuid is null or r.rollback_id > $1)
-                 order by r.rollback_id limit $2",
-            )
-            .bind(after.map(|after| after.0))
-            .bind(i64::from(limit.min(WATCHING_MAX)))
-            .fetch_all(&self.pool)
-            .await?)
-        })
-        .await?;
-        let watching = |row: WatchingRow| {
-            let plan = plans::parse(&row.plan_digest, &row.plan)?;
-            Ok(WatchingRun {
-                rollback: RollbackId(row.rollback_id),
-                plan,
-                run: row.state.0,
+        let mut after = after.map(|after| after.0);
+        // A page of which nothing can be read is not the last one.
+        loop {
+            let rows: Vec<PgRow> = timed(async {
+                Ok(sqlx::query(
+                    "select r.rollback_id, r.rollback_id::text as row_key, q.plan_digest, p.body as plan, r.state
+                     from rollback_run r join rollback q on q.id = r.rollback_id join plan p on p.digest = q.plan_digest
+                     where r.phase = 'watching' and r.ended_at is null and ($1::uuid is null or r.rollback_id > $1)
+                       and r.plan_format <= $3
+                     order by r.rollback_id limit $2",
+                )
+                .bind(after)
+                .bind(i64::from(limit.min(WATCHING_MAX)))
+                .bind(PLAN_FORMAT)
+                .fetch_all(&self.pool)
+                .await?)
             })
-        };
-        rows.into_iter().map(watching).collect()
+            .await?;
+            let Some(last) = rows.last() else {
+                return Ok(Vec::new());
+            };
+            after = Some(last.try_get("rollback_id")?);
+            let runs = readable("run in its watch window", rows, watching);
+            if !runs.is_empty() {
+                return Ok(runs);
+            }
+        }
     }
 
     /// Makes a resting run due now: something that it waits for has changed.
@@ -371,6 +376,9 @@ impl Store {
     }
 }
 
+/// No fence is below the time of day: of two databases that were one, a copy and its original, each gives fences of
+/// its own, so the engine tells their claims on one rollback apart.
+///
 /// Candidates are found without locks, locked where nobody else has, and looked at again under the lock. Fences of
 /// applications are taken in the order of their names, so that two claims never wait for each other in a circle.
 const CLAIM: &str = "
@@ -399,7 +407,9 @@ const CLAIM: &str = "
         select f.application, c.runs from application_fence f join counted c on c.application = f.application
         order by f.application for update of f
     ), fenced as (
-        update application_fence f set fence = f.fence + l.runs from locked l where f.application = l.application
+        update application_fence f
+        set fence = greatest(f.fence, (extract(epoch from clock_timestamp()) * 1000)::bigint) + l.runs
+        from locked l where f.application = l.application
         returning f.application, f.fence - l.runs as before
     )
     update rollback_run r
@@ -414,6 +424,14 @@ const CLAIM: &str = "
         select coalesce(jsonb_agg(jsonb_build_object(
             'id', o.id, 'kind', o.kind, 'actor', o.actor, 'superseding', o.superseding) order by o.id), '[]')
         from rollback_order o where o.rollback_id = r.rollback_id and o.seen_at is null) as orders";
+
+fn watching(row: WatchingRow) -> Result<WatchingRun> {
+    Ok(WatchingRun {
+        rollback: RollbackId(row.rollback_id),
+        plan: plans::parse(&row.plan_digest, &row.plan)?,
+        run: row.state.0,
+    })
+}
 
 fn claimed(row: ClaimRow) -> Result<Claimed> {
     let orders: Result<Vec<(i64, Order)>> = row.orders.0.into_iter().map(order).collect();

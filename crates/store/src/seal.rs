@@ -157,6 +157,21 @@ impl SecretKey {
             .collect()
     }
 
+    /// Keyed fingerprints of the commands in a create body by what each is for: command lines hold passwords.
+    #[must_use]
+    pub fn commands(&self, body: &Value) -> std::collections::BTreeMap<String, String> {
+        let named = [
+            ("command", body.get("Cmd")),
+            ("entry point", body.get("Entrypoint")),
+            ("health command", body.pointer("/Healthcheck/Test")),
+        ];
+        let given = named.into_iter().filter_map(|(name, words)| {
+            let words = words.filter(|words| !words.is_null())?;
+            Some((name.to_owned(), self.fingerprint(name, &words.to_string())))
+        });
+        given.collect()
+    }
+
     /// Keyed digest of a specification, environment values included.
     #[must_use]
     pub fn digest(&self, specification: &Specification) -> SpecificationDigest {
@@ -275,5 +290,11 @@ mod tests {
         assert_ne!(key(1).fingerprint("A", "x"), key(1).fingerprint("B", "x"));
         assert_eq!(key(1).fingerprint("A", "x").len(), 16);
         assert!(!format!("{:?}", key(7)).contains("0707"));
+        let prints = key(1).commands(&json!({"Cmd": ["--password", "x"], "Entrypoint": null}));
+        assert_eq!(prints.keys().collect::<Vec<_>>(), ["command"]);
+        assert_ne!(
+            prints,
+            key(1).commands(&json!({"Cmd": ["--password", "y"]}))
+        );
     }
 }

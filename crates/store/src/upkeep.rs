@@ -12,18 +12,20 @@ use domain::{
     retention::Why,
     time::Moment,
 };
-use sqlx::types::Json;
+use sqlx::{postgres::PgRow, types::Json};
 use time::OffsetDateTime;
 
 use crate::{
     applications,
-    connect::{Store, timed},
+    connect::{Store, readable, timed},
     error::{Result, corrupt},
     plans,
 };
 
 /// Most applications that one turn takes.
 const DUE_MAX: u32 = 16;
+/// Most engines that are listened to: each is an open connection.
+const ENGINES_MAX: i64 = 100;
 
 /// An application whose past is due to be looked after.
 #[derive(Clone, Debug)]
@@ -49,6 +51,15 @@ pub struct StoredReadiness {
     pub since: Moment,
     /// When it was computed.
     pub checked_at: Moment,
+}
+
+/// How many ways back there are, over all applications.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, sqlx::FromRow)]
+pub struct WaysBack {
+    /// Kept as ways back, and could not come back.
+    pub broken: i64,
+    /// Kept, with every image on the engine.
+    pub ready: i64,
 }
 
 /// What is known now of a release's readiness.
@@ -102,8 +113,8 @@ impl Store {
             Ok(())
         })
         .await?;
-        let rows: Vec<DueRow> = timed(async {
-            Ok(sqlx::query_as(
+        let rows: Vec<PgRow> = timed(async {
+            Ok(sqlx::query(
                 "with due as (
                      select u.application from application_upkeep u
                      join application a on a.name = u.application and a.removed_at is null
@@ -118,7 +129,7 @@ impl Store {
                      where q.application = due.application order by q.id desc limit 1
                  ) last on true
                  where u.application = due.application
-                 returning a.definition, u.ready_at <= now() as ready_due,
+                 returning a.definition, a.name as row_key, u.ready_at <= now() as ready_due,
                            last.digest as plan_digest, last.body as plan",
             )
             .bind(i64::from(limit.min(DUE_MAX)))
@@ -127,7 +138,23 @@ impl Store {
             .await?)
         })
         .await?;
-        rows.into_iter().map(upkeep).collect()
+        Ok(readable("application", rows, upkeep))
+    }
+
+    /// The engines that applications name.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn engines_named(&self) -> Result<Vec<String>> {
+        timed(async {
+            Ok(sqlx::query_scalar(
+                "select distinct engine from application where removed_at is null order by engine limit $1",
+            )
+            .bind(ENGINES_MAX)
+            .fetch_all(&self.pool)
+            .await?)
+        })
+        .await
     }
 
     /// Whether a rollback acts on an application now.
@@ -146,7 +173,8 @@ impl Store {
         .await
     }
 
-    /// It was looked after: due again after `again`, its readiness after `ready` when that was computed.
+    /// It was looked after: due again after `again`, its readiness after `ready` when that was computed. Who was
+    /// [hastened](Self::upkeep_hasten) meanwhile stays due: what was looked at is older than what happened.
     ///
     /// # Errors
     /// As every store function.
@@ -161,7 +189,7 @@ impl Store {
                 "update application_upkeep set due_at = now() + make_interval(secs => $2),
                      ready_at = case when $3::float8 is null then ready_at
                                      else now() + make_interval(secs => $3) end
-                 where application = $1",
+                 where application = $1 and due_at > now()",
             )
             .bind(application.as_str())
             .bind(again.as_secs_f64())
@@ -230,6 +258,24 @@ impl Store {
             }
             tx.commit().await?;
             Ok(())
+        })
+        .await
+    }
+
+    /// How many releases of all applications are kept as ways back and broken, and how many are kept and ready.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn ways_back(&self) -> Result<WaysBack> {
+        timed(async {
+            Ok(sqlx::query_as(
+                "select count(*) filter (where r.broken) as broken,
+                        count(*) filter (where r.code = $1 and r.retained <> '[]') as ready
+                 from release_readiness r join application a on a.name = r.application and a.removed_at is null",
+            )
+            .bind(ReadinessCode::Ready.word())
+            .fetch_one(&self.pool)
+            .await?)
         })
         .await
     }

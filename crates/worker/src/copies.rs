@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock,
+    eyes::Asked,
     world::{Real, StoreAway},
 };
 
@@ -74,7 +75,10 @@ async fn look_after(real: &Real, application: &Application) -> Result<(), StoreA
     let name = &application.name;
     let copies = real.store.copy_list(name).await.map_err(StoreAway)?;
     let releases = real.store.releases(name).await.map_err(StoreAway)?;
-    let look = match real.engine_look(application, &[], false).await? {
+    let look = match real
+        .engine_look(application, Asked::default(), false)
+        .await?
+    {
         Ok(look) => look,
         Err(_) => return Ok(()),
     };

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock,
-    eyes::PROBE_LIMIT,
+    eyes::{Asked, PROBE_LIMIT},
     metric,
     world::{Real, StoreAway},
 };
@@ -142,7 +142,7 @@ async fn watch(real: &Real, work: &DeploymentWork) -> Result<(), StoreAway> {
     if work.rolling_back {
         return later(real, work, "a rollback acts on the application").await;
     }
-    let look = match real.full_look(&work.application, &[]).await? {
+    let look = match real.full_look(&work.application, Asked::default()).await? {
         Ok(look) => look,
         Err(said) => return later(real, work, &said).await,
     };

@@ -394,6 +394,7 @@ impl Log {
     fn tell(&self, event: &Event) {
         match event {
             Event::TurnedBack { cause } => tracing::warn!(cause = cause.sentence, "turns back"),
+            Event::StepSkipped { note } => tracing::warn!(note, "goes on without it"),
             Event::EngineLost { said } => {
                 tracing::warn!(said, "the engine does not answer; waiting")
             }
@@ -418,7 +419,6 @@ impl Log {
             | Event::Performed { .. }
             | Event::EngineBack
             | Event::StepDone { .. }
-            | Event::StepSkipped { .. }
             | Event::CancelRefused { .. }
             | Event::WatchRed { .. }
             | Event::WatchGreen { .. } => tracing::debug!(?event, "goes on"),

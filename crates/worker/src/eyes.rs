@@ -23,6 +23,15 @@ const SOURCES_AT_ONCE: usize = 24;
 /// What containers say of where they come from.
 pub(crate) type Origins = BTreeMap<ContainerId, Origin>;
 
+/// What is asked of an engine beside the application's containers.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Asked<'a> {
+    /// Images: whether each is there.
+    pub(crate) images: &'a [ImageId],
+    /// Paths of the host: whether each is there.
+    pub(crate) paths: &'a [String],
+}
+
 /// A probe that takes longer is red: the runbook's health endpoint answers in milliseconds.
 pub(crate) const PROBE_LIMIT: Duration = Duration::from_secs(1);
 
@@ -64,13 +73,21 @@ impl Real {
         }
         if scope.engine {
             let images: Vec<ImageId> = plan.swaps.iter().map(|swap| swap.image.clone()).collect();
-            let images = if scope.supplies {
-                images.as_slice()
+            let paths: Vec<String> = plan
+                .swaps
+                .iter()
+                .flat_map(|swap| swap.binds.clone())
+                .collect();
+            let asked = if scope.supplies {
+                Asked {
+                    images: &images,
+                    paths: &paths,
+                }
             } else {
-                &[]
+                Asked::default()
             };
             seen.engine = self
-                .engine_look(&plan.application, images, scope.supplies)
+                .engine_look(&plan.application, asked, scope.supplies)
                 .await?;
         }
         if let (true, Ok(look)) = (scope.pin || scope.project, &mut seen.engine) {
@@ -87,13 +104,14 @@ impl Real {
     pub(crate) async fn engine_look(
         &self,
         application: &Application,
-        images: &[ImageId],
+        asked: Asked<'_>,
         disk: bool,
     ) -> Result<Result<EngineLook, String>, StoreAway> {
         let request = LookRequest {
             application,
-            images,
+            images: asked.images,
             disk,
+            paths: asked.paths,
             specifications: false,
         };
         match self.looked(application, &request).await {
@@ -106,12 +124,13 @@ impl Real {
     pub(crate) async fn full_look(
         &self,
         application: &Application,
-        images: &[ImageId],
+        asked: Asked<'_>,
     ) -> Result<Result<EngineLook, String>, StoreAway> {
         let request = LookRequest {
             application,
-            images,
+            images: asked.images,
             disk: true,
+            paths: asked.paths,
             specifications: true,
         };
         let mut looked = match self.looked(application, &request).await {
@@ -150,6 +169,7 @@ impl Real {
             }
             container.specification = Some(digest);
             container.env = self.store.key().fingerprints(specification);
+            container.commands = Some(self.store.key().commands(&specification.body));
         }
         self.with_lock_judged(look).await.map(Ok)
     }
@@ -206,6 +226,7 @@ impl Real {
             application,
             images: &[],
             disk: false,
+            paths: &[],
             specifications: false,
         };
         match self.looked(application, &request).await {

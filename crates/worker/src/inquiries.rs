@@ -12,6 +12,7 @@ use domain::{
     name::{ApplicationName, ComponentName, ImageId, TagName},
     seen::Seen,
     source::TagsSeen,
+    specification::Shape,
 };
 use futures_util::{StreamExt, stream};
 use integrations::Candidate;
@@ -21,7 +22,10 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::world::{Real, StoreAway};
+use crate::{
+    eyes::Asked,
+    world::{Real, StoreAway},
+};
 
 /// The truth is polled; a wake-up only saves the waiting.
 const POLL: Duration = Duration::from_millis(500);
@@ -152,8 +156,21 @@ pub(crate) async fn application(
         .flat_map(|release| release.components.values());
     let images: BTreeSet<ImageId> = parts.clone().map(|part| part.image.clone()).collect();
     let images: Vec<ImageId> = images.into_iter().collect();
+    let shapes = parts
+        .clone()
+        .filter_map(|part| part.specification.as_ref()?.shape.as_ref());
+    let mut paths: Vec<String> = Vec::new();
+    for path in shapes.flat_map(Shape::binds) {
+        if !paths.contains(path) {
+            paths.push(path.clone());
+        }
+    }
+    let asked = Asked {
+        images: &images,
+        paths: &paths,
+    };
     let (looked, project) = tokio::join!(
-        tokio::time::timeout(LIMIT, real.full_look(&application, &images)),
+        tokio::time::timeout(LIMIT, real.full_look(&application, asked)),
         real.project_for_plan(&application)
     );
     let Ok(looked) = looked else {

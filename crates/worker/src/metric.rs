@@ -1,6 +1,7 @@
 //! The names of everything that a worker counts.
 
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
+use store::{Standing, WaysBack};
 
 /// Effects performed, by `effect` and `outcome`.
 pub const EFFECTS: &str = "sternway_effects_total";
@@ -17,10 +18,16 @@ pub const DRIVEN: &str = "sternway_rollbacks_driven";
 /// Deployments judged, by `state`.
 pub const DEPLOYMENTS: &str = "sternway_deployments_judged_total";
 
-/// Releases that are kept as ways back and could not come back, by `application`.
+/// Releases that are kept as ways back and could not come back, of all applications.
 pub const BROKEN: &str = "sternway_releases_broken";
-/// Releases that are kept and whose images are all on the engine, by `application`.
+/// Releases that are kept and whose images are all on the engine, of all applications.
 pub const READY: &str = "sternway_releases_ready";
+/// Rollbacks by where they stand, by `phase`.
+pub const STANDING: &str = "sternway_rollbacks";
+/// Rollbacks that are due and that no worker has claimed.
+pub const UNCLAIMED: &str = "sternway_rollbacks_unclaimed";
+/// Workers that gave a sign of life in the last half minute.
+pub const WORKERS: &str = "sternway_workers";
 /// Deployments found running that nobody had reported.
 pub const DETECTED: &str = "sternway_deployments_detected_total";
 /// Held releases found running again, by `outcome`.
@@ -42,10 +49,25 @@ pub fn describe() {
         "Releases kept as ways back that could not come back"
     );
     describe_gauge!(READY, "Releases kept whose images are all on the engine");
+    describe_gauge!(STANDING, "Rollbacks that have not ended, by phase");
+    describe_gauge!(UNCLAIMED, "Rollbacks that are due and unclaimed");
+    describe_gauge!(WORKERS, "Workers that live");
     describe_counter!(
         DETECTED,
         "Deployments found running that nobody had reported"
     );
     describe_counter!(RETURNS, "Held releases found running again");
     describe_gauge!(ENGINES_HEARD, "Engines that are listened to now");
+}
+
+/// Tells the recorder what stands in the store. These are sums over all applications, since whoever scrapes needs no
+/// token; every process says the same.
+pub fn tell(standing: &Standing, ways_back: &WaysBack) {
+    gauge!(STANDING, "phase" => "awaiting_approval").set(standing.awaiting_approval as f64);
+    gauge!(STANDING, "phase" => "acting").set(standing.acting as f64);
+    gauge!(STANDING, "phase" => "watching").set(standing.watching as f64);
+    gauge!(UNCLAIMED).set(standing.unclaimed as f64);
+    gauge!(WORKERS).set(standing.workers as f64);
+    gauge!(BROKEN).set(ways_back.broken as f64);
+    gauge!(READY).set(ways_back.ready as f64);
 }

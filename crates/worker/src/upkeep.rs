@@ -12,19 +12,19 @@ use domain::{
     application::Application,
     engine_look::EngineLook,
     ledger::Release,
-    name::{ImageId, Version},
+    name::{ApplicationName, ImageId, Version},
     planner::{self, Snapshot},
     readiness::{self, ImageSight, ReadinessCode},
     retention::{self, Why},
     seen::Seen,
 };
 use futures_util::{StreamExt, stream};
-use metrics::gauge;
 use store::{NewReadiness, Store, StoredReadiness, Upkeep};
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    metric,
+    eyes::Asked,
     world::{Real, StoreAway},
 };
 
@@ -35,6 +35,8 @@ const POLL: Duration = Duration::from_secs(2);
 const EVERY: Duration = Duration::from_secs(30);
 /// How often the sources of images are asked as well: each is a call to somebody else's registry.
 const READY_EVERY: Duration = Duration::from_secs(300);
+/// The same when it could not be looked after.
+const AGAIN: Duration = Duration::from_secs(5);
 /// Whoever takes an application has this long; then it is due again.
 const LEASE: Duration = Duration::from_secs(120);
 /// Applications looked after together.
@@ -69,10 +71,39 @@ pub(crate) async fn run(store: Store, real: Arc<Real>, shutdown: CancellationTok
     listening.abort();
 }
 
-/// A clean-up of containers takes keepers first and images next: being told saves the seconds until the next turn.
+/// Listens to every engine that an application names, the local one first: a clean-up of containers takes keepers first
+/// and images next, and being told saves the seconds until the next turn.
 async fn listen(store: Store, real: Arc<Real>) {
+    let mut tasks = JoinSet::new();
+    let mut followed: BTreeMap<String, AbortHandle> = BTreeMap::new();
     loop {
-        if let Ok(engine) = real.engines.get("local")
+        match store.engines_named().await {
+            Ok(mut names) => {
+                names.push("local".to_owned());
+                followed.retain(|name, task| {
+                    let wanted = names.contains(name);
+                    if !wanted {
+                        task.abort();
+                    }
+                    wanted
+                });
+                for name in names {
+                    followed.entry(name.clone()).or_insert_with(|| {
+                        tasks.spawn(listen_to(store.clone(), real.clone(), name))
+                    });
+                }
+            }
+            Err(error) => tracing::debug!(%error, "can not list the engines to listen to"),
+        }
+        // What was aborted is taken off the list.
+        while tasks.try_join_next().is_some() {}
+        tokio::time::sleep(LISTEN_AGAIN).await;
+    }
+}
+
+async fn listen_to(store: Store, real: Arc<Real>, name: String) {
+    loop {
+        if let Ok(engine) = real.engines.get(&name)
             && let Ok(lost) = engine.keepers_lost().await
         {
             let mut lost = std::pin::pin!(lost);
@@ -90,19 +121,19 @@ async fn listen(store: Store, real: Arc<Real>) {
 async fn one(real: &Real, due: Upkeep) {
     let name = due.application.name.clone();
     let done = tokio::time::timeout(LEASE / 2, look_after(real, &due)).await;
-    let ready = match done {
-        Ok(Ok(true)) => Some(READY_EVERY),
-        Ok(Ok(false)) => None,
+    let (again, ready) = match done {
+        Ok(Ok(true)) => (EVERY, Some(READY_EVERY)),
+        Ok(Ok(false)) => (EVERY, None),
         Ok(Err(away)) => {
-            tracing::warn!(application = %name, error = &away as &dyn std::error::Error, "can not look after it");
-            return;
+            tracing::warn!(application = %name, error = &away as &dyn std::error::Error, "can not look after it; trying again");
+            (AGAIN, None)
         }
         Err(_) => {
             tracing::warn!(application = %name, "looking after it took too long; trying again");
-            return;
+            (AGAIN, None)
         }
     };
-    if let Err(error) = real.store.upkeep_done(&name, EVERY, ready).await {
+    if let Err(error) = real.store.upkeep_done(&name, again, ready).await {
         tracing::warn!(application = %name, %error, "could not note that it was looked after");
     }
 }
@@ -118,7 +149,11 @@ async fn look_after(real: &Real, due: &Upkeep) -> Result<bool, StoreAway> {
         .chain(due.rolled_back.iter().cloned())
         .collect();
     let images: Vec<ImageId> = images.into_iter().collect();
-    let look = match real.engine_look(application, &images, false).await? {
+    let asked = Asked {
+        images: &images,
+        ..Asked::default()
+    };
+    let look = match real.engine_look(application, asked, false).await? {
         Ok(look) => look,
         Err(said) => {
             tracing::debug!(application = %name, said, "its engine does not answer; its past is looked after later");
@@ -178,15 +213,7 @@ async fn protect(
             tracing::warn!(application = %name, %error, "could not protect an image");
         }
     }
-    let mut tags = BTreeMap::new();
-    for release in releases
-        .iter()
-        .filter(|release| kept.contains_key(&release.version))
-    {
-        for (component, part) in &release.components {
-            tags.insert(OwnTag::of(name, component, &release.version), &part.image);
-        }
-    }
+    let tags = own_tags(name, look, releases, kept);
     let own = match engine.own_tags(name).await {
         Ok(own) => own,
         Err(error) => {
@@ -229,6 +256,32 @@ async fn protect(
         }
     }
     Ok(())
+}
+
+/// Our tags: for what is kept and has no other name left, or clean-ups of nameless images would ask for it. Beside a
+/// name of the site's, ours would do harm: `docker image prune -a` (Engine 20.10) takes all names but one from an image
+/// that a container keeps, and not ours first.
+fn own_tags<'a>(
+    name: &ApplicationName,
+    look: &EngineLook,
+    releases: &'a [Release],
+    kept: &Kept,
+) -> BTreeMap<OwnTag, &'a ImageId> {
+    let nameless = |image: &ImageId| {
+        let facts = look.images.get(image).and_then(Seen::known);
+        facts.is_some_and(|facts| facts.tags.iter().all(|tag| OwnTag::is_own(tag)))
+    };
+    let kept = releases
+        .iter()
+        .filter(|release| kept.contains_key(&release.version));
+    let parts = kept.flat_map(|release| {
+        let parts = release.components.iter();
+        parts.map(|(component, part)| {
+            let tag = OwnTag::of(name, component, &release.version);
+            (tag, &part.image)
+        })
+    });
+    parts.filter(|(_, image)| nameless(image)).collect()
 }
 
 /// Computes and stores how ready each release is, and raises the alarm for those that are kept and could not come back.
@@ -304,10 +357,4 @@ fn tell(
             (true, true) | (false, false) => {}
         }
     }
-    let broken = now.values().filter(|new| new.broken).count();
-    gauge!(metric::BROKEN, "application" => name.to_string()).set(broken as f64);
-    let ready = now
-        .values()
-        .filter(|new| !new.retained.is_empty() && new.readiness.code == ReadinessCode::Ready);
-    gauge!(metric::READY, "application" => name.to_string()).set(ready.count() as f64);
 }

@@ -135,6 +135,8 @@ impl Engine {
             kept: BTreeMap::new(),
             lock: None,
             guests: BTreeMap::new(),
+            taken: Vec::new(),
+            paths: BTreeMap::new(),
             containers,
             project: None,
         };
@@ -274,6 +276,7 @@ fn former(swap: &Swap) -> Container {
         mark: None,
         specification: Some(swap.specification.clone()),
         env: BTreeMap::new(),
+        commands: None,
         shape: None,
         live: domain::engine_look::Live::default(),
     }

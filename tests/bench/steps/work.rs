@@ -125,6 +125,8 @@ fn plan(application: Application) -> Outcome<Plan> {
                 image: good.clone(),
                 specification: specification()?,
                 leftovers: Vec::new(),
+                ports: Vec::new(),
+                binds: Vec::new(),
                 joins: Vec::new(),
             });
         }

@@ -12,7 +12,7 @@ use super::{
 };
 
 /// The longest way that a rollback of these small applications may take on a loaded machine.
-const END_LIMIT: Duration = Duration::from_secs(60);
+const END_LIMIT: Duration = Duration::from_secs(120);
 
 impl House {
     /// Makes the application known.
@@ -84,7 +84,7 @@ impl House {
     pub(crate) fn judged(&self, deployment: &str, state: &str) {
         let last = until(
             &format!("deployment {deployment} is judged"),
-            seconds(30),
+            seconds(60),
             || {
                 let seen = self.get(&format!("/api/v1/deployments/{deployment}"));
                 let open =

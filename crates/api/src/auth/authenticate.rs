@@ -32,14 +32,13 @@ pub async fn setup_token(store: &Store) -> Result<Option<Token>, store::Error> {
 }
 
 pub(super) async fn principal(parts: &Parts, app: &App) -> Result<Principal, Problem> {
-    let peer = parts
-        .extensions
-        .get::<Peer>()
-        .copied()
-        .unwrap_or(Peer::Tcp(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
+    let peer = peer(parts);
     match bearer(parts)? {
         Some(text) => match Token::parse(text) {
-            Some(token) if token.is_setup() => Ok(setup(&token)),
+            Some(token) if token.is_setup() => {
+                beforehand(app, address(peer), &token.hash())?;
+                Ok(setup(&token))
+            }
             Some(token) => by_token(&token, peer, app).await,
             None => {
                 metric::token_refused();
@@ -61,6 +60,32 @@ pub(super) async fn again(principal: &Principal, app: &App) -> Result<(), Proble
         return Ok(());
     }
     Err(refused())
+}
+
+fn peer(parts: &Parts) -> Peer {
+    let peer = parts.extensions.get::<Peer>().copied();
+    peer.unwrap_or(Peer::Tcp(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
+}
+
+fn address(peer: Peer) -> IpAddr {
+    match peer {
+        Peer::Tcp(address) => address,
+        Peer::Local(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+    }
+}
+
+/// Where refused tokens are counted against.
+pub(super) fn counted_at(parts: &Parts) -> IpAddr {
+    address(peer(parts))
+}
+
+/// Says no to what need not be asked of the database.
+fn beforehand(app: &App, address: IpAddr, hash: &[u8; 32]) -> Result<(), Problem> {
+    match app.throttle().beforehand(address, hash) {
+        Beforehand::Ask => Ok(()),
+        Beforehand::Refused => Err(refused()),
+        Beforehand::Wait(seconds) => Err(Problem::too_many_failures(seconds)),
+    }
 }
 
 fn bearer(parts: &Parts) -> Result<Option<&str>, Problem> {
@@ -86,16 +111,8 @@ fn refused() -> Problem {
 }
 
 async fn by_token(token: &Token, peer: Peer, app: &App) -> Result<Principal, Problem> {
-    let hash = token.hash();
-    let address = match peer {
-        Peer::Tcp(address) => address,
-        Peer::Local(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
-    };
-    match app.throttle().beforehand(address, &hash) {
-        Beforehand::Ask => {}
-        Beforehand::Refused => return Err(refused()),
-        Beforehand::Wait(seconds) => return Err(Problem::too_many_failures(seconds)),
-    }
+    let (hash, address) = (token.hash(), address(peer));
+    beforehand(app, address, &hash)?;
     let Some(stored) = app.store().token_find(&hash).await? else {
         app.throttle().refused(address, hash);
         return Err(refused());

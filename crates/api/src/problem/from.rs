@@ -38,6 +38,7 @@ impl From<Error> for Problem {
 fn conflict(constraint: Constraint) -> Problem {
     match constraint {
         Constraint::OneActing { active } => Problem::rollback_active(active, "the application"),
+        Constraint::Claimed { component, .. } => Problem::component_claimed(&component, None),
         Constraint::Unknown(what) => {
             Problem::new(Code::NotFound, format!("there is no such {what}"))
         }

@@ -11,7 +11,7 @@ use domain::{
     time::Moment,
 };
 use serde::{Deserialize, Serialize};
-use store::{PAGE_MAX, Page};
+use store::{Constraint, Page};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -100,13 +100,15 @@ pub(crate) async fn list(
         after: page.after,
         limit: limit(page.limit)?,
     };
-    let listed = permit.store().application_list(&asked).await?;
-    let seen = listed
-        .items
-        .into_iter()
-        .filter(|stored| permit.sees(&stored.application.name));
+    // Not filtered afterwards: the page's end would name what may not be seen.
+    let within = permit.principal().applications.as_ref();
+    let within: Option<Vec<_>> = within.map(|names| names.iter().cloned().collect());
+    let listed = permit
+        .store()
+        .application_list(within.as_deref(), &asked)
+        .await?;
     let mut items = Vec::new();
-    for stored in seen {
+    for stored in listed.items {
         let returned = permit.store().return_open(&stored.application.name).await?;
         items.push(ApplicationItem {
             application: stored.application,
@@ -167,7 +169,6 @@ pub(crate) async fn put(
         }]));
     }
     application.check().map_err(Problem::fields)?;
-    nobody_else_claims(&permit, &application).await?;
     let present = present(&permit, &path.name).await?;
     let if_match = match (revision(&headers)?, present) {
         (IfMatch::Revision(revision), _) => Some(revision),
@@ -179,7 +180,8 @@ pub(crate) async fn put(
     let put = permit
         .store()
         .application_put(&application, permit.actor(), if_match)
-        .await?;
+        .await
+        .map_err(|error| claimed(&permit, error))?;
     let status = if put.created {
         StatusCode::CREATED
     } else {
@@ -193,42 +195,13 @@ pub(crate) async fn put(
     })
 }
 
-/// Refuses components whose containers another application has.
-async fn nobody_else_claims(
-    permit: &Permit<Administer>,
-    application: &Application,
-) -> Result<(), Problem> {
-    let mut after = None;
-    loop {
-        let page = Page {
-            after,
-            limit: PAGE_MAX,
-        };
-        let listed = permit.store().application_list(&page).await?;
-        for stored in &listed.items {
-            let shared = application.shared_with(&stored.application);
-            if let Some(component) = shared.first() {
-                let other = &stored.application.name;
-                let other = if permit.sees(other) {
-                    other.to_string()
-                } else {
-                    "another application".to_owned()
-                };
-                let what = format!(
-                    "{component} is a component of {other} already; a container belongs to one application: take it \
-                     out of one of them"
-                );
-                return Err(Problem::fields([crate::problem::FieldError {
-                    field: "components".to_owned(),
-                    what,
-                }]));
-            }
-        }
-        after = listed.next;
-        if after.is_none() {
-            return Ok(());
-        }
-    }
+/// Says which component another application has; of an application that may not be seen, not its name.
+fn claimed(permit: &Permit<Administer>, error: store::Error) -> Problem {
+    let store::Error::Conflict(Constraint::Claimed { component, by }) = error else {
+        return error.into();
+    };
+    let other = permit.sees(&by).then_some(&by);
+    Problem::component_claimed(&component, other)
 }
 
 /// Takes an application out. Its ledger and its rollbacks stay.

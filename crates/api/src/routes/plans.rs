@@ -5,7 +5,7 @@ use domain::{
     engine_look::EngineFacts,
     name::{ApplicationName, PlanDigest, Version},
     plan::Plan,
-    planner::{Downtime, Proposal},
+    planner::{Downtime, Proposal, Warning},
     target::Target,
     time::Moment,
 };
@@ -56,7 +56,7 @@ pub struct PlanAnswer {
     pub unchanged: Vec<String>,
     /// What is worth knowing.
     #[serde(default)]
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
     /// When the engine was looked at; absent when an old plan is read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]

@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use super::page::{Listing, Paged, limit};
 use crate::{
-    auth::{Action, Operate, Permit, Read},
+    auth::{Action, Operate, Permit, Read, StreamPlace},
     clock::now,
     input::{At, InputWithBytes, Params, header_text},
     look::Sight,
@@ -163,25 +163,30 @@ pub(crate) async fn request(
         body_hash: Sha256::digest(&bytes).to_vec(),
     };
     check(&ask)?;
-    let (id, replayed) = match permit.store().idempotency_find(&idempotency).await? {
+    // Whatever can be refused is refused before the request is written.
+    let _place = place(&permit, wait)?;
+    let (mut view, replayed) = match permit.store().idempotency_find(&idempotency).await? {
         // The key is the actor's; another token of the same actor may see less.
-        Some(earlier) => (find(&permit, earlier).await?.id, true),
+        Some(earlier) => (find(&permit, earlier).await?, true),
         None => admit(&permit, &ask, idempotency).await?,
     };
     metric::rollback_requested(if replayed { "replayed" } else { "new" });
-    let view = waited(&permit, id, wait).await?;
+    // It is accepted and goes on: what can not be seen any more is no reason to say otherwise.
+    if let Err(problem) = follow(&permit, &mut view, wait).await {
+        tracing::debug!(rollback = %view.id, ?problem, "the wait for news ended early");
+    }
     Ok(Accepted {
         answer: RollbackAnswer::of(&view),
         replayed,
     })
 }
 
-/// Plans again and writes the request; the identity of the rollback, and whether an earlier request made it.
+/// Plans again and writes the request; the rollback, and whether an earlier request made it.
 async fn admit(
     permit: &Permit<Operate>,
     ask: &RollbackRequest,
     idempotency: Idempotency,
-) -> Result<(RollbackId, bool), Problem> {
+) -> Result<(RollbackView, bool), Problem> {
     let store = permit.store();
     let stored = match store.plan_get(&ask.plan_digest).await {
         Ok(plan) if permit.sees(&plan.application.name) => plan,
@@ -197,7 +202,7 @@ async fn admit(
         .plan(&stored.target)
         .map_err(Problem::plan_blocked)?
         .plan;
-    if fresh.digest() != ask.plan_digest {
+    if !stored.still_holds(&fresh) {
         let digest = store.plan_put(&fresh, permit.actor()).await?;
         return Err(Problem::plan_stale(
             digest,
@@ -219,9 +224,10 @@ async fn admit(
         approval_until: stored.application.approval.then(|| at.after(approval)),
         at,
     };
+    let accepted = new.as_accepted()?;
     match store.rollback_request(&new).await {
-        Ok(Requested::New) => Ok((id, false)),
-        Ok(Requested::Replayed(earlier)) => Ok((earlier, true)),
+        Ok(Requested::New) => Ok((accepted, false)),
+        Ok(Requested::Replayed(earlier)) => Ok((find(permit, earlier).await?, true)),
         Err(store::Error::Conflict(store::Constraint::OneActing { active })) => {
             Err(Problem::rollback_active(active, name.as_str()))
         }
@@ -302,8 +308,9 @@ pub(crate) async fn get(
     Params(params): Params<ReadParams>,
 ) -> Result<Json<RollbackAnswer>, Problem> {
     let wait = wait(params.wait)?;
-    find(&permit, path.id).await?;
-    let view = waited(&permit, path.id, wait).await?;
+    let mut view = find(&permit, path.id).await?;
+    let _place = place(&permit, wait)?;
+    follow(&permit, &mut view, wait).await?;
     let mut answer = RollbackAnswer::of(&view);
     if params.verify == Some(true) {
         answer.log.intact = Some(match permit.store().verify(path.id).await? {
@@ -391,24 +398,24 @@ pub(crate) async fn find<A: Action>(
     }
 }
 
-/// The rollback once it is proved or ended, or as it is when the time is up.
-async fn waited<A: Action>(
+/// A place among those that wait, for who does.
+fn place<A: Action>(permit: &Permit<A>, wait: Duration) -> Result<Option<StreamPlace>, Problem> {
+    (!wait.is_zero()).then(|| permit.stream_place()).transpose()
+}
+
+/// Looks until the rollback is proved or ended, or the time is up; `view` is what was seen last.
+async fn follow<A: Action>(
     permit: &Permit<A>,
-    id: RollbackId,
+    view: &mut RollbackView,
     wait: Duration,
-) -> Result<RollbackView, Problem> {
-    let _place = if wait.is_zero() {
-        None
-    } else {
-        Some(permit.stream_place()?)
-    };
+) -> Result<(), Problem> {
     let deadline = tokio::time::Instant::now() + wait;
     let mut wakes = permit.store().wake().subscribe(store::Topic::Events);
     loop {
-        let view = permit.store().rollback_get(id).await?;
+        *view = permit.store().rollback_get(view.id).await?;
         let decided = matches!(view.run.phase, Phase::Watching { .. } | Phase::Ended { .. });
         if decided || tokio::time::Instant::now() >= deadline || permit.shutting_down() {
-            return Ok(view);
+            return Ok(());
         }
         permit.pause(&mut wakes, deadline).await;
         permit.still_valid().await?;

@@ -154,7 +154,7 @@ pub(crate) async fn create(
             .store()
             .setup_token_use(&proof.hash, &new)
             .await
-            .map_err(used_up)?,
+            .map_err(|error| used_up(&permit, error))?,
         None => permit.store().token_create(&new).await?,
     }
     let answer = NewTokenAnswer {
@@ -201,8 +201,9 @@ pub(crate) async fn revoke(
     }
 }
 
-fn used_up(error: store::Error) -> Problem {
+fn used_up(permit: &Permit<MakeToken>, error: store::Error) -> Problem {
     if matches!(error, store::Error::NotFound(_)) {
+        permit.refuse_token();
         return Problem::unauthenticated("the set-up token is not known, used up or expired");
     }
     error.into()

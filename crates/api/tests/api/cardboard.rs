@@ -311,6 +311,8 @@ fn look(runs: &str) -> EngineLook {
         kept: BTreeMap::new(),
         lock: None,
         guests: BTreeMap::new(),
+        taken: Vec::new(),
+        paths: BTreeMap::new(),
         project: None,
         stages: Vec::new(),
         internal: std::collections::BTreeSet::new(),
@@ -344,6 +346,7 @@ fn container(runs: &str) -> Container {
         mark: None,
         specification: Some("5".repeat(64).parse().unwrap()),
         env: BTreeMap::new(),
+        commands: None,
         shape: None,
         live: domain::engine_look::Live::default(),
     }

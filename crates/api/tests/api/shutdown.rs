@@ -39,7 +39,7 @@ async fn a_shutdown_ends_streams_and_long_polls_at_once() {
     while frames.next().await.is_some() {}
     house.served.await.unwrap();
     assert!(
-        began.elapsed() < Duration::from_secs(2),
+        began.elapsed() < Duration::from_secs(8),
         "the drain took {:?}",
         began.elapsed()
     );

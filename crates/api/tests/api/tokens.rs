@@ -127,6 +127,68 @@ async fn the_set_up_token_makes_one_admin_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_applications_names_none_that_may_not_be_seen() {
+    let house = House::new().await;
+    for name in ["a-hidden", "b-seen", "c-hidden", "d-seen", "e-hidden"] {
+        let mut definition = crate::cardboard::shop(name);
+        definition["project"] = json!(name);
+        house.application(&definition).await.ok(201);
+    }
+    let token = house
+        .token(
+            "ana",
+            TokenKind::Person,
+            Role::Viewer,
+            Some(&["b-seen", "d-seen"]),
+        )
+        .await;
+    let mut seen = Vec::new();
+    let mut path = "/api/v1/applications?limit=1".to_owned();
+    loop {
+        let reply = Ask::new("GET", &path).token(&token).to(house.address).await;
+        assert!(!reply.text.contains("hidden"), "{}", reply.text);
+        let page = reply.ok(200);
+        let names = page["items"].as_array().unwrap().iter();
+        seen.extend(names.map(|row| row["application"]["name"].as_str().unwrap().to_owned()));
+        let Some(next) = page["next"].as_str() else {
+            break;
+        };
+        path = format!("/api/v1/applications?limit=1&after={next}");
+    }
+    assert_eq!(seen, ["b-seen", "d-seen"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn made_up_set_up_tokens_are_refused_without_the_database_in_the_end() {
+    let house = House::new().await;
+    let admin = json!({"name": "x", "kind": "person", "person": "ana", "role": "admin"});
+    let ask = async |token: &api::Token| {
+        Ask::new("POST", "/api/v1/tokens")
+            .token(token.reveal())
+            .json(&admin)
+            .to(house.address)
+            .await
+            .code()
+    };
+    let mut codes = Vec::new();
+    for _ in 0..70 {
+        let made_up = api::Token::generate(api::TokenType::Setup).unwrap();
+        codes.push(ask(&made_up).await);
+    }
+    assert_eq!(
+        (codes[0].as_str(), codes[69].as_str()),
+        ("unauthenticated", "too_many_failures")
+    );
+    assert_eq!(
+        codes
+            .iter()
+            .filter(|code| *code == "unauthenticated")
+            .count(),
+        60
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_refused_tokens_is_answered_without_the_database_and_others_are_let_in() {
     let house = House::new().await;
     house.get("/api/v1/me").await.ok(200);

@@ -178,7 +178,8 @@ impl Engine {
                     .any(|known| known == name)
             })
         };
-        match needed.into_iter().find(|name| !there(name)) {
+        let gone = needed.into_iter().find(|name| !there(name));
+        match gone {
             Some(gone) => Err(Error::new(
                 Kind::Missing,
                 format!("network {gone} is not on the engine; create it, then ask again"),

@@ -71,6 +71,7 @@ pub(super) fn read(
         mark,
         specification: None,
         env: std::collections::BTreeMap::new(),
+        commands: None,
         shape: None,
         live: Live::default(),
     })

@@ -2,13 +2,19 @@
 
 use std::{cmp::Reverse, collections::BTreeSet};
 
-use bollard::models::{ContainerInspectResponse, EndpointSettings, MountPoint, PortMap};
+use bollard::models::{
+    ContainerInspectResponse, ContainerSummary, EndpointSettings, MountPoint, PortMap,
+};
 use domain::{
-    engine_look::{Attached, Live},
+    application::Application,
+    engine_look::{Attached, Live, TakenPort},
     specification::{Endpoint, MountKind, Mounted, Published},
 };
 
-use crate::specification::{endpoint_of_container, is_anonymous, short_id};
+use crate::{
+    label::own_name,
+    specification::{endpoint_of_container, is_anonymous, short_id},
+};
 
 /// What matters of the engine's networks, by name.
 #[derive(Clone, Debug, Default)]
@@ -114,6 +120,49 @@ fn meant(endpoint: EndpointSettings) -> Endpoint {
     }
 }
 
+/// The ports of the host that a container was given, by what its operator asked for.
+pub(crate) fn published_by(inspect: &ContainerInspectResponse) -> Vec<Published> {
+    let host = inspect.host_config.as_ref();
+    held(
+        host.and_then(|host| host.port_bindings.clone())
+            .unwrap_or_default(),
+    )
+}
+
+/// The ports of the host that containers hold which are no part of the application.
+pub(super) fn taken(list: &[ContainerSummary], application: &Application) -> Vec<TakenPort> {
+    let others = list
+        .iter()
+        .filter(|summary| super::found(summary, application).is_none());
+    let mut taken: Vec<TakenPort> = others.flat_map(taken_by).collect();
+    taken.sort_by(|a, b| (&a.container, &a.port).cmp(&(&b.container, &b.port)));
+    taken.dedup();
+    taken
+}
+
+fn taken_by(summary: &ContainerSummary) -> Vec<TakenPort> {
+    let name = own_name(summary.names.as_deref().unwrap_or_default()).unwrap_or_default();
+    let ports = summary.ports.iter().flatten();
+    let held = ports.filter_map(|port| {
+        Some(TakenPort {
+            container: name.to_owned(),
+            port: Published {
+                port: port.private_port,
+                protocol: port
+                    .typ
+                    .map_or_else(|| "tcp".to_owned(), |kind| kind.to_string()),
+                host_ip: port.ip.clone().filter(|ip| !is_every_address(ip)),
+                host_port: Some(port.public_port?),
+            },
+        })
+    });
+    held.collect()
+}
+
+fn is_every_address(ip: &str) -> bool {
+    matches!(ip, "" | "0.0.0.0" | "::")
+}
+
 fn held(ports: PortMap) -> Vec<Published> {
     let mut held = BTreeSet::new();
     for (inside, bindings) in ports {
@@ -127,9 +176,7 @@ fn held(ports: PortMap) -> Vec<Published> {
                 port,
                 protocol: protocol.to_owned(),
                 // The engine says "every address" twice, once for each kind.
-                host_ip: binding
-                    .host_ip
-                    .filter(|ip| !matches!(ip.as_str(), "" | "0.0.0.0" | "::")),
+                host_ip: binding.host_ip.filter(|ip| !is_every_address(ip)),
                 host_port,
             });
         }

@@ -259,6 +259,7 @@ async fn a_container_whose_image_is_gone_is_understood_by_what_was_kept_of_it() 
         application: &house.application,
         images: &[],
         disk: false,
+        paths: &[],
         specifications: true,
     };
     let blind = fresh.look(&request).await.unwrap();

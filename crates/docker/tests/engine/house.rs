@@ -46,8 +46,9 @@ impl House {
                 "these tests need a Docker engine: {error}. Start one (`. docker/prepare.sh; engine_start`) or set DOCKER_HOST"
             );
         }
+        // Of one width: the engine's filter by name finds the text anywhere, and one house must not sweep another.
         let prefix = format!(
-            "st{}x{}",
+            "st{}x{:03}",
             std::process::id(),
             COUNT.fetch_add(1, Ordering::Relaxed)
         );
@@ -217,6 +218,7 @@ impl House {
             application,
             images: &[],
             disk: true,
+            paths: &[],
             specifications: true,
         };
         self.engine.look(&request).await.unwrap()

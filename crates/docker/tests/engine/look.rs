@@ -25,6 +25,7 @@ async fn an_application_is_seen_with_its_replicas_and_nothing_else() {
         application: &house.application,
         images: &images,
         disk: true,
+        paths: &[],
         specifications: false,
     };
     let looked = house.engine.look(&request).await.unwrap();
@@ -71,6 +72,88 @@ async fn an_application_is_seen_with_its_replicas_and_nothing_else() {
             && !look.engine.name.is_empty()
     );
     assert_eq!((look.lock, look.kept.len()), (None, 0));
+}
+
+/// The engine is asked for paths by creations that can not succeed: nothing may be left of them.
+#[tokio::test]
+async fn paths_of_the_host_are_seen_and_nothing_is_made() {
+    let house = House::new().await;
+    let there = [
+        env!("CARGO_MANIFEST_DIR"),
+        concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+    ];
+    let gone = [
+        concat!(env!("CARGO_MANIFEST_DIR"), "/no-such-folder"),
+        "/no-such-root/a b",
+    ];
+    let look = |paths: Vec<String>| {
+        let house = &house;
+        async move {
+            let request = LookRequest {
+                application: &house.application,
+                images: &[],
+                disk: false,
+                paths: &paths,
+                specifications: false,
+            };
+            house.engine.look(&request).await.unwrap().look.paths
+        }
+    };
+    let own = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
+    for seen in look(own(&there)).await.values() {
+        assert_eq!(*seen, Seen::Known(()));
+    }
+    let both = look(own(&[there, gone].concat())).await;
+    for (path, seen) in &both {
+        let expected = if there.contains(&path.as_str()) {
+            Seen::Known(())
+        } else {
+            Seen::Absent
+        };
+        assert_eq!(*seen, expected, "{path}");
+    }
+    assert_eq!(both.len(), 4);
+    let odd = look(own(&["not/absolute"])).await;
+    assert!(matches!(odd["not/absolute"], Seen::Unknown(_)), "{odd:?}");
+    let names = house.docker(&["ps", "-a", "--format", "{{.Names}}"]);
+    assert!(!names.contains("sternway-asks-for-paths"), "{names}");
+}
+
+#[tokio::test]
+async fn ports_that_others_hold_are_seen() {
+    let house = House::new().await;
+    let stranger = house.named("stranger");
+    house.web("web-1", "1", &["-p", "127.0.0.1::8080"], &["api"]);
+    house.docker(&[
+        "run",
+        "-d",
+        "--name",
+        &stranger,
+        "-p",
+        "127.0.0.1::8080",
+        &image("1"),
+        "api",
+    ]);
+    let port = house.docker(&["port", &stranger, "8080/tcp"]);
+    let port: u16 = port.trim().rsplit(':').next().unwrap().parse().unwrap();
+    let held = |look: &domain::engine_look::EngineLook| {
+        let taken = look
+            .taken
+            .iter()
+            .filter(|taken| taken.container == stranger);
+        taken
+            .map(|taken| taken.port.to_string())
+            .collect::<Vec<_>>()
+    };
+    let look = house.look().await.look;
+    assert_eq!(held(&look), [format!("127.0.0.1:{port}→8080/tcp")]);
+    let own = &look.containers[0].name;
+    assert!(
+        look.taken.iter().all(|taken| taken.container != *own),
+        "{look:?}"
+    );
+    house.docker(&["stop", "-t", "0", &stranger]);
+    assert_eq!(held(&house.look().await.look), Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -207,6 +207,7 @@ async fn the_request_lines_are_the_ones_that_we_know() {
         application: &application,
         images: &[],
         disk: false,
+        paths: &[],
         specifications: false,
     };
     engine.look(&request).await.unwrap();

@@ -194,3 +194,79 @@ fn what_is_replaced_while_it_is_red_is_bad_and_else_unproved() {
     );
     assert_eq!(health(&judged), None, "{judged:?}");
 }
+
+/// Red for a moment, green for a moment, for ever: each look alone decides nothing.
+#[test]
+fn a_deployment_that_flaps_for_ever_comes_to_an_end() {
+    let (shop, look) = (shop(true), look('a', at(-5), "none"));
+    let mut state = watched();
+    for s in (1..20_000).step_by(2) {
+        let green = s % 20 < 10;
+        match judge(&shop, &images('a'), &state, &look, &[answer(green)], at(s)) {
+            Judgement::Watching {
+                green_since,
+                red_since,
+                ..
+            } => {
+                state.green_since = green_since;
+                state.red_since = red_since;
+            }
+            Judgement::Decided { health, said } => {
+                assert_eq!(health, ledger::Health::Unproved);
+                assert!(said.contains("flaps") && said.contains("500"), "{said}");
+                assert!(
+                    (3600 + 4 * WINDOW_S..3600 + 5 * WINDOW_S).contains(&s),
+                    "{s}"
+                );
+                return;
+            }
+        }
+    }
+    panic!("it never ends: {state:?}");
+}
+
+/// Seen running at every look, and never for a whole window.
+#[test]
+fn a_replica_that_starts_again_for_ever_comes_to_an_end() {
+    let (shop, mut state) = (shop(false), watched());
+    for s in (1..20_000).step_by(2) {
+        let look = look('a', at(s - s % 40), "none");
+        match judge(&shop, &images('a'), &state, &look, &[], at(s)) {
+            Judgement::Watching { green_since, .. } => state.green_since = green_since,
+            Judgement::Decided { health, said } => {
+                assert_eq!(health, ledger::Health::Unproved);
+                assert!(said.contains("started again"), "{said}");
+                return;
+            }
+        }
+    }
+    panic!("it never ends: {state:?}");
+}
+
+/// A server that was away for a day gives the window that runs its chance.
+#[test]
+fn a_late_window_is_watched_to_its_end() {
+    let (shop, look, late) = (shop(true), look('a', at(-5), "none"), 90_000);
+    let first = judge(
+        &shop,
+        &images('a'),
+        &watched(),
+        &look,
+        &[answer(true)],
+        at(late),
+    );
+    assert_eq!(health(&first), None, "{first:?}");
+    let green = Watched {
+        green_since: Some(at(late)),
+        ..watched()
+    };
+    let whole = judge(
+        &shop,
+        &images('a'),
+        &green,
+        &look,
+        &[answer(true)],
+        at(late + WINDOW_S),
+    );
+    assert_eq!(health(&whole), Some(ledger::Health::Good));
+}

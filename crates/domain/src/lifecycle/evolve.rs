@@ -1,6 +1,6 @@
 //! How each event moves a run. An event that can not follow where the run is moves nothing and is refused.
 
-use super::{Event, IllegalEvent, Phase, Run, event_word};
+use super::{Event, IllegalEvent, Phase, Run, Stuck, event_word};
 use crate::{
     effect::{Effect, Outcome},
     lease,
@@ -57,6 +57,8 @@ impl Run {
         self.refused_at = None;
         self.lost_since = None;
         self.losses = 0;
+        self.removing = None;
+        self.stuck.clear();
     }
 
     fn is_open(&self) -> Option<()> {
@@ -74,7 +76,25 @@ impl Run {
         self.is_open()?;
         self.since = at;
         self.lost_sight(at);
+        self.not_removed("whoever removed it died over it");
         Some(())
+    }
+
+    /// What could not be removed is tried after the others, and not for ever.
+    fn not_removed(&mut self, said: &str) {
+        let Some(container) = self.removing.take() else {
+            return;
+        };
+        let known = self
+            .stuck
+            .iter()
+            .position(|stuck| stuck.container == container);
+        let tries = known.map_or(0, |at| self.stuck.remove(at).tries);
+        self.stuck.push(Stuck {
+            container,
+            tries: tries.saturating_add(1),
+            said: said.to_owned(),
+        });
     }
 
     /// Nobody will say what came of the outstanding effect; it may still be inside the engine.
@@ -107,6 +127,8 @@ impl Run {
         self.acted_at.get_or_insert(at);
         self.outstanding = Some(lease::lands_within(effect));
         self.locking = matches!(effect, Effect::TakeLock { .. });
+        let retiring = matches!(self.step(plan), Some(Step::Retire));
+        self.removing = effect.removes().filter(|_| retiring).cloned();
         if effect.touches() {
             self.touched_at.get_or_insert(at);
         }
@@ -118,9 +140,16 @@ impl Run {
             return None;
         }
         match outcome {
-            Outcome::Done => self.outstanding = None,
-            Outcome::Unknown { .. } => self.lost_sight(at),
+            Outcome::Done => {
+                self.outstanding = None;
+                self.removing = None;
+            }
+            Outcome::Unknown { said } => {
+                self.lost_sight(at);
+                self.not_removed(said);
+            }
             Outcome::Failed { failure, said } => {
+                self.not_removed(said);
                 self.outstanding = None;
                 self.refusals = self.refusals.saturating_add(1);
                 self.refused = Some(crate::next::cause_of(*failure, said));

@@ -65,8 +65,15 @@ pub(super) fn failed(ctx: &Ctx<'_>, step: &Step, forward: bool, cause: Cause) ->
         ));
     }
     match step {
-        Step::Capture | Step::Pin | Step::Retire => {
+        Step::Capture | Step::Pin => {
             let note = format!("step `{}` was given up: {}", step.title(), cause.sentence);
+            go(vec![Event::StepSkipped { note }])
+        }
+        Step::Retire => {
+            let note = format!(
+                "what is not needed any more is still there in part: {}",
+                cause.sentence
+            );
             go(vec![Event::StepSkipped { note }])
         }
         Step::Prove => after_failed_proof(ctx, cause),

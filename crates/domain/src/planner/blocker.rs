@@ -50,6 +50,10 @@ pub enum BlockerCode {
     Architecture,
     /// A replica's name belongs to a container that is no part of the application.
     NameTaken,
+    /// A port of the host that the target publishes is held by a container that stays.
+    PortTaken,
+    /// A path of the host that the target mounts is not there.
+    BindSourceMissing,
 }
 
 /// Why there is no release to go back to.

@@ -3,7 +3,7 @@
 
 use std::{cmp::Reverse, collections::BTreeSet};
 
-use super::{Place, Snapshot};
+use super::{Place, Snapshot, Warning, WarningCode};
 use crate::{
     application::Component,
     engine_look::{Container, EngineLook},
@@ -269,23 +269,33 @@ pub(super) fn warnings(
     component: &Component,
     manner: &Manner,
     places: &[&Place<'_>],
-) -> Vec<String> {
+) -> Vec<Warning> {
     let name = &component.name;
     let Manner::StopStart { why } = manner else {
         return Vec::new();
     };
-    let mut warnings = vec![format!(
-        "{name} is stopped and started, not handed over: {why}"
+    let warning = |code, sentence, next_action: &str| Warning {
+        code,
+        sentence,
+        next_action: next_action.to_owned(),
+    };
+    let mut warnings = vec![warning(
+        WarningCode::StoppedAndStarted,
+        format!("{name} is stopped and started, not handed over: {why}"),
+        "go on if clients can wait that long; `overlap` in the definition says whether two versions may run at once",
     )];
     let killed = places
         .iter()
         .flat_map(|place| place.all())
         .find(|container| !container.is_up() && container.exit_code == KILLED);
     if let Some(killed) = killed {
-        warnings.push(format!(
-            "the last stop of {} ended in its being killed (exit code {KILLED}) after {} s: the outage is as long; let \
-             it end on its stop signal, or set `stop_signal` or a shorter `stop_grace_period`",
-            killed.name, killed.stop_grace_s
+        warnings.push(warning(
+            WarningCode::StopEndsInKill,
+            format!(
+                "the last stop of {} ended in its being killed (exit code {KILLED}) after {} s: the outage is as long",
+                killed.name, killed.stop_grace_s
+            ),
+            "let it end on its stop signal, or set `stop_signal` or a shorter `stop_grace_period`",
         ));
     }
     let published = places.iter().any(|place| {
@@ -295,10 +305,14 @@ pub(super) fn warnings(
         })
     });
     if published {
-        warnings.push(format!(
-            "clients of {name} may wait for a second more: one that retries while its port is moved on a bridge can hit \
-             the kernel's one-second neighbour timer; `sysctl -w net.ipv4.neigh.default.retrans_time_ms=50` before the \
-             bridge is made, or the same for the bridge itself, cures it"
+        warnings.push(warning(
+            WarningCode::NeighbourTimer,
+            format!(
+                "clients of {name} may wait for a second more: one that retries while its port is moved on a bridge can \
+                 hit the kernel's one-second neighbour timer"
+            ),
+            "`sysctl -w net.ipv4.neigh.default.retrans_time_ms=50` before the bridge is made, or the same for the bridge \
+             itself, cures it",
         ));
     }
     warnings

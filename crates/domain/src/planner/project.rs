@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Snapshot;
+use super::{Snapshot, Warning, WarningCode};
 use crate::{
     compose::{ComposeProject, MARK, Pin, PinBy, PinFile, PlannedProject, ProjectRead},
     ledger::Release,
@@ -19,7 +19,7 @@ pub(super) fn project(
     release: &Release,
     from: Option<&Version>,
     swaps: &[Swap],
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Warning>,
 ) -> Option<PlannedProject> {
     let definition = snapshot.application.compose.as_ref()?;
     let by = definition.pin.as_ref().filter(|_| !swaps.is_empty())?;
@@ -27,6 +27,7 @@ pub(super) fn project(
         pin: None,
         understood: Vec::new(),
         drift: Vec::new(),
+        unread: false,
     };
     let touched: BTreeSet<&ComponentName> = swaps.iter().map(|swap| &swap.component).collect();
     let look = snapshot.look.project.as_ref();
@@ -41,8 +42,9 @@ pub(super) fn project(
             None
         }
     };
-    if let Some(read) = read {
-        understand(read, &touched, &mut planned);
+    match read {
+        Some(read) => understand(read, &touched, &mut planned),
+        None => planned.unread = true,
     }
     let file = match look.map(|look| &look.file) {
         Some(Seen::Known(file)) => Ok(file),
@@ -60,7 +62,12 @@ pub(super) fn project(
         Ok(pin) => planned.pin = Some(pin),
         Err(why) => planned.drift.insert(0, wanted.unpinned(&why)),
     }
-    warnings.extend(planned.drift.iter().cloned());
+    warnings.extend(planned.drift.iter().map(|sentence| Warning {
+        code: WarningCode::ComposeDrift,
+        sentence: sentence.clone(),
+        next_action: "look at what the project's own `docker-compose config` says after the rollback, before the next `up`"
+            .to_owned(),
+    }));
     Some(planned)
 }
 

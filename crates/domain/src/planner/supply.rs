@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{BlockerCode, DISK_FREE_MIN, Planner};
+use super::{BlockerCode, DISK_FREE_MIN, Planner, WarningCode};
 use crate::{
     engine_look::ImageFacts,
     ledger::ReleaseComponent,
@@ -64,10 +64,14 @@ impl Planner<'_> {
             );
             return None;
         }
-        self.warnings.push(format!(
-            "image {reference} ({short}) is not on the engine: it is brought from {} first, while what runs goes on serving",
-            sources[0]
-        ));
+        self.warn(
+            WarningCode::ImageBrought,
+            format!(
+                "image {reference} ({short}) is not on the engine: it is brought from {} first, while what runs goes on serving",
+                sources[0]
+            ),
+            "pull or load it now, if the rollback should not wait for that".to_owned(),
+        );
         let running = swaps.iter().filter(|swap| swap.image == *image);
         let components: BTreeSet<ComponentName> =
             running.clone().map(|swap| swap.component.clone()).collect();

@@ -130,6 +130,37 @@ pub struct Published {
     pub host_port: Option<u16>,
 }
 
+impl Published {
+    /// Whether only one of the two can be published at a time.
+    #[must_use]
+    pub fn collides_with(&self, other: &Self) -> bool {
+        let same_address = match (&self.host_ip, &other.host_ip) {
+            (Some(one), Some(other)) => one == other,
+            (None, _) | (_, None) => true,
+        };
+        self.host_port.is_some()
+            && self.host_port == other.host_port
+            && self.protocol == other.protocol
+            && same_address
+    }
+}
+
+/// `127.0.0.1:18080→8080/tcp`.
+impl std::fmt::Display for Published {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.host_ip {
+            Some(ip) if ip.contains(':') => write!(out, "[{ip}]:")?,
+            Some(ip) => write!(out, "{ip}:")?,
+            None => {}
+        }
+        match self.host_port {
+            Some(port) => write!(out, "{port}")?,
+            None => out.write_str("(any)")?,
+        }
+        write!(out, "→{}/{}", self.port, self.protocol)
+    }
+}
+
 /// Something mounted in a container.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Mounted {
@@ -158,6 +189,24 @@ pub enum MountKind {
     Tmpfs,
     /// Anything else that an engine knows.
     Other,
+}
+
+/// `/srv/data:/data:ro`.
+impl std::fmt::Display for Mounted {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&self.source, self.kind) {
+            (Some(source), _) => write!(out, "{source}:")?,
+            (None, MountKind::Tmpfs) => out.write_str("(memory):")?,
+            (None, MountKind::Anonymous) => out.write_str("(a volume of its own):")?,
+            (None, MountKind::Bind | MountKind::Volume | MountKind::Other) => {}
+        }
+        write!(
+            out,
+            "{}{}",
+            self.target,
+            if self.writable { "" } else { ":ro" }
+        )
+    }
 }
 
 impl Mounted {
@@ -211,6 +260,14 @@ impl Shape {
     #[must_use]
     pub fn of(body: &Value) -> Option<Self> {
         read::shape(body)
+    }
+
+    /// The paths of the host that are mounted.
+    pub fn binds(&self) -> impl Iterator<Item = &String> {
+        self.mounts
+            .iter()
+            .filter(|mount| mount.kind == MountKind::Bind)
+            .filter_map(|mount| mount.source.as_ref())
     }
 
     /// The ports of the host that only one container can hold at a time.

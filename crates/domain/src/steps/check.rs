@@ -2,7 +2,9 @@
 
 use super::{Ctx, Next, plural, prove};
 use crate::{
+    name::ContainerId,
     plan::Plan,
+    planner::{paths_missing, ports_taken},
     seen::Seen,
     verdict::{Cause, CauseCode},
 };
@@ -30,7 +32,9 @@ pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
         .or_else(|| specifications(ctx))
         .or_else(|| disk(ctx))
         .or_else(|| drift(ctx))
-        .or_else(|| names(ctx));
+        .or_else(|| names(ctx))
+        .or_else(|| ports(ctx))
+        .or_else(|| paths(ctx));
     match obstacle {
         Some(cause) => Next::Fail(cause),
         None => Next::Done(format!("the way back to {} exists", ctx.plan.to)),
@@ -140,5 +144,36 @@ fn names(ctx: &Ctx<'_>) -> Option<Cause> {
         ]
         .iter()
         .find_map(|name| ctx.name_taken(swap, name))
+    })
+}
+
+/// A port that is held is else found when the target starts, with what served stopped already.
+fn ports(ctx: &Ctx<'_>) -> Option<Cause> {
+    let gives_way = |id: &ContainerId| {
+        let swaps = &ctx.plan.swaps;
+        swaps
+            .iter()
+            .any(|swap| swap.former == *id || swap.leftovers.contains(id))
+    };
+    ctx.plan.swaps.iter().find_map(|swap| {
+        let (port, holder) = ports_taken(ctx.look, swap, gives_way).into_iter().next()?;
+        let sentence = format!(
+            "{} publishes {port}, and container {holder} holds that port of the host; stop {holder} or give it another \
+             port, then ask again",
+            swap.component
+        );
+        Some(Cause::new(CauseCode::PortTaken, sentence))
+    })
+}
+
+/// The engine would make an empty folder of it, or refuse to start.
+fn paths(ctx: &Ctx<'_>) -> Option<Cause> {
+    ctx.plan.swaps.iter().find_map(|swap| {
+        let path = paths_missing(ctx.look, swap).next()?;
+        let sentence = format!(
+            "{} mounts {path}, which is not there on the engine's host; put it back as it was, or choose another version",
+            swap.component
+        );
+        Some(Cause::new(CauseCode::BindSourceMissing, sentence))
     })
 }

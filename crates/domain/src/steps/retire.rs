@@ -2,9 +2,17 @@
 //! be taken by the next `up` for the replica itself.
 
 use super::{Ctx, Next, plural, remove, stage};
-use crate::{plan::Plan, time::Millis};
+use crate::{
+    engine_look::Container,
+    name::ContainerId,
+    plan::{Plan, Swap},
+    time::Millis,
+    verdict::{Cause, CauseCode},
+};
 
 const LOOK_AGAIN: Millis = Millis(250);
+/// How often the removal of one container is tried: a refusal can be a race with the engine's own work.
+const TRIES_MAX: u8 = 3;
 
 pub(super) fn explain(plan: &Plan) -> String {
     let leftovers: usize = plan.swaps.iter().map(|swap| swap.leftovers.len()).sum();
@@ -22,14 +30,13 @@ pub(super) fn explain(plan: &Plan) -> String {
     )
 }
 
+/// What can not be removed is left for a person, and keeps nothing else from going.
 pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
-    let surplus = |swap| ctx.outgoing_of(swap).chain(ctx.strays_of(swap)).next();
-    if let Some((swap, container)) = ctx
-        .plan
-        .swaps
-        .iter()
-        .find_map(|swap| Some((swap, surplus(swap)?)))
-    {
+    let tries = |id: &ContainerId| ctx.run.stuck(id).map_or(0, |stuck| stuck.tries);
+    let next = surplus(ctx)
+        .filter(|(_, container)| tries(&container.id) < TRIES_MAX)
+        .min_by_key(|(_, container)| tries(&container.id));
+    if let Some((swap, container)) = next {
         return remove(container, swap.stop_grace_s);
     }
     // Of earlier rollbacks too: the lock is ours, so nobody uses them.
@@ -40,5 +47,39 @@ pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
     if ctx.now < ctx.settled_at() {
         return Next::Wait(LOOK_AGAIN);
     }
-    super::lock::give_back(ctx)
+    match super::lock::give_back(ctx) {
+        Next::Do(effect) if effect.removes().is_none_or(|lock| tries(lock) < TRIES_MAX) => {
+            Next::Do(effect)
+        }
+        Next::Done(note) => left(ctx).map_or(Next::Done(note), Next::Fail),
+        Next::Do(_) | Next::Wait(_) | Next::Fail(_) => {
+            left(ctx).map_or_else(|| Next::Wait(LOOK_AGAIN), Next::Fail)
+        }
+    }
+}
+
+/// Every container that nobody needs any more, with the swap that it was a part of.
+fn surplus<'a>(ctx: &'a Ctx<'a>) -> impl Iterator<Item = (&'a Swap, &'a Container)> {
+    ctx.plan.swaps.iter().flat_map(move |swap| {
+        let containers = ctx.outgoing_of(swap).chain(ctx.strays_of(swap));
+        containers.map(move |container| (swap, container))
+    })
+}
+
+fn left(ctx: &Ctx<'_>) -> Option<Cause> {
+    let lock = ctx
+        .look
+        .lock
+        .iter()
+        .map(|lock| (&lock.container, "the lock"));
+    let left: Vec<String> = surplus(ctx)
+        .map(|(_, container)| (&container.id, container.name.as_str()))
+        .chain(lock)
+        .filter_map(|(id, name)| Some((id, name, ctx.run.stuck(id)?)))
+        .map(|(id, name, stuck)| {
+            format!("{name} ({}) can not be removed: {}", id.short(), stuck.said)
+        })
+        .collect();
+    let sentence = format!("{}; `docker rm` it by hand", left.join("; "));
+    (!left.is_empty()).then(|| Cause::new(CauseCode::EngineRefused, sentence))
 }

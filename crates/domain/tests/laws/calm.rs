@@ -2,8 +2,11 @@
 
 use domain::{
     effect::Effect,
+    engine_look::TakenPort,
     lifecycle::Event,
     next::{self, Claim, Then},
+    seen::Seen,
+    specification::Published,
     steps::Step,
     time::Millis,
 };
@@ -11,7 +14,7 @@ use domain::{
 use crate::{
     day::{Calm, live},
     engine::Mood,
-    shop::{Leftover, Part, Recipe, State},
+    shop::{Leftover, Morning, Part, Recipe, State},
     watch::Sample,
 };
 
@@ -103,6 +106,67 @@ fn each_shape_of_application_is_rolled_back() {
             "rolled_back good=true",
             "{shape:?}"
         );
+    }
+}
+
+/// One container that can not be removed keeps no other from going, and changes no verdict.
+#[test]
+fn what_can_not_be_removed_is_said_and_keeps_nothing_else() {
+    let part = |stubborn| Part {
+        replicas: 2,
+        stubborn,
+        leftover: Leftover::Aside,
+        ..Part::usual()
+    };
+    let recipe = Recipe::of(vec![part(true), part(false)]);
+    let evening = live(&recipe.morning(), "stubborn", &mut Calm);
+    assert_eq!(evening.said(), "rolled_back good=true");
+    let engine = &evening.world.engine;
+    let plan = &evening.world.plan;
+    let left: Vec<&str> = plan
+        .swaps
+        .iter()
+        .flat_map(|swap| swap.leftovers.iter().chain([&swap.former]))
+        .filter_map(|id| Some(engine.boxes.get(id)?.seen.name.as_str()))
+        .collect();
+    assert_eq!(left, [plan.swaps[0].name_after(evening.world.rollback)]);
+    assert_eq!(engine.lock, None);
+    let notes = &evening.world.store.run.notes;
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(
+        notes[0].contains(left[0]) && notes[0].contains("device or resource busy"),
+        "{notes:?}"
+    );
+}
+
+/// What was free when the plan was made and is not when it begins is found before anything is done.
+#[test]
+fn what_the_host_lost_since_the_plan_refuses_it() {
+    let port = Published {
+        port: 80,
+        protocol: "tcp".to_owned(),
+        host_ip: None,
+        host_port: Some(8080),
+    };
+    let mut morning = Recipe::usual().morning();
+    morning.plan.swaps[1].ports = vec![port.clone()];
+    morning.plan.swaps[1].binds = vec!["/srv/conf".to_owned()];
+    let lived = |morning: &Morning| live(morning, "host", &mut Calm);
+    assert_eq!(lived(&morning).said(), "rolled_back good=true");
+    let mut taken = morning.clone();
+    taken.engine.taken = vec![TakenPort {
+        container: "grafana".to_owned(),
+        port,
+    }];
+    let mut gone = morning;
+    gone.engine.paths = [("/srv/conf".to_owned(), Seen::Absent)].into();
+    for (morning, said) in [
+        (taken, "refused PortTaken"),
+        (gone, "refused BindSourceMissing"),
+    ] {
+        let evening = lived(&morning);
+        assert_eq!(evening.said(), said);
+        assert_eq!(evening.world.effects, 0);
     }
 }
 

@@ -11,7 +11,7 @@ use domain::{
     effect::{Effect, Failure},
     engine_look::{
         Attached, Container, ContainerState, EngineFacts, EngineLook, Health, ImageFacts, Lock,
-        Mark, RestartPolicy,
+        Mark, RestartPolicy, TakenPort,
     },
     name::{ComponentName, ContainerId, Fence, ImageId, RollbackId, SpecificationDigest},
     seen::Seen,
@@ -87,6 +87,12 @@ pub(crate) struct Engine {
     pub(crate) disk_free: u64,
     /// The file that the version is pinned in, when there is one.
     pub(crate) file: Option<File>,
+    /// Ports of the host that somebody else's containers hold.
+    pub(crate) taken: Vec<TakenPort>,
+    /// Paths of the host.
+    pub(crate) paths: BTreeMap<String, Seen<()>>,
+    /// Containers that it can not remove, whatever the reason: a busy mount, say.
+    pub(crate) stubborn: BTreeSet<ContainerId>,
     /// It does not answer until then.
     pub(crate) away_until: Option<Moment>,
     /// The stage: its name and whose it is.
@@ -220,6 +226,9 @@ impl Engine {
             stale_locks: BTreeSet::new(),
             disk_free: 1 << 40,
             file: None,
+            taken: Vec::new(),
+            paths: BTreeMap::new(),
+            stubborn: BTreeSet::new(),
             away_until: None,
             stage: None,
             made: 1000,
@@ -399,6 +408,8 @@ impl Engine {
                     .collect(),
             }),
             guests: BTreeMap::new(),
+            taken: self.taken.clone(),
+            paths: self.paths.clone(),
             project: self.file.as_ref().map(File::look),
             stages: self.stages(),
             internal: BTreeSet::new(),
@@ -681,6 +692,9 @@ impl Engine {
     }
 
     fn remove(&mut self, id: &ContainerId) -> Result<(), (Failure, String)> {
+        if self.stubborn.contains(id) {
+            return refused(Failure::Refused, "device or resource busy");
+        }
         self.fences.remove(id);
         if let Some((lock, rollback)) = self.lock.take_if(|(lock, _)| lock == id) {
             drop(lock);

@@ -92,6 +92,7 @@ fn part(dice: &mut Dice) -> Part {
             Leftover::Interim,
         ]),
         missing: dice.one_in(6),
+        stubborn: dice.one_in(12),
         side_car_of: None,
         networked: dice.one_in(2),
     }

@@ -60,6 +60,8 @@ pub(crate) struct Part {
     pub(crate) leftover: Leftover,
     /// The target's image is not on the engine and has to be brought.
     pub(crate) missing: bool,
+    /// The engine can not remove what its first replica is now.
+    pub(crate) stubborn: bool,
     /// Its replicas share the network of the replicas of this part.
     pub(crate) side_car_of: Option<usize>,
     /// It has networks of its own, so that its port can be handed over while it runs.
@@ -79,6 +81,7 @@ impl Part {
             restart: "unless-stopped",
             leftover: Leftover::None,
             missing: false,
+            stubborn: false,
             side_car_of: None,
             networked: false,
         }
@@ -232,6 +235,9 @@ impl Recipe {
                 let parent = part.side_car_of.filter(|parent| *parent != at);
                 side_cars.extend(parent.map(|parent| (container_id(number), Self::name(parent))));
                 if replica == 1 {
+                    engine
+                        .stubborn
+                        .extend(part.stubborn.then(|| container_id(number)));
                     number += 1;
                     leave(&mut engine, number, part);
                 }
@@ -313,6 +319,7 @@ fn released(at: usize, good: bool, part: &Part) -> ReleaseComponent {
             digest,
             readable: true,
             env: BTreeMap::new(),
+            commands: None,
             shape: shape(part, 1),
         }),
     }
@@ -391,6 +398,7 @@ fn container(number: u64, at: usize, replica: u32, part: &Part) -> Container {
         mark: None,
         specification: Some(format!("{number:064x}").parse().unwrap()),
         env: BTreeMap::new(),
+        commands: None,
         shape: shape(part, replica),
         live: live(part, replica),
     }

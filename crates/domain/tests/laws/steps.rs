@@ -68,6 +68,14 @@ pub(crate) fn recipes() -> Vec<Recipe> {
             pin: Pin::ReadOnly,
             ..Recipe::usual()
         },
+        Recipe::of(vec![
+            Part {
+                stubborn: true,
+                replicas: 2,
+                ..usual
+            },
+            usual,
+        ]),
     ]
     .into_iter()
     .chain(handovers())

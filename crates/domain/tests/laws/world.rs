@@ -497,6 +497,13 @@ impl World {
             .swaps
             .iter()
             .filter(|swap| swap.former_runs)
+            // What ends by itself whatever is done is nobody's to keep up.
+            .filter(|swap| {
+                !matches!(
+                    self.engine.moods.get(&swap.former_image),
+                    Some(crate::engine::Mood::Crashes(_))
+                )
+            })
             .all(|swap| {
                 let (then, now) = (
                     &self.at_first.boxes[&swap.former].seen,

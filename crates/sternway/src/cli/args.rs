@@ -141,8 +141,9 @@ pub struct ServeArgs {
     /// The key that secrets are sealed with; servers that share a database need the same one [default: in the state folder]
     #[arg(long, env = "STERNWAY_KEY_FILE", value_name = "FILE")]
     pub key_file: Option<PathBuf>,
-    /// Where to send traces (OTLP over HTTP)
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    /// Where to send traces (OTLP over HTTP), such as `http://collector:4318` [env: OTEL_EXPORTER_OTLP_ENDPOINT]
+    // Not by `env`: what is said here wins over every variable, and of the variables the one for traces alone wins.
+    #[arg(long, value_name = "URL")]
     pub otel: Option<String>,
     /// `DATABASE_URL`: from the environment only, since it holds a password.
     #[arg(skip = environment("DATABASE_URL"))]

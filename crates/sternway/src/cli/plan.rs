@@ -91,11 +91,13 @@ pub fn text(plan: &PlanAnswer, paint: Paint) -> String {
     }
     if !plan.warnings.is_empty() {
         lines.push(paint.warn("Worth knowing:"));
-        lines.extend(
-            plan.warnings
-                .iter()
-                .map(|line| format!("  ! {}", one_line(line))),
-        );
+        lines.extend(plan.warnings.iter().flat_map(|warning| {
+            let (sentence, action) = (&warning.sentence, &warning.next_action);
+            [
+                format!("  ! {}", one_line(sentence)),
+                format!("    → {}", one_line(action)),
+            ]
+        }));
     }
     if plan.approval_required {
         lines.push(paint.warn("It waits for another person's approval before it starts."));
@@ -128,7 +130,8 @@ mod tests {
             "steps": [{"number": 1, "title": "check", "sentence": "Check that the engine answers."},
                       {"number": 2, "title": "switch api", "sentence": "Switch api: stop shop-api-1, start 1 container of 1.4.2."}],
             "downtime": {"expected_ms": 900, "basis": "median of the last 3 rollbacks of this application"},
-            "unchanged": ["Volumes stay."], "warnings": ["api goes back to the environment of 1.4.2"]
+            "unchanged": ["Volumes stay."], "warnings": [{"code": "environment_differs", "sentence": "api goes back to the environment of 1.4.2",
+                          "next_action": "if that is wrong, deploy it"}]
         }))
         .unwrap()
     }
@@ -145,6 +148,7 @@ mod tests {
              \x20 - Volumes stay.\n\
              Worth knowing:\n\
              \x20 ! api goes back to the environment of 1.4.2\n\
+             \x20   → if that is wrong, deploy it\n\
              It waits for another person's approval before it starts.\n\
              Plan digest abababababab"
         );

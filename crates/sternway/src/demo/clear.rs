@@ -95,6 +95,7 @@ async fn look(endpoint: &str, application: &Application) -> Result<EngineLook, S
         application,
         images: &[],
         disk: false,
+        paths: &[],
         specifications: false,
     };
     Ok(engine

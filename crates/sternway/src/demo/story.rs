@@ -293,6 +293,7 @@ async fn looks_well(stage: &Stage, out: &Out) -> Result<(), Failure> {
         application: definition,
         images: &[],
         disk: false,
+        paths: &[],
         specifications: false,
     };
     let look = docker::Engine::connect(&stage.docker_host)

@@ -16,6 +16,8 @@ const SECONDS: [f64; 14] = [
 ];
 /// How often old samples of histograms are folded, so that they do not pile up when nobody scrapes.
 const UPKEEP: Duration = Duration::from_secs(30);
+/// How often what stands in the store is counted: half of Prometheus's usual interval at most.
+const STANDING: Duration = Duration::from_secs(5);
 /// How often rows that nobody needs any more are cleared away.
 const PRUNE: Duration = Duration::from_secs(3600);
 
@@ -102,6 +104,22 @@ async fn seal(store: &Store) {
             Err(error) => {
                 return tracing::warn!(%error, "could not seal specifications; trying again");
             }
+        }
+    }
+}
+
+/// Counts what stands in the store, for the metrics of this process.
+pub(super) async fn standing(store: Store, shutdown: CancellationToken) {
+    while !shutdown.is_cancelled() {
+        match (store.standing().await, store.ways_back().await) {
+            (Ok(standing), Ok(ways_back)) => worker::metric::tell(&standing, &ways_back),
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::debug!(%error, "can not count what stands in the store; trying again");
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(STANDING) => {}
+            () = shutdown.cancelled() => {}
         }
     }
 }

@@ -57,6 +57,30 @@ fn a_copied_folder_is_another_host() {
     assert_ne!(first.host_id(), second.host_id());
 }
 
+/// A disk that was cloned has the same inodes.
+#[test]
+fn a_folder_on_another_machine_is_another_host() {
+    let place = TestFolder::new();
+    let state = StateFolder::open(&place.path().join("s")).unwrap();
+    let here = host_id::of(state.path(), "one").unwrap();
+    assert_eq!(host_id::of(state.path(), "one").unwrap(), here);
+    let there = host_id::of(state.path(), "two").unwrap();
+    assert_ne!(there, here);
+    assert_eq!(host_id::of(state.path(), "two").unwrap(), there);
+}
+
+#[test]
+fn a_host_id_of_before_stays_and_learns_its_machine() {
+    let place = TestFolder::new();
+    let state = StateFolder::open(&place.path().join("s")).unwrap();
+    let path = state.path().join("host_id");
+    let id = Uuid::now_v7();
+    let file = File::create(&path).unwrap();
+    fs::write(&path, format!("{id} {}\n", file.metadata().unwrap().ino())).unwrap();
+    assert_eq!(host_id::of(state.path(), "one").unwrap(), id);
+    assert_ne!(host_id::of(state.path(), "two").unwrap(), id);
+}
+
 #[test]
 fn a_damaged_key_is_said_and_left_alone() {
     let place = TestFolder::new();

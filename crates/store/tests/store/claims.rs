@@ -18,6 +18,8 @@ use crate::house::{Hand, House, LEASE, ana, component, container, in_ms, worker}
 
 /// Long enough for a few statements, short enough to wait for its end.
 const SHORT: Duration = Duration::from_millis(300);
+/// A lease that is renewed before it ends: a stall of the machine must fit into it.
+const RENEWED: Duration = Duration::from_secs(2);
 
 fn note() -> Event {
     Event::StepDone {
@@ -85,6 +87,25 @@ async fn no_run_is_claimed_twice_and_fences_strictly_grow() {
         .count("select count(*) from application_fence where fence > 1700000000000")
         .await;
     assert_eq!(above, 40, "fences start at the clock");
+}
+
+/// A database that was put back from an old copy, and one that was copied and goes on by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_fence_is_below_the_time_of_day() {
+    let house = House::new().await;
+    let plan = house.planned("shop").await;
+    house.request(&plan).await;
+    house.raw("update application_fence set fence = 7").await;
+    let claims = house.store.claim(&worker(), 1, LEASE).await.unwrap();
+    assert!(
+        claims[0].fence.0 > 1_700_000_000_000,
+        "{:?}",
+        claims[0].fence
+    );
+    let stored = house
+        .count("select count(*) from application_fence where fence > 1700000000000")
+        .await;
+    assert_eq!(stored, 1, "the next one is above it");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -208,7 +229,7 @@ async fn renewing_keeps_a_claim_beyond_its_first_lease() {
     let house = House::new().await;
     let plan = house.planned("shop").await;
     let id = house.request(&plan).await;
-    let mut hand = Hand::of(&house.claim_one(&worker(), id, SHORT).await);
+    let mut hand = Hand::of(&house.claim_one(&worker(), id, RENEWED).await);
     let kept = house
         .store
         .renew(
@@ -224,7 +245,7 @@ async fn renewing_keeps_a_claim_beyond_its_first_lease() {
         (kept.len(), kept[0].rollback, kept[0].orders_pending),
         (1, id, false)
     );
-    tokio::time::sleep(SHORT).await;
+    tokio::time::sleep(RENEWED).await;
     assert!(
         house
             .store
@@ -445,6 +466,31 @@ async fn a_run_that_can_not_be_read_does_not_keep_the_others_waiting() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_watch_window_that_can_not_be_read_hides_no_other() {
+    let house = House::new().await;
+    for (name, damage) in [
+        ("unreadable", "state = '{}'"),
+        ("newer", "plan_format = plan_format + 1"),
+    ] {
+        let other = house.claimed(name, &worker()).await;
+        Hand::of(&other).walk_to_watch(&house.store).await;
+        house
+            .raw(format!(
+                "update rollback_run set {damage} where rollback_id = '{}'",
+                other.rollback
+            ))
+            .await;
+    }
+    let claimed = house.claimed("shop", &worker()).await;
+    Hand::of(&claimed).walk_to_watch(&house.store).await;
+    for limit in [1, 10] {
+        let watching = house.store.watching_runs(None, limit).await.unwrap();
+        let watching: Vec<_> = watching.iter().map(|run| run.rollback).collect();
+        assert_eq!(watching, [claimed.rollback], "in pages of {limit}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lock_on_an_engine_is_stale_when_its_rollback_has_ended() {
     let house = House::new().await;
     let claimed = house.claimed("shop", &worker()).await;
@@ -525,7 +571,7 @@ async fn ten_thousand_waiting_runs_cost_a_poll_next_to_nothing() {
     }
     let each = began.elapsed() / 20;
     println!("a poll beside 10 000 waiting runs takes {each:?}");
-    assert!(each < Duration::from_millis(100), "{each:?}");
+    assert!(each < Duration::from_millis(500), "{each:?}");
 }
 
 /// Runs that wait, and a past of as many that have ended.

@@ -6,10 +6,11 @@ use domain::{
     application::{Application, OnReturn},
     drift::{Answer, Detected},
     ledger::{DeploymentKind, Health},
+    name::ApplicationName,
 };
 use store::{
     DeploymentFilter, DeploymentState, NewDeployment, NewHold, NewReturn, Page, ReturnOutcome,
-    Store,
+    Store, Watched,
 };
 use uuid::Uuid;
 
@@ -102,6 +103,41 @@ async fn two_workers_that_find_the_same_deployment_write_it_once() {
         (newest.version.as_str(), newest.kind, newest.seen),
         ("1.6.0", DeploymentKind::Detected, true)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_definitions_that_changed_are_read_to_watch_them() {
+    let house = House::new().await;
+    let plan = house.planned("shop").await;
+    let shop = &plan.application;
+    let other = house.application("other").await;
+    let of = |watched: &[Watched]| -> BTreeMap<ApplicationName, i32> {
+        let each = watched.iter().map(|one| (one.name.clone(), one.revision));
+        each.collect()
+    };
+    let changed = |watched: &[Watched]| -> Vec<(String, bool, bool)> {
+        let each = watched.iter();
+        each.map(|one| (one.name.to_string(), one.acting, one.changed.is_some()))
+            .collect()
+    };
+    let row = |name: &str, acting, changed| (name.to_owned(), acting, changed);
+
+    let store = &house.store;
+    let first = store.applications_watched(&BTreeMap::new()).await.unwrap();
+    let all = [row("other", false, true), row("shop", false, true)];
+    assert_eq!(changed(&first), all);
+    let read: Vec<_> = first.iter().map(|one| one.changed.as_ref()).collect();
+    assert_eq!(read, [Some(&other), Some(shop)]);
+
+    house.request(&plan).await;
+    let mut edited = other.clone();
+    edited.watch_window_s += 1;
+    store.application_put(&edited, &ana(), None).await.unwrap();
+    let second = store.applications_watched(&of(&first)).await.unwrap();
+    let some = [row("other", false, true), row("shop", true, false)];
+    assert_eq!(changed(&second), some);
+    let third = store.applications_watched(&of(&second)).await.unwrap();
+    assert!(third.iter().all(|one| one.changed.is_none()), "{third:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -391,7 +391,7 @@ pub(crate) fn worker() -> Worker {
 }
 
 pub(crate) fn shop(name: &str) -> Application {
-    let definition = json!({"name": name, "environment": "production", "project": "shop",
+    let definition = json!({"name": name, "environment": "production", "project": name,
                             "components": [{"name": "api"}]});
     serde_json::from_value(definition).unwrap()
 }
@@ -439,6 +439,8 @@ pub(crate) fn plan(application: Application, target: Uuid) -> Plan {
         image: image('a'),
         specification,
         leftovers: Vec::new(),
+        ports: Vec::new(),
+        binds: Vec::new(),
         joins: Vec::new(),
     };
     Plan {

@@ -116,6 +116,11 @@ async fn what_nobody_needs_any_more_is_cleared_away() {
     store.inquiry_answer(id, &Ok(json!(1))).await.unwrap();
     store.worker_beat(&worker()).await.unwrap();
     assert_eq!(store.prune().await.unwrap(), store::Pruned::default());
+    // More than one statement clears at once.
+    house
+        .raw("insert into inquiry (id, question, asked_by) select gen_random_uuid(), question, asked_by
+              from inquiry, generate_series(1, 2500)")
+        .await;
     house.raw(
         "update inquiry set asked_at = now() - interval '2 hours'; update plan set made_at = now() - interval '31 days';
          update idempotency set created_at = now() - interval '8 days'; update worker set beat_at = now() - interval '2 days'",
@@ -123,7 +128,7 @@ async fn what_nobody_needs_any_more_is_cleared_away() {
     let pruned = store.prune().await.unwrap();
     assert_eq!(
         (pruned.inquiries, pruned.keys, pruned.plans, pruned.workers),
-        (1, 1, 1, 1)
+        (2501, 1, 1, 1)
     );
     assert_eq!(house.count("select count(*) from inquiry_answer").await, 0);
     store.plan_get(&plan.digest()).await.unwrap();

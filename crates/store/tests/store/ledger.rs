@@ -9,7 +9,10 @@ use domain::{
     target::{NoTarget, Target, choose},
 };
 use serde_json::json;
-use store::{DeploymentFilter, DeploymentState, Error, HealthUpdate, NewDeployment, NewHold, Page};
+use store::{
+    Constraint, DeploymentFilter, DeploymentState, Error, HealthUpdate, NewDeployment, NewHold,
+    Page,
+};
 use uuid::Uuid;
 
 use crate::house::{
@@ -642,4 +645,106 @@ async fn a_late_repetition_does_not_take_the_place_of_what_runs() {
     ran(late).await;
     let releases = house.store.releases(&shop.name).await.unwrap();
     assert_eq!(find(&releases, "1.4.2").deployment, late);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_judged_bad_since_is_no_longer_known_good() {
+    let house = House::new().await;
+    let shop = house.application("shop").await;
+    let good_at = async |version: &str| {
+        let releases = house.store.releases(&shop.name).await.unwrap();
+        find(&releases, version).good_at
+    };
+    let old = house.deploy(&shop, "1.3.0", 'c').await;
+    house.judge(old, Health::Good).await;
+    let first = house.deploy(&shop, "1.4.2", 'a').await;
+    house.judge(first, Health::Good).await;
+    let proved_at = good_at("1.4.2").await;
+    assert!(proved_at.is_some());
+    let between = house.deploy(&shop, "1.5.0", 'b').await;
+    house.judge(between, Health::Unproved).await;
+    let again = house.deploy(&shop, "1.4.2", 'a').await;
+    assert_eq!(good_at("1.4.2").await, proved_at, "watched is not judged");
+    house.judge(again, Health::Bad).await;
+    assert_eq!(good_at("1.4.2").await, None);
+    let broken = house.deploy(&shop, "1.6.0", 'd').await;
+    house.judge(broken, Health::Bad).await;
+    let releases = house.store.releases(&shop.name).await.unwrap();
+    let present = "1.6.0".parse().unwrap();
+    let target = choose(&Target::LastKnownGood, &releases, Some(&present)).unwrap();
+    assert_eq!(target.version.as_str(), "1.3.0");
+    // The newest judgement counts: it may be proved again.
+    let healed = house.deploy(&shop, "1.4.2", 'a').await;
+    house.judge(healed, Health::Good).await;
+    assert!(good_at("1.4.2").await > proved_at);
+    // Under another name they are the same images; other images of that version are not.
+    let renamed = house.deploy(&shop, "1.4.2-hotfix", 'a').await;
+    house.judge(renamed, Health::Bad).await;
+    assert_eq!(good_at("1.4.2").await, None);
+    let rebuilt = house.deploy(&shop, "1.3.0", 'e').await;
+    house.judge(rebuilt, Health::Good).await;
+    assert!(good_at("1.3.0").await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_definitions_at_once_that_claim_one_container_one_is_refused() {
+    let house = House::new().await;
+    let claim = |name: &str| {
+        let definition = json!({"name": name, "environment": "production", "project": "shared",
+                                "components": [{"name": "api"}]});
+        serde_json::from_value::<domain::application::Application>(definition).unwrap()
+    };
+    for round in 0..10 {
+        let (one, other) = (
+            claim(&format!("one{round}")),
+            claim(&format!("other{round}")),
+        );
+        let actor = ana();
+        let (first, second) = tokio::join!(
+            house.store.application_put(&one, &actor, None),
+            house.store.application_put(&other, &actor, None)
+        );
+        let (put, refused) = match (first, second) {
+            (Ok(_), Err(refused)) => (one, refused),
+            (Err(refused), Ok(_)) => (other, refused),
+            both => panic!("{both:?}"),
+        };
+        let claimed = Constraint::Claimed {
+            component: component(),
+            by: put.name.clone(),
+        };
+        assert!(
+            matches!(&refused, Error::Conflict(said) if *said == claimed),
+            "{refused:?}"
+        );
+        house
+            .store
+            .application_remove(&put.name, &actor, None)
+            .await
+            .unwrap();
+    }
+}
+
+/// What a newer version or a damaged disk left must not blind the worker to everything else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_can_not_be_read_hides_no_other() {
+    let house = House::new().await;
+    let broken = house.application("broken").await;
+    let well = house.application("well").await;
+    for application in [&broken, &well] {
+        house.deploy(application, "1.4.2", 'a').await;
+    }
+    house
+        .raw("update application set definition = '{}' where name = 'broken'")
+        .await;
+    let known = BTreeMap::new();
+    let watched = house.store.applications_watched(&known).await.unwrap();
+    let watched: Vec<_> = watched.iter().map(|one| one.changed.as_ref()).collect();
+    assert_eq!(watched, [Some(&well)]);
+    let due = house.store.upkeep_due(10, LEASE).await.unwrap();
+    let due: Vec<_> = due.iter().map(|due| &due.application).collect();
+    assert_eq!(due, [&well]);
+    let due = house.store.deployments_due(10, LEASE).await.unwrap();
+    let due: Vec<_> = due.iter().map(|due| &due.application).collect();
+    assert_eq!(due, [&well]);
 }

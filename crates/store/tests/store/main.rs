@@ -22,3 +22,4 @@ mod paging;
 mod requests;
 mod seals;
 mod steps;
+mod upkeep;

@@ -186,5 +186,5 @@ async fn sessions_have_their_limits() {
         .application_remove(&"shop".parse().unwrap(), &crate::house::ana(), None)
         .await;
     assert!(matches!(busy, Err(Error::Busy(_))), "{busy:?}");
-    assert!((1.5..4.0).contains(&began.elapsed().as_secs_f64()));
+    assert!((1.5..20.0).contains(&began.elapsed().as_secs_f64()));
 }

@@ -89,22 +89,54 @@ async fn a_page_has_a_largest_size() {
     }
     let listed = house
         .store
-        .application_list(&Page {
-            after: None,
-            limit: u32::MAX,
-        })
+        .application_list(
+            None,
+            &Page {
+                after: None,
+                limit: u32::MAX,
+            },
+        )
         .await
         .unwrap();
     assert_eq!(listed.items.len(), PAGE_MAX as usize);
     let rest = house
         .store
-        .application_list(&Page {
-            after: listed.next,
-            limit: 0,
-        })
+        .application_list(
+            None,
+            &Page {
+                after: listed.next,
+                limit: 0,
+            },
+        )
         .await
         .unwrap();
     assert_eq!((rest.items.len(), rest.next), (5, None));
+    // Filtered before the page is cut: neither rows nor the position of the next page name others.
+    let within = ["shop0003", "shop0007", "shop0099"].map(named);
+    let page = Page {
+        after: None,
+        limit: 2,
+    };
+    let some = house
+        .store
+        .application_list(Some(&within), &page)
+        .await
+        .unwrap();
+    let names: Vec<_> = some.items.iter().map(|one| &one.application.name).collect();
+    assert_eq!(
+        (names, some.next.as_ref()),
+        (vec![&within[0], &within[1]], Some(&within[1]))
+    );
+    let page = Page {
+        after: some.next,
+        limit: 2,
+    };
+    let rest = house
+        .store
+        .application_list(Some(&within), &page)
+        .await
+        .unwrap();
+    assert_eq!((rest.items.len(), rest.next), (1, None));
     let mut audit = house.store.audit_list(&Page::default()).await.unwrap();
     let newest = audit.items[0].clone();
     assert_eq!(

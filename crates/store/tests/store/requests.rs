@@ -54,6 +54,25 @@ async fn of_32_requests_at_once_one_is_accepted_and_31_name_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_of_an_accepted_request_without_looking_is_what_is_stored() {
+    let house = House::new().await;
+    let plan = house.planned("shop").await;
+    for approval_until in [None, Some(in_ms(60_000))] {
+        let id = RollbackId(Uuid::now_v7());
+        let ask = NewRollback {
+            approval_until,
+            ..ask(&plan, id, &id.to_string())
+        };
+        let said = ask.as_accepted().unwrap();
+        house.store.rollback_request(&ask).await.unwrap();
+        assert_eq!(said, house.store.rollback_get(id).await.unwrap());
+        house
+            .raw("update rollback_run set phase = 'ended', acts = false, ended_at = now()")
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_same_request_again_is_the_same_rollback_and_another_body_is_refused() {
     let house = House::new().await;
     let plan = house.planned("shop").await;

@@ -119,8 +119,13 @@ async fn a_step_is_one_commit_and_less_than_a_kilobyte_of_wal() {
     let said = house.count(said).await - before.2 + states;
     // A session tells its counters at the latest when it ends.
     house.store.close().await;
-    tokio::time::sleep(Duration::from_millis(1500)).await;
-    let commits = house.count(commits).await - before.0;
+    let until = Instant::now() + Duration::from_secs(30);
+    let mut told = house.count(commits).await - before.0;
+    while told < i64::try_from(STEPS).unwrap() && Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        told = house.count(commits).await - before.0;
+    }
+    let commits = told;
     let hot = house
         .count("select n_tup_hot_upd * 100 / n_tup_upd from pg_stat_user_tables where relname = 'rollback_run'")
         .await;

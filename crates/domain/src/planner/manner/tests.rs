@@ -74,6 +74,7 @@ fn container(number: u32, component: &str) -> Container {
         mark: None,
         specification: None,
         env: BTreeMap::new(),
+        commands: None,
         shape: Some(shape()),
         live: crate::engine_look::Live {
             networks: vec![
@@ -121,6 +122,7 @@ impl Case {
                 digest: "5".repeat(64).parse().unwrap(),
                 readable: true,
                 env: BTreeMap::new(),
+                commands: None,
                 shape: Some(self.target.clone()),
             }),
         };
@@ -141,6 +143,8 @@ impl Case {
             kept: BTreeMap::new(),
             lock: None,
             guests: self.guests.clone(),
+            taken: Vec::new(),
+            paths: BTreeMap::new(),
             project: None,
             stages: Vec::new(),
             internal: BTreeSet::from(["aaa-inner".to_owned()]),
