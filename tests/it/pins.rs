@@ -161,13 +161,24 @@ fn a_released_hold_puts_the_version_back_unless_it_was_edited() {
         if edited {
             std::fs::write(&site.env, &by_hand).unwrap();
         }
-        house.release_hold(&site.shop, "1.5.0");
+        let released = house.release_hold(&site.shop, "1.5.0");
+        let pin = &released["pins"][0];
+        assert_eq!(
+            (&pin["former"], &pin["written"], &pin["rollback_id"]),
+            (&json!("1.5.0"), &json!("1.4.2"), &json!(id)),
+            "which file will say what is told: {released}"
+        );
         let said = until("the pin is settled", seconds(40), || {
             let said = house.sql(&format!(
                 "select said from pin where rollback_id = '{id}' and said is not null"
             ));
             (!said.is_empty()).then_some(said)
         });
+        let read = house
+            .ask("GET", &format!("/api/v1/rollbacks/{id}"), &json!(null))
+            .expect(200)
+            .json();
+        assert_eq!(read["pins"][0]["said"], json!(said), "{read}");
         if edited {
             assert!(
                 said.contains("edited since") && said.contains("MORE differs"),

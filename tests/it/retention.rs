@@ -97,6 +97,14 @@ fn what_retention_does_not_name_is_let_go() {
     until("a pinned one is kept", seconds(90), || {
         kept(&shop).contains(&digests[0]).then_some(())
     });
+    // A tag that moves on leaves an image without a name, for every clean-up of such to take.
+    docker(&shop, &["tag", &shop.image("1.4.3"), &shop.image("1.4.0")]);
+    let own = |version: &str| format!("sternway/{}/api:{version}", shop.name);
+    until("what lost its name has one of ours", seconds(90), || {
+        shop.engine.has_image(&own("1.4.0")).then_some(())
+    });
+    assert_eq!(shop.engine.image(&own("1.4.0")), digests[0]);
+    assert!(!shop.engine.has_image(&own("1.4.3")), "it has the site's");
 }
 
 #[test]

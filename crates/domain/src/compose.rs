@@ -159,6 +159,14 @@ pub struct Pin {
     pub to: String,
 }
 
+impl Pin {
+    /// That it was written, as a sentence.
+    #[must_use]
+    pub fn stands(&self) -> String {
+        format!("{}={} stands in {}", self.variable, self.to, self.path)
+    }
+}
+
 /// A project as the site's own Compose reads it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProjectRead {

@@ -143,7 +143,7 @@ impl Plan {
     }
 
     /// Whether `now`, planned for the same wish, would do the same. A Compose that did not answer in time for one of
-    /// them makes no other rollback: what it says is asked again when the containers are made.
+    /// them makes no other rollback: what is unknown of it is said in the plan, and nobody is asked twice at 3 a.m.
     #[must_use]
     pub fn still_holds(&self, now: &Self) -> bool {
         let unread = |plan: &Self| plan.project.as_ref().is_some_and(|project| project.unread);

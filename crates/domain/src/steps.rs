@@ -33,6 +33,7 @@ use crate::{
 };
 
 pub(crate) use lock::{asks_for_it as asks_for_lock, held as lock_held};
+pub use pin::pinned;
 pub use prove::health_answers;
 pub(crate) use prove::{failure as proof_failure, intruders, tally, tally_of};
 pub use questions::{expected_questions, front_questions, replica_questions};
@@ -356,6 +357,11 @@ impl Step {
             Self::Record => "record".to_owned(),
             Self::Retire => "retire".to_owned(),
         }
+    }
+
+    /// The note of a run that goes on without it.
+    pub(crate) fn given_up(&self, why: &str) -> String {
+        format!("step `{}` was given up: {why}", self.title())
     }
 }
 

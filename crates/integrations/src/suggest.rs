@@ -46,6 +46,8 @@ pub struct Suggestion {
     pub probes: Vec<Probe>,
     /// Where it says its version.
     pub version_endpoint: Option<VersionEndpoint>,
+    /// What it says there.
+    pub says: Option<Version>,
 }
 
 impl Prober {
@@ -66,10 +68,10 @@ impl Prober {
             {
                 Some(known) => {
                     known.probes.extend(suggestion.probes);
-                    known.version_endpoint = known
-                        .version_endpoint
-                        .take()
-                        .or(suggestion.version_endpoint);
+                    if known.version_endpoint.is_none() {
+                        known.version_endpoint = suggestion.version_endpoint;
+                        known.says = suggestion.says;
+                    }
                 }
                 None => merged.push(suggestion),
             }
@@ -86,6 +88,7 @@ impl Prober {
             component: candidate.component.clone(),
             probes: Vec::new(),
             version_endpoint: None,
+            says: None,
         };
         if !self.is_well(candidate, NO_SUCH_PATH).await {
             for path in HEALTH_PATHS {
@@ -104,7 +107,8 @@ impl Prober {
             suggestion.probes.push(Probe::Tcp { port });
         }
         for path in VERSION_PATHS {
-            if let Some(field) = self.version_field(candidate, path).await {
+            if let Some((field, says)) = self.version_field(candidate, path).await {
+                suggestion.says = Some(says);
                 suggestion.version_endpoint = Some(VersionEndpoint {
                     port,
                     path: path.to_owned(),
@@ -124,8 +128,12 @@ impl Prober {
         answer.is_ok_and(|fetched| (200..300).contains(&fetched.status))
     }
 
-    /// The field that holds the version, the whole body being none; nothing when there is no version.
-    async fn version_field(&self, candidate: &Candidate, path: &str) -> Option<Option<String>> {
+    /// The field that holds the version, the whole body being none, and what it holds; nothing when there is no version.
+    async fn version_field(
+        &self,
+        candidate: &Candidate,
+        path: &str,
+    ) -> Option<(Option<String>, Version)> {
         let fetched = self
             .fetcher
             .get(&url(candidate, path), Body::Read, LIMIT)
@@ -134,17 +142,13 @@ impl Prober {
         if !(200..300).contains(&fetched.status) {
             return None;
         }
-        let is_version = |field: Option<&str>| {
-            reported_version(&fetched, field)
-                .is_ok_and(|version| version.parse::<Version>().is_ok())
+        let version = |field: Option<&str>| -> Option<Version> {
+            reported_version(&fetched, field).ok()?.parse().ok()
         };
-        let field = VERSION_FIELDS
+        VERSION_FIELDS
             .into_iter()
-            .find(|field| is_version(Some(field)));
-        match field {
-            Some(field) => Some(Some(field.to_owned())),
-            None => is_version(None).then_some(None),
-        }
+            .find_map(|field| Some((Some(field.to_owned()), version(Some(field))?)))
+            .or_else(|| Some((None, version(None)?)))
     }
 }
 

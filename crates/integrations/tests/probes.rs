@@ -446,6 +446,7 @@ async fn what_answers_at_a_component_is_suggested() {
         (endpoint.path.as_str(), endpoint.field.as_deref()),
         ("/api/version", Some("version"))
     );
+    assert_eq!(suggestions[0].says, Some("1.4.2".parse().unwrap()));
     assert_eq!(
         suggestions[1].probes,
         [Probe::Tcp {

@@ -4,6 +4,7 @@ pub mod about;
 pub mod application;
 pub mod args;
 pub mod definition;
+pub mod holds;
 pub mod ledger;
 pub mod may_deploy;
 pub mod plan;
@@ -97,8 +98,8 @@ async fn run(cli: Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Cancel(args) => watch::cancel(args, &client()?, out).await,
         Command::Approve(args) => watch::decide(args, Decision::Approve, &client()?, out).await,
         Command::Reject(args) => watch::decide(args, Decision::Reject, &client()?, out).await,
-        Command::Hold(args) => versions::hold(args, &client()?, out).await,
-        Command::Release(args) => versions::release(args, &client()?, out).await,
+        Command::Hold(args) => holds::hold(args, &client()?, out).await,
+        Command::Release(args) => holds::release(args, &client()?, out).await,
         Command::Token(command) => token::run(command, &client()?, out).await,
         Command::Openapi => about::openapi(out),
         Command::Version => about::version(globals, out).await,

@@ -104,7 +104,7 @@ impl EmbeddedPostgres {
         let ready_after = since.elapsed();
         let (pid, adopted) = (keeper.pid(), started.adopted);
         tracing::info!(
-            ?pid,
+            pid,
             adopted,
             duration_ms = ready_after.as_millis(),
             "the embedded Postgres answers"

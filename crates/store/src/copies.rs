@@ -39,7 +39,8 @@ struct Row {
 }
 
 impl Store {
-    /// An application whose second copies are due to be looked after, ours for `lease`.
+    /// An application whose second copies are due to be looked after, ours for `lease`: one that has some, or whose
+    /// definition may ask for them. Most do not, and cost nothing.
     ///
     /// # Errors
     /// As every store function.
@@ -50,6 +51,8 @@ impl Store {
                      select u.application from application_upkeep u
                      join application a on a.name = u.application and a.removed_at is null
                      where u.copy_at <= now()
+                       and (a.definition like '%\"copy\"%'
+                            or exists (select from image_copy c where c.application = u.application))
                      order by u.copy_at limit 1 for update of u skip locked
                  )
                  update application_upkeep u set copy_at = now() + make_interval(secs => $1)

@@ -214,6 +214,32 @@ impl Store {
         deployment(row.ok_or(Error::NotFound("deployment"))?)
     }
 
+    /// What is known of some entries, by their ids, and the last thing that was said about it.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn deployment_words(
+        &self,
+        ids: &[Uuid],
+    ) -> Result<BTreeMap<Uuid, (DeploymentState, Option<String>)>> {
+        let rows: Vec<(Uuid, String, Option<String>)> = timed(async {
+            Ok(sqlx::query_as(
+                "select deployment_id, state, said from deployment_fact where deployment_id = any($1)",
+            )
+            .bind(ids)
+            .fetch_all(&self.pool)
+            .await?)
+        })
+        .await?;
+        let word = |(id, state, said): (Uuid, String, Option<String>)| {
+            let state = state
+                .parse()
+                .map_err(|error: String| corrupt("deployment", error))?;
+            Ok((id, (state, said)))
+        };
+        rows.into_iter().map(word).collect()
+    }
+
     /// Entries of an application, newest first.
     ///
     /// # Errors

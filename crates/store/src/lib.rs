@@ -52,7 +52,7 @@ pub use listen::listen;
 pub use migrate::migrate_within;
 pub use migrate::{Migrated, migrate};
 pub use page::{Listed, PAGE_MAX, Page};
-pub use pins::{NewPin, Pinned, ReleasedPin};
+pub use pins::{HeldPin, NewPin, Pinned, ReleasedPin};
 pub use releases::{ReleaseDetails, SpecificationView};
 pub use requests::{Idempotency, NewRollback, OrderPut, Requested};
 pub use returns::{HeldReturn, NewReturn, ReturnOutcome};

@@ -1,7 +1,13 @@
 //! Files that rollbacks wrote a version into: their former bytes, sealed, to be put back when a rollback turns or
 //! its hold is released.
 
-use domain::name::{ApplicationName, RollbackId};
+use domain::{
+    compose::Pin,
+    name::{ApplicationName, RollbackId, Version},
+    time::Moment,
+};
+use sqlx::types::Json;
+use time::OffsetDateTime;
 
 use crate::{
     connect::{Store, timed},
@@ -53,6 +59,27 @@ pub struct ReleasedPin {
     pub folder: String,
     /// Its name below the folder.
     pub name: String,
+}
+
+/// A pin whose rollback made a hold: what becomes of it when the hold is released. Nothing else of the file is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldPin {
+    /// The rollback that wrote it.
+    pub rollback: RollbackId,
+    /// The file, the variable, and both values of it.
+    pub pin: Pin,
+    /// When the hold was released and the file looked at again.
+    pub settled_at: Option<Moment>,
+    /// What came of that.
+    pub said: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct HeldRow {
+    rollback_id: uuid::Uuid,
+    pin: Json<Pin>,
+    settled_at: Option<OffsetDateTime>,
+    said: Option<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -118,6 +145,58 @@ impl Store {
             .transpose()
     }
 
+    /// What a rollback pinned, when it made a hold.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn pins_of(&self, rollback: RollbackId) -> Result<Vec<HeldPin>> {
+        timed(async {
+            let rows: Vec<HeldRow> = sqlx::query_as(
+                "select p.rollback_id, l.body::jsonb #> '{project,pin}' as pin, p.settled_at, p.said
+                 from pin p
+                 join rollback q on q.id = p.rollback_id
+                 join plan l on l.digest = q.plan_digest
+                 where p.rollback_id = $1 and l.body::jsonb #>> '{project,pin,path}' = p.path
+                   and exists (select from hold h where h.rollback_id = p.rollback_id)
+                 limit 16",
+            )
+            .bind(rollback.0)
+            .fetch_all(&self.pool)
+            .await?;
+            Ok(rows.into_iter().map(HeldPin::from).collect())
+        })
+        .await
+    }
+
+    /// What goes back when the holds of a release are released.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn pins_held(
+        &self,
+        application: &ApplicationName,
+        version: &Version,
+    ) -> Result<Vec<HeldPin>> {
+        timed(async {
+            let rows: Vec<HeldRow> = sqlx::query_as(
+                "select p.rollback_id, l.body::jsonb #> '{project,pin}' as pin, p.settled_at, p.said
+                 from hold h
+                 join pin p on p.rollback_id = h.rollback_id
+                 join rollback q on q.id = p.rollback_id
+                 join plan l on l.digest = q.plan_digest
+                 where h.application = $1 and h.version = $2 and p.settled_at is null
+                   and l.body::jsonb #>> '{project,pin,path}' = p.path
+                 order by p.written_at desc limit 16",
+            )
+            .bind(application.as_str())
+            .bind(version.as_str())
+            .fetch_all(&self.pool)
+            .await?;
+            Ok(rows.into_iter().map(HeldPin::from).collect())
+        })
+        .await
+    }
+
     /// Files to put back: the hold that their rollback made was released, and nothing acts on their application.
     ///
     /// # Errors
@@ -169,6 +248,17 @@ impl Store {
             Ok(())
         })
         .await
+    }
+}
+
+impl From<HeldRow> for HeldPin {
+    fn from(row: HeldRow) -> Self {
+        Self {
+            rollback: RollbackId(row.rollback_id),
+            pin: row.pin.0,
+            settled_at: row.settled_at.map(Moment::from),
+            said: row.said,
+        }
     }
 }
 

@@ -183,7 +183,7 @@ impl Watcher {
                     let name = application.name.clone();
                     // One engine that does not answer is asked by a few, not by all that live on it.
                     if locked(away).contains(&engine) {
-                        return (name, Turn::away());
+                        return (name, Turn::away(stable));
                     }
                     let turn = looking::one(store, real, application, stable).await;
                     if matches!(turn.again, Again::EngineAway) {

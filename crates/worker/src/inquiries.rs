@@ -9,7 +9,7 @@ use std::{
 use domain::{
     application::Application,
     engine_look::EngineLook,
-    name::{ApplicationName, ComponentName, ImageId, TagName},
+    name::{ApplicationName, ComponentName, ImageId, TagName, Version},
     seen::Seen,
     source::TagsSeen,
     specification::Shape,
@@ -210,6 +210,7 @@ async fn adopt(real: &Real, engine: &str, project: &ComponentName) -> Result<Ado
             port: found.port,
         })
         .collect();
+    let mut says = BTreeMap::new();
     for suggestion in real.prober.suggest(&candidates).await {
         let part = application
             .components
@@ -217,16 +218,37 @@ async fn adopt(real: &Real, engine: &str, project: &ComponentName) -> Result<Ado
             .find(|component| component.name == suggestion.component);
         if let Some(component) = part {
             component.probes.extend(suggestion.probes);
-            component.version_endpoint = component
-                .version_endpoint
-                .take()
-                .or(suggestion.version_endpoint);
+            component.version_endpoint = suggestion.version_endpoint;
+            says.extend(suggestion.says.map(|says| (component.name.clone(), says)));
         }
     }
-    Ok(Adopted {
-        application,
-        notes: adoption.notes,
-    })
+    let mut notes = adoption.notes;
+    notes.extend(versions_apart(&mut application, &says));
+    Ok(Adopted { application, notes })
+}
+
+/// A release is one version: components that say different ones would never be proved together, so none of their
+/// endpoints is proposed.
+fn versions_apart(
+    application: &mut Application,
+    says: &BTreeMap<ComponentName, Version>,
+) -> Option<String> {
+    let different: BTreeSet<&Version> = says.values().collect();
+    if different.len() < 2 {
+        return None;
+    }
+    for component in &mut application.components {
+        component.version_endpoint = None;
+    }
+    let said: Vec<String> = says
+        .iter()
+        .map(|(component, version)| format!("{component} says {version}"))
+        .collect();
+    Some(format!(
+        "the components have versions of their own ({}), and a release is one version: no version endpoint is proposed, \
+         their images prove what runs; give `version_endpoint` only to components that say the release's version",
+        said.join(", ")
+    ))
 }
 
 /// What an adoption answers: the body of its inquiry.
@@ -254,4 +276,38 @@ async fn images(
         found.insert(reference.clone(), image);
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_proposed_only_where_one_version_is_said() {
+        let endpoint = serde_json::json!({"port": 80, "path": "/version"});
+        let part = |name: &str| serde_json::json!({"name": name, "version_endpoint": endpoint});
+        let mut shop: Application = serde_json::from_value(serde_json::json!({
+            "name": "shop", "environment": "production", "project": "shop",
+            "components": [part("api"), part("billing"), {"name": "worker"}]
+        }))
+        .unwrap();
+        let says = |billing: &str| -> BTreeMap<ComponentName, Version> {
+            [("api", "1.5.0"), ("billing", billing)]
+                .map(|(name, says)| (name.parse().unwrap(), says.parse().unwrap()))
+                .into()
+        };
+        let before = shop.clone();
+        assert_eq!(versions_apart(&mut shop, &says("1.5.0")), None);
+        assert_eq!(shop, before, "one version is the release's");
+        let note = versions_apart(&mut shop, &says("3.2")).unwrap();
+        assert!(
+            note.contains("(api says 1.5.0, billing says 3.2)"),
+            "{note}"
+        );
+        let left = shop
+            .components
+            .iter()
+            .filter(|component| component.version_endpoint.is_some());
+        assert_eq!(left.count(), 0);
+    }
 }

@@ -35,7 +35,7 @@ const POLL: Duration = Duration::from_secs(2);
 const EVERY: Duration = Duration::from_secs(30);
 /// How often the sources of images are asked as well: each is a call to somebody else's registry.
 const READY_EVERY: Duration = Duration::from_secs(300);
-/// The same when it could not be looked after.
+/// How soon one that could not be looked after is due again.
 const AGAIN: Duration = Duration::from_secs(5);
 /// Whoever takes an application has this long; then it is due again.
 const LEASE: Duration = Duration::from_secs(120);
@@ -130,7 +130,8 @@ async fn one(real: &Real, due: Upkeep) {
         }
         Err(_) => {
             tracing::warn!(application = %name, "looking after it took too long; trying again");
-            (AGAIN, None)
+            // The others waited for it, and shall have their turns before.
+            (LEASE / 2, None)
         }
     };
     if let Err(error) = real.store.upkeep_done(&name, again, ready).await {

@@ -7,7 +7,7 @@ use axum::{
     http::{HeaderMap, HeaderName, StatusCode, Uri, header},
 };
 use domain::{
-    application::COMPONENTS_MAX,
+    application::{Application, COMPONENTS_MAX},
     ledger::DeploymentKind,
     name::{Actor, ApplicationName, ComponentName, ImageId, RollbackId, Version},
     time::Moment,
@@ -95,6 +95,9 @@ pub struct DeploymentAnswer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub judged_at: Option<Moment>,
+    /// What is wrong with the report, or what it will not lead to, with what to do; only in the answer to a report.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// What is known of a deployment.
@@ -211,11 +214,48 @@ pub(crate) async fn record(
         StatusCode::OK
     };
     let location = format!("/api/v1/deployments/{}", recorded.id);
-    Ok((
-        status,
-        [(header::LOCATION, location)],
-        Json(resolved.into()),
-    ))
+    let mut answer = DeploymentAnswer::from(resolved);
+    answer.warnings = warnings(&application, &answer, recorded.new);
+    Ok((status, [(header::LOCATION, location)], Json(answer)))
+}
+
+/// What whoever reported should know: a component without an image, and a verdict of before that stays.
+fn warnings(application: &Application, answer: &DeploymentAnswer, new: bool) -> Vec<String> {
+    let left_out: Vec<&str> = application
+        .components
+        .iter()
+        .map(|component| &component.name)
+        .filter(|name| !answer.components.contains_key(*name))
+        .map(ComponentName::as_str)
+        .collect();
+    let version = &answer.version;
+    let mut warnings = Vec::new();
+    if !left_out.is_empty() {
+        warnings.push(format!(
+            "{} was left out: nothing can go back to {version} until a report names an image for every component",
+            left_out.join(", ")
+        ));
+    }
+    let word = match answer.state {
+        StateWord::Bad => "bad",
+        StateWord::Unproved => "unproved",
+        StateWord::Resolving | StateWord::Watching | StateWord::Good | StateWord::Refused => {
+            return warnings;
+        }
+    };
+    if !new {
+        let why = answer
+            .said
+            .as_ref()
+            .map_or(String::new(), |said| format!(" ({said})"));
+        warnings.push(format!(
+            "this very report was recorded {} and judged {word}{why}, and that stays; once the cause is mended, in the \
+             application or in its definition, have {version} judged anew by a report with a key that was not used \
+             before (`record-deploy --key KEY`, `Idempotency-Key`)",
+            answer.deployed_at
+        ));
+    }
+    warnings
 }
 
 /// A key is the actor's own, and good for one report of one application.
@@ -419,6 +459,7 @@ impl From<Deployment> for DeploymentAnswer {
             said: deployment.said,
             deployed_at: deployment.deployed_at,
             judged_at: deployment.judged_at,
+            warnings: Vec::new(),
         }
     }
 }

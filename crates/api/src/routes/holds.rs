@@ -1,12 +1,12 @@
 //! Holds: releases that may not come back until a person releases them.
 
-use axum::{Json, http::StatusCode};
+use axum::Json;
 use domain::name::{Actor, ApplicationName, Version};
 use serde::{Deserialize, Serialize};
 use store::NewHold;
 use utoipa::ToSchema;
 
-use super::{applications::find, releases::ReleasePath};
+use super::{applications::find, releases::ReleasePath, rollbacks::PinAnswer};
 use crate::{
     auth::{Operate, Permit},
     input::{At, Input},
@@ -81,20 +81,39 @@ pub(crate) async fn put(
     }))
 }
 
-/// Releases every hold of a release.
+/// A release whose holds were released.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HoldReleasedAnswer {
+    /// The application.
+    pub application: ApplicationName,
+    /// The version that may come back.
+    pub version: Version,
+    /// Whether it is held: `false`.
+    pub held: bool,
+    /// The files that a rollback wrote another version into. Each says its former one again within seconds, unless it
+    /// was edited since; `pins` of `GET /api/v1/rollbacks/{rollback_id}` says when, or why not.
+    pub pins: Vec<PinAnswer>,
+}
+
+/// Releases every hold of a release. Files that the rollbacks which held it wrote a version into are put back soon after.
 #[utoipa::path(delete, path = "/api/v1/applications/{name}/releases/{version}/hold", operation_id = "free_release", tag = "ledger",
-    params(ReleasePath), responses((status = 204, description = "It may come back")))]
+    params(ReleasePath), responses((status = 200, description = "It may come back", body = HoldReleasedAnswer)))]
 pub(crate) async fn release(
     permit: Permit<Operate>,
     At(path): At<ReleasePath>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Json<HoldReleasedAnswer>, Problem> {
     find(&permit, &path.name).await?;
-    match permit
-        .store()
-        .hold_release(&path.name, &path.version, permit.actor())
-        .await?
-    {
+    let store = permit.store();
+    // Before the release: the worker may be quick.
+    let pins = store.pins_held(&path.name, &path.version).await?;
+    let released = store.hold_release(&path.name, &path.version, permit.actor());
+    match released.await? {
         0 => Err(Problem::not_found("hold of", path.version.as_str())),
-        _ => Ok(StatusCode::NO_CONTENT),
+        _ => Ok(Json(HoldReleasedAnswer {
+            application: path.name,
+            version: path.version,
+            held: false,
+            pins: pins.into_iter().map(Into::into).collect(),
+        })),
     }
 }

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::{
     applications::{ApplicationPath, find},
-    deployments::DeploymentAnswer,
+    deployments::{DeploymentAnswer, StateWord},
 };
 use crate::{
     auth::{Act, Permit, Read},
@@ -68,6 +68,12 @@ pub struct ReleaseAnswer {
     /// When that was made.
     #[schema(value_type = String, format = DateTime)]
     pub deployed_at: Moment,
+    /// What is known of that deployment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateWord>,
+    /// Why, as a sentence: what was red, or what runs instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
     /// When a deployment of it was last proved healthy for its whole watch window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -176,10 +182,7 @@ pub(crate) async fn list(
         let releases = permit.store().releases(&path.name).await?;
         releases.into_iter().map(ReleaseAnswer::from).collect()
     };
-    let mut stored = permit.store().readiness_list(&path.name).await?;
-    for item in &mut items {
-        item.readiness = stored.remove(&item.version).map(ReadinessAnswer::from);
-    }
+    add_words(&permit, &path.name, &mut items).await?;
     Ok(Json(ReleasesAnswer {
         items: newest_first(items),
     }))
@@ -195,28 +198,41 @@ pub(crate) async fn get(
     find(&permit, &path.name).await?;
     let operates = permit.principal().role.may(Act::Operate);
     match permit.store().release_get(&path.name, &path.version).await {
-        Ok(details) => Ok(Json(ReleaseDetailsAnswer {
-            release: with_readiness(&permit, &path, details.release.into()).await?,
-            deployments: details.deployments.into_iter().map(Into::into).collect(),
-            specifications: details
-                .specifications
-                .into_iter()
-                .map(|(name, view)| (name, shown(view.into(), operates)))
-                .collect(),
-        })),
+        Ok(details) => {
+            let mut release = [ReleaseAnswer::from(details.release)];
+            add_words(&permit, &path.name, &mut release).await?;
+            let [release] = release;
+            Ok(Json(ReleaseDetailsAnswer {
+                release,
+                deployments: details.deployments.into_iter().map(Into::into).collect(),
+                specifications: details
+                    .specifications
+                    .into_iter()
+                    .map(|(name, view)| (name, shown(view.into(), operates)))
+                    .collect(),
+            }))
+        }
         Err(store::Error::NotFound(_)) => Err(Problem::not_found("release", path.version.as_str())),
         Err(error) => Err(error.into()),
     }
 }
 
-async fn with_readiness(
+/// How ready each was when it was last looked at, and what is known of its newest deployment.
+async fn add_words(
     permit: &Permit<Read>,
-    path: &ReleasePath,
-    mut release: ReleaseAnswer,
-) -> Result<ReleaseAnswer, Problem> {
-    let mut stored = permit.store().readiness_list(&path.name).await?;
-    release.readiness = stored.remove(&path.version).map(ReadinessAnswer::from);
-    Ok(release)
+    application: &ApplicationName,
+    items: &mut [ReleaseAnswer],
+) -> Result<(), Problem> {
+    let mut stored = permit.store().readiness_list(application).await?;
+    let ids: Vec<Uuid> = items.iter().map(|item| item.deployment).collect();
+    let mut words = permit.store().deployment_words(&ids).await?;
+    for item in items {
+        item.readiness = stored.remove(&item.version).map(ReadinessAnswer::from);
+        let (state, said) = words.remove(&item.deployment).unzip();
+        item.state = state.map(StateWord::from);
+        item.said = said.flatten();
+    }
+    Ok(())
 }
 
 fn shown(mut specification: SpecificationAnswer, operates: bool) -> SpecificationAnswer {
@@ -261,6 +277,8 @@ impl From<Release> for ReleaseAnswer {
             version: release.version,
             deployment: release.deployment,
             deployed_at: release.deployed_at,
+            state: None,
+            said: None,
             good_at: release.good_at,
             hold: release.hold,
             insecure: release.insecure,

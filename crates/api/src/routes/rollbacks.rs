@@ -34,10 +34,12 @@ use crate::{
 };
 
 mod answer;
+mod pins;
 
 pub use answer::{
     LogHead, NextAction, PhaseWord, PresentStep, RollbackAnswer, RollbackItem, VerdictWord,
 };
+pub use pins::PinAnswer;
 
 /// Longest note: what a person types in an incident.
 const NOTE_CHARS_MAX: usize = 1000;
@@ -311,7 +313,8 @@ pub(crate) async fn get(
     let mut view = find(&permit, path.id).await?;
     let _place = place(&permit, wait)?;
     follow(&permit, &mut view, wait).await?;
-    let mut answer = RollbackAnswer::of(&view);
+    let pins = permit.store().pins_of(path.id).await?;
+    let mut answer = RollbackAnswer::of(&view).with_pins(&view, pins);
     if params.verify == Some(true) {
         answer.log.intact = Some(match permit.store().verify(path.id).await? {
             Verified::Ok { .. } => true,

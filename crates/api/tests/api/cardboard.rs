@@ -167,12 +167,22 @@ impl Cardboard {
     }
 
     pub(crate) async fn judge_good(&self, deployment: Uuid) {
+        self.judge(deployment, domain::ledger::Health::Good, None)
+            .await;
+    }
+
+    pub(crate) async fn judge(
+        &self,
+        deployment: Uuid,
+        health: domain::ledger::Health,
+        said: Option<&str>,
+    ) {
         let update = HealthUpdate {
-            health: domain::ledger::Health::Good,
+            health,
             green_since: None,
             red_since: None,
             watch_until: None,
-            said: None,
+            said: said.map(str::to_owned),
             wake_at: None,
         };
         assert!(

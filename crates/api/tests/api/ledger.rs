@@ -128,6 +128,52 @@ async fn a_deployment_is_recorded_once_and_an_unknown_image_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_leads_to_nothing_says_so_with_what_to_do() {
+    let house = House::new().await;
+    let mut definition = shop("shop");
+    definition["components"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"name": "worker"}));
+    house.application(&definition).await.ok(201);
+    let first = house.deploy("shop", "1.5.0").await;
+    let warnings = first["warnings"].as_array().unwrap();
+    let left_out = warnings[0].as_str().unwrap();
+    assert!(
+        warnings.len() == 1 && left_out.starts_with("worker was left out"),
+        "{first}"
+    );
+
+    let id = first["id"].as_str().unwrap().parse().unwrap();
+    let (bad, why) = (domain::ledger::Health::Bad, "GET / of api: 500");
+    house.worker.judge(id, bad, Some(why)).await;
+    let body = json!({"version": "1.5.0", "images": {"api": "shop-api:1.5.0"}});
+    let path = "/api/v1/applications/shop/deployments";
+    let again = house.post(path, &body).await.ok(200);
+    let said = again["warnings"][1].as_str().unwrap();
+    assert!(
+        said.contains("judged bad (GET / of api: 500)") && said.contains("--key"),
+        "{again}"
+    );
+    let list = house
+        .get("/api/v1/applications/shop/releases")
+        .await
+        .ok(200);
+    assert_eq!(
+        (&list["items"][0]["state"], &list["items"][0]["said"]),
+        (&json!("bad"), &json!(why))
+    );
+    let anew = Ask::new("POST", path)
+        .header("idempotency-key", "job-8")
+        .json(&body);
+    let anew = house.send(anew).await.ok(201);
+    assert_eq!(
+        (&anew["state"], anew["warnings"].as_array().unwrap().len()),
+        (&json!("watching"), 1)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_is_kept_while_the_worker_is_away() {
     let house = House::new().await;
     house.application(&shop("shop")).await.ok(201);
@@ -226,7 +272,12 @@ async fn releases_say_what_is_known_of_each_and_what_stands_in_the_way() {
         .post("/api/v1/applications/shop/plans", &json!({}))
         .await;
     assert_eq!(blocked.json()["blockers"][0]["code"], "no_known_good");
-    house.send(Ask::new("DELETE", hold)).await.ok(204);
+    let released = house.send(Ask::new("DELETE", hold)).await.ok(200);
+    assert_eq!(
+        (&released["held"], &released["pins"]),
+        (&json!(false), &json!([])),
+        "no rollback pinned anything"
+    );
     assert_eq!(
         house.send(Ask::new("DELETE", hold)).await.code(),
         "not_found"

@@ -178,8 +178,7 @@ impl Engine {
                     .any(|known| known == name)
             })
         };
-        let gone = needed.into_iter().find(|name| !there(name));
-        match gone {
+        match needed.into_iter().find(|name| !there(name)) {
             Some(gone) => Err(Error::new(
                 Kind::Missing,
                 format!("network {gone} is not on the engine; create it, then ask again"),

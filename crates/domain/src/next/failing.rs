@@ -66,7 +66,7 @@ pub(super) fn failed(ctx: &Ctx<'_>, step: &Step, forward: bool, cause: Cause) ->
     }
     match step {
         Step::Capture | Step::Pin => {
-            let note = format!("step `{}` was given up: {}", step.title(), cause.sentence);
+            let note = step.given_up(&cause.sentence);
             go(vec![Event::StepSkipped { note }])
         }
         Step::Retire => {

@@ -6,8 +6,11 @@ use crate::{
     plan::Plan,
     planner::{paths_missing, ports_taken},
     seen::Seen,
+    time::Millis,
     verdict::{Cause, CauseCode},
 };
+
+const LOOK_AGAIN: Millis = Millis(100);
 
 pub(super) fn explain(plan: &Plan) -> String {
     format!(
@@ -37,6 +40,7 @@ pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
         .or_else(|| paths(ctx));
     match obstacle {
         Some(cause) => Next::Fail(cause),
+        None if prove::just_started(ctx) => Next::Wait(LOOK_AGAIN),
         None => Next::Done(format!("the way back to {} exists", ctx.plan.to)),
     }
 }

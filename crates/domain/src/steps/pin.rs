@@ -3,7 +3,7 @@
 //!
 //! Compose is a convenience and production is not: what can not be pinned is noted, and the rollback goes on.
 
-use super::{Ctx, Next};
+use super::{Ctx, Next, Step};
 use crate::{
     compose::{Pin, PinFile, PinState, PlannedProject},
     effect::Effect,
@@ -104,6 +104,9 @@ pub(super) fn config_hash(ctx: &Ctx<'_>, swap: &Swap) -> Result<String, String> 
         .as_ref()
         .ok_or("Compose has no part in it")?;
     let look = ctx.look.project.as_ref().ok_or("Compose was not asked")?;
+    if project.unread {
+        return Err("Compose had not answered when the plan was made".to_owned());
+    }
     if !project.understood.contains(component) {
         return Err(format!(
             "Compose, run here, reads {component} in another way than whoever deployed it"
@@ -127,6 +130,15 @@ pub(super) fn config_hash(ctx: &Ctx<'_>, swap: &Swap) -> Result<String, String> 
     Ok(service.hash.clone())
 }
 
+/// The pin that stands after a rollback to its target, by the notes of its run; none when it was given up.
+#[must_use]
+pub fn pinned<'a>(plan: &'a Plan, notes: &[String]) -> Option<&'a Pin> {
+    let pin = pin(plan)?;
+    let (given_up, stands) = (Step::Pin.given_up(""), pin.stands());
+    let mut lost = notes.iter().filter(|note| note.starts_with(&given_up));
+    lost.all(|note| note.contains(&stands)).then_some(pin)
+}
+
 /// The version is written; whether Compose will take what comes back for its own.
 fn told(ctx: &Ctx<'_>, project: &PlannedProject, pin: &Pin) -> Next {
     let untold = ctx
@@ -134,7 +146,7 @@ fn told(ctx: &Ctx<'_>, project: &PlannedProject, pin: &Pin) -> Next {
         .swaps
         .iter()
         .find_map(|swap| config_hash(ctx, swap).err());
-    let written = format!("{}={} stands in {}", pin.variable, pin.to, pin.path);
+    let written = pin.stands();
     match project.drift.first().cloned().or(untold) {
         None => Next::Done(written),
         Some(why) => given_up(format!("{written}, but {why}")),

@@ -71,6 +71,16 @@ fn all_steady(ctx: &Ctx<'_>) -> bool {
         .all(|container| is_steady(container, ctx.now))
 }
 
+/// Whether what serves now started a moment ago: the target is measured by what it can do, so it is given that moment,
+/// once, whatever the clocks say. One that the engine restarts gets none.
+pub(super) fn just_started(ctx: &Ctx<'_>) -> bool {
+    let formers = ctx.plan.swaps.iter();
+    let mut fresh = formers
+        .filter_map(|swap| ctx.former_of(swap))
+        .filter(|former| former.runs() && former.restarts == 0);
+    ctx.now.since(ctx.run.since) < STEADY && fresh.any(|former| !is_steady(former, ctx.now))
+}
+
 fn ended(container: &Container) -> bool {
     match container.state {
         ContainerState::Created | ContainerState::Exited => true,

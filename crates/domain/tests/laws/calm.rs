@@ -14,7 +14,7 @@ use domain::{
 use crate::{
     day::{Calm, live},
     engine::Mood,
-    shop::{Leftover, Morning, Part, Recipe, State},
+    shop::{Leftover, Morning, Part, Recipe, State, start},
     watch::Sample,
 };
 
@@ -137,6 +137,27 @@ fn what_can_not_be_removed_is_said_and_keeps_nothing_else() {
         notes[0].contains(left[0]) && notes[0].contains("device or resource busy"),
         "{notes:?}"
     );
+}
+
+/// What serves now is what the target is measured by, and it may have been deployed a moment ago.
+#[test]
+fn what_started_a_moment_ago_is_not_taken_for_bad() {
+    let silent = Part {
+        probed: false,
+        bad: Mood::Healthy,
+        ..Part::usual()
+    };
+    let sick = Part {
+        good: Mood::Sick,
+        bad: Mood::Healthy,
+        ..Part::usual()
+    };
+    let mut morning = Recipe::of(vec![sick, silent, silent]).morning();
+    for found in morning.engine.boxes.values_mut() {
+        found.seen.started_at = Some(start());
+    }
+    let evening = live(&morning, "fresh", &mut Calm);
+    assert_eq!(evening.said(), "restored ProofFailed");
 }
 
 /// What was free when the plan was made and is not when it begins is found before anything is done.

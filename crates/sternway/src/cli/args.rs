@@ -80,7 +80,7 @@ pub enum Command {
     Reject(RunArgs),
     /// Hold a version: it may not come back until released
     Hold(HoldArgs),
-    /// Release a held version
+    /// Release a held version: `.env` says it again where the rollback that held it had pinned another one
     Release(ReleaseArgs),
     /// Make, list and revoke API tokens
     #[command(subcommand)]
@@ -218,7 +218,7 @@ pub struct RecordDeployArgs {
     #[arg(long = "image", value_name = "COMPONENT=REFERENCE", required = true, value_parser = component_image)]
     pub images: Vec<(ComponentName, String)>,
     /// A key of this deployment, such as the number of the CI job: however late the same report is repeated with
-    /// it, it is recorded once
+    /// it, it is recorded once; under another key the same images are judged anew
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
 }
@@ -235,6 +235,11 @@ pub struct MayDeployArgs {
     /// What a component would run; once for each component
     #[arg(long = "image", value_name = "COMPONENT=REFERENCE", value_parser = component_image)]
     pub images: Vec<(ComponentName, String)>,
+}
+
+fn rollback_id(text: &str) -> Result<Uuid, String> {
+    let unknown = "it is no id of a rollback; `sternway history APPLICATION` lists them";
+    text.parse().map_err(|_| unknown.to_owned())
 }
 
 fn component_image(text: &str) -> Result<(ComponentName, String), String> {
@@ -344,7 +349,8 @@ pub enum Until {
 /// `watch`.
 #[derive(Clone, Debug, Args)]
 pub struct WatchArgs {
-    /// The rollback
+    /// The rollback, as `sternway history` names it
+    #[arg(value_parser = rollback_id)]
     pub id: Uuid,
     /// Until when to follow
     #[arg(long, value_enum, default_value_t)]
@@ -364,7 +370,8 @@ pub struct HistoryArgs {
 /// Commands about one rollback.
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
-    /// The rollback
+    /// The rollback, as `sternway history` names it
+    #[arg(value_parser = rollback_id)]
     pub id: Uuid,
 }
 

@@ -41,9 +41,12 @@ fn understood(application: &Application) -> Vec<String> {
     for component in &application.components {
         let name = &component.name;
         match &component.version_endpoint {
-            Some(endpoint) => lines.push(format!("{name}: says its version at :{}{}.", endpoint.port, endpoint.path)),
+            Some(endpoint) => lines.push(format!(
+                "{name}: says its version at :{}{}.",
+                endpoint.port, endpoint.path
+            )),
             None => lines.push(format!(
-                "{name}: no version endpoint was found; its version is proved by the image's digest alone."
+                "{name}: no version endpoint; its version is proved by the image's digest alone."
             )),
         }
         match component.probes.len() {
@@ -91,7 +94,7 @@ pub fn read(text: &str) -> Result<Application, Failure> {
             Exit::Usage,
             format!(
                 "the definition is not understood: {place}{}",
-                error.message()
+                plainly(error.message())
             ),
             &[next],
         )
@@ -108,6 +111,15 @@ pub fn read(text: &str) -> Result<Application, Failure> {
         failure
     })?;
     Ok(application)
+}
+
+/// A parser's words without the names of Rust's numbers.
+fn plainly(message: &str) -> String {
+    ["u8", "u16", "u32", "u64", "i64"]
+        .iter()
+        .fold(message.to_owned(), |text, number| {
+            text.replace(&format!("expected {number}"), "expected a whole number")
+        })
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
@@ -179,6 +191,14 @@ mod tests {
         let said = read(&text).unwrap_err().render(Paint::default());
         assert!(
             said.contains("watch_windows") && said.contains("line "),
+            "{said}"
+        );
+        let text = write(&shop(), &[])
+            .unwrap()
+            .replace("watch_window_s = 5", "watch_window_s = \"5 s\"");
+        let said = read(&text).unwrap_err().render(Paint::default());
+        assert!(
+            said.contains("whole number") && !said.contains("u32"),
             "{said}"
         );
         let text = write(&shop(), &[]).unwrap().replace("/health", "health");

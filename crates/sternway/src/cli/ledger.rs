@@ -1,6 +1,9 @@
 //! `record-deploy` and `history`: the ledger is written by CI and read by people.
 
-use std::cmp::Reverse;
+use std::{
+    cmp::Reverse,
+    time::{Duration, Instant},
+};
 
 use domain::{ledger::DeploymentKind, time::Moment};
 
@@ -19,9 +22,14 @@ use crate::{
         segment,
     },
     exit::Exit,
-    out::{Out, Paint},
+    out::{Out, Paint, one_line},
     progress::words::date,
 };
+
+/// How long `record-deploy` waits for the first look at what it reported.
+const FIRST_LOOK_WAIT: Duration = Duration::from_secs(3);
+/// How often it asks.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// `record-deploy`. The same report again is the same entry.
 ///
@@ -68,10 +76,42 @@ pub async fn record(args: &RecordDeployArgs, client: &Client, out: &Out) -> Resu
         answer.id,
         state(answer.state).0
     ));
+    for warning in &answer.warnings {
+        out.say(&format!(
+            "{} {}",
+            out.talk.warn("warning:"),
+            one_line(warning)
+        ));
+    }
+    if let Some(said) = not_running(client, answer.clone()).await {
+        out.say(&format!(
+            "{} what was reported is not seen running yet: {}. It is watched for an hour, in case it is started late.",
+            out.talk.warn("warning:"),
+            one_line(&said)
+        ));
+    }
     if answer.state == StateWord::Resolving {
         out.say("Its images are not looked up yet: the engine or the worker did not answer in time. It goes on by itself.");
     }
     Ok(Exit::Reached)
+}
+
+/// What was said of a deployment that is not seen running: another image runs, or it could not be looked at. None when it
+/// runs, or when nothing was said in time.
+async fn not_running(client: &Client, mut answer: DeploymentAnswer) -> Option<String> {
+    let began = Instant::now();
+    let path = format!("/api/v1/deployments/{}", answer.id);
+    loop {
+        let runs = answer.components.values().all(|part| part.specification);
+        if answer.state != StateWord::Watching || runs {
+            return None;
+        }
+        if answer.said.is_some() || began.elapsed() >= FIRST_LOOK_WAIT {
+            return answer.said;
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+        answer = client.get(&path).await.ok()?.read().ok()?;
+    }
 }
 
 /// The word of a state, and how it looks.
@@ -170,6 +210,10 @@ fn deployment(row: &DeploymentAnswer, rollback: Option<&RollbackItem>) -> [Cell;
         (DeploymentKind::Rollback, Some(rollback)) => ("rollback", Some(why(rollback))),
         (DeploymentKind::Rollback, None) => ("rollback", row.rollback_id.map(|id| id.to_string())),
     };
+    let why = match (why, verdict_words(row.state, row.said.as_deref())) {
+        (Some(why), Some(said)) => Some(format!("{why}; {said}")),
+        (why, said) => why.or(said),
+    };
     [
         date(row.deployed_at).into(),
         what.into(),
@@ -178,6 +222,20 @@ fn deployment(row: &DeploymentAnswer, rollback: Option<&RollbackItem>) -> [Cell;
         row.actor.as_str().into(),
         Cell::or_dash(why),
     ]
+}
+
+/// Why a deployment is not good, or not yet; of a good one there is nothing to explain.
+#[must_use]
+pub fn verdict_words(state: StateWord, said: Option<&str>) -> Option<String> {
+    let said = said.map(one_line);
+    match state {
+        StateWord::Good => None,
+        StateWord::Resolving => said,
+        StateWord::Watching => said.map(|said| format!("not green yet: {said}")),
+        StateWord::Bad | StateWord::Unproved | StateWord::Refused => {
+            said.map(|said| format!("{}: {said}", self::state(state).0))
+        }
+    }
 }
 
 /// A rollback that runs, or that ended without putting its target in service.
@@ -228,7 +286,9 @@ mod tests {
             {"id": id, "application": "shop", "version": "1.4.2", "kind": "rollback", "actor": "ana", "rollback_id": id,
              "state": "watching", "components": {}, "deployed_at": "2026-11-22T08:20:34Z"},
             {"id": id, "application": "shop", "version": "1.5.0", "kind": "deploy", "actor": "service:ci", "commit": "9f1c2ab",
-             "state": "bad", "components": {}, "deployed_at": "2026-11-22T08:00:00Z"},
+             "state": "bad", "said": "GET / of api: 500, wanted 200", "components": {}, "deployed_at": "2026-11-22T08:00:00Z"},
+            {"id": other, "application": "shop", "version": "1.4.3", "kind": "deploy", "actor": "service:ci", "state": "refused",
+             "said": "image `x` of api is not on the engine", "components": {}, "deployed_at": "2026-11-22T07:00:00Z"},
         ]))
         .unwrap();
         let rollback = |id: &str, change: serde_json::Value| {
@@ -255,7 +315,8 @@ mod tests {
                 "WHEN                  WHAT      VERSION  STATE     BY          WHY\n\
                  2026-11-22 08:20:34Z  rollback  1.4.2    watching  ana         critical_bug: 500 on checkout ({id})\n\
                  2026-11-22 08:10:00Z  rollback  1.4.2    refused   ana         critical_bug ({other}); the image is gone\n\
-                 2026-11-22 08:00:00Z  deploy    1.5.0    bad       service:ci  9f1c2ab"
+                 2026-11-22 08:00:00Z  deploy    1.5.0    bad       service:ci  9f1c2ab; bad: GET / of api: 500, wanted 200\n\
+                 2026-11-22 07:00:00Z  deploy    1.4.3    refused   service:ci  refused: image `x` of api is not on the engine"
             )
         );
     }

@@ -32,11 +32,19 @@ pub async fn run(args: &PlanArgs, client: &Client, out: &Out) -> Result<Exit, Fa
     out.data(&text(&plan, out.data));
     if !plan.changes_nothing {
         out.say(&format!(
-            "Nothing was changed. To do it: sternway rollback {} --to {} --reason REASON",
-            plan.application, plan.to
+            "Nothing was changed. To do it: {}",
+            to_do_it(&plan)
         ));
     }
     Ok(Exit::Reached)
+}
+
+/// The command that does what was planned, wherever it is typed.
+fn to_do_it(plan: &PlanAnswer) -> String {
+    format!(
+        "sternway rollback {} --to {} --reason REASON    (and --yes where nobody can be asked, such as CI)",
+        plan.application, plan.to
+    )
 }
 
 /// Has a plan made.

@@ -107,7 +107,7 @@ async fn confirm(
         return Ok(());
     }
     if !out.asks {
-        let what = "nobody can be asked here, and it was not said that it is to be done without: give --yes";
+        let what = "nobody can be asked here, since this is no terminal: give --yes to start without a question";
         return Err(Failure::new(Exit::Usage, what, &["nothing was changed"]));
     }
     let path = format!(

@@ -6,14 +6,14 @@ use super::{
     application,
     args::StatusArgs,
     table::{self, Cell, Tone},
-    versions,
+    versions, watch,
 };
 use crate::{
     client::{
         Client,
         answers::{
             ApplicationItem, Listing, PhaseWord, ReleaseAnswer, ReleasesAnswer, ReturnAnswer,
-            RollbackItem,
+            RollbackAnswer, RollbackItem, StateWord,
         },
         problem::Failure,
         segment,
@@ -29,6 +29,8 @@ struct Known {
     application: Application,
     releases: Vec<ReleaseAnswer>,
     rollback: Option<RollbackItem>,
+    /// What it pinned, in words.
+    pinned: Vec<String>,
     /// The held release that is back.
     returned: Option<ReturnAnswer>,
 }
@@ -53,6 +55,13 @@ async fn one(name: &ApplicationName, client: &Client, out: &Out) -> Result<Exit,
             segment(name.as_str())
         ))
         .await?;
+    let last = rollbacks.read::<Listing<RollbackItem>>()?.items;
+    let last = last.into_iter().next();
+    let pinned = match &last {
+        Some(last) => Some(client.get(&watch::path(last.id)).await?.read()?),
+        None => None,
+    };
+    let pinned = pinned.as_ref().map_or_else(Vec::new, pins);
     let returns = client
         .get(&format!(
             "/api/v1/applications/{}/returns?limit=1",
@@ -68,18 +77,15 @@ async fn one(name: &ApplicationName, client: &Client, out: &Out) -> Result<Exit,
         let rollback = &rollbacks.raw["items"][0];
         out.object(&serde_json::json!({
             "application": application.raw, "releases": releases.raw["items"], "rollback": rollback,
-            "returned": returned
+            "pinned": pinned, "returned": returned
         }));
         return Ok(Exit::Reached);
     }
     let known = Known {
         application: application.read()?,
         releases: releases.read::<ReleasesAnswer>()?.items,
-        rollback: rollbacks
-            .read::<Listing<RollbackItem>>()?
-            .items
-            .into_iter()
-            .next(),
+        rollback: last,
+        pinned,
         returned,
     };
     out.data(&text(&known, out.data));
@@ -119,6 +125,7 @@ async fn all(client: &Client, out: &Out) -> Result<Exit, Failure> {
                 application: item.application,
                 releases,
                 rollback,
+                pinned: Vec::new(),
                 returned: item.returned,
             }
             .row(),
@@ -244,7 +251,15 @@ fn text(known: &Known, paint: Paint) -> String {
     if let Some(rollback) = &known.rollback {
         row("last rollback", rollback_words(rollback));
     }
+    for pin in &known.pinned {
+        row("pinned", pin.clone());
+    }
     lines.join("\n")
+}
+
+fn pins(rollback: &RollbackAnswer) -> Vec<String> {
+    let pin = |pin| watch::pinned(rollback, pin);
+    rollback.pins.iter().map(pin).collect()
 }
 
 /// What runs is never where a rollback goes to, however good it is.
@@ -259,9 +274,18 @@ fn none(known: &Known, paint: Paint) -> String {
 }
 
 fn runs(release: &ReleaseAnswer) -> String {
-    let proved = release.good_at.map_or("not proved good".to_owned(), |at| {
-        format!("proved good {}", date(at))
-    });
+    let why = || {
+        let said = release.said.as_deref();
+        said.map_or(String::new(), |said| format!(": {}", one_line(said)))
+    };
+    let proved = match (release.state, release.good_at) {
+        (Some(StateWord::Bad), _) => format!("BAD{}", why()),
+        (Some(StateWord::Resolving), None) => format!("its images are being looked up{}", why()),
+        (Some(StateWord::Watching), None) => format!("in its watch window{}", why()),
+        (_, Some(at)) => format!("proved good {}", date(at)),
+        (Some(StateWord::Unproved), None) => format!("never proved good{}", why()),
+        (Some(StateWord::Good | StateWord::Refused) | None, None) => "not proved good".to_owned(),
+    };
     format!(
         "{}, deployed {}, {proved}",
         release.version,
@@ -307,6 +331,7 @@ mod tests {
     fn a_status_says_what_runs_and_what_could_come_back() {
         let releases: Vec<ReleaseAnswer> = serde_json::from_value(serde_json::json!([
             {"version": "1.5.0", "deployment": uuid::Uuid::nil(), "deployed_at": "2026-11-22T08:00:00Z", "components": {},
+             "state": "bad", "said": "GET / of api: 500, wanted 200",
              "present": true, "last_known_good": false, "blockers": []},
             {"version": "1.4.2", "deployment": uuid::Uuid::nil(), "deployed_at": "2026-11-21T08:00:00Z", "components": {},
              "good_at": "2026-11-21T08:15:00Z", "present": false, "last_known_good": true, "blockers": []},
@@ -328,16 +353,18 @@ mod tests {
             application,
             releases,
             rollback: Some(rollback),
+            pinned: vec!["VERSION=1.4.2 in /srv/shop/.env".to_owned()],
             returned: None,
         };
         assert_eq!(
             text(&known, Paint::default()),
             "shop in production\n\
              \x20 components       api, worker on engine local\n\
-             \x20 runs             1.5.0, deployed 2026-11-22 08:00:00Z, not proved good\n\
+             \x20 runs             1.5.0, deployed 2026-11-22 08:00:00Z, BAD: GET / of api: 500, wanted 200\n\
              \x20 last known good  1.4.2, proved 2026-11-21 08:15:00Z, ready\n\
              \x20 held             1.4.1: loses orders\n\
-             \x20 last rollback    to 1.4.2, 2026-11-22 08:20:31Z, restored: not proved"
+             \x20 last rollback    to 1.4.2, 2026-11-22 08:20:31Z, restored: not proved\n\
+             \x20 pinned           VERSION=1.4.2 in /srv/shop/.env"
         );
         assert_eq!(
             table::render(["A", "E", "R", "G", "X"], &[known.row()], Paint::default())

@@ -1,17 +1,16 @@
-//! `versions`, `hold`, `release`: what could come back, and what may not.
+//! `versions`: what could come back.
 
 use domain::{name::ApplicationName, readiness::ReadinessCode};
-use reqwest::Method;
 use serde_json::Value;
 
 use super::{
-    args::{ApplicationArgs, HoldArgs, ReleaseArgs},
+    args::ApplicationArgs,
     table::{self, Cell, Tone},
 };
 use crate::{
     client::{
-        Client, Conditions, Reply,
-        answers::{HoldRequest, ReleaseAnswer, ReleasesAnswer},
+        Client, Reply,
+        answers::{ReleaseAnswer, ReleasesAnswer, StateWord},
         problem::Failure,
         segment,
     },
@@ -148,7 +147,7 @@ fn readiness(release: &ReleaseAnswer) -> Cell {
             Cell::toned("ready, last known good", Tone::Good)
         }
         Some([]) if release.good_at.is_some() => Cell::toned("ready", Tone::Good),
-        Some([]) => Cell::toned("ready, but it was never proved good", Tone::Warn),
+        Some([]) => unproved(release),
         Some([first, rest @ ..]) => {
             let more = if rest.is_empty() {
                 String::new()
@@ -160,56 +159,21 @@ fn readiness(release: &ReleaseAnswer) -> Cell {
     }
 }
 
-/// `hold`.
-///
-/// # Errors
-/// What the server says no with.
-pub async fn hold(args: &HoldArgs, client: &Client, out: &Out) -> Result<Exit, Failure> {
-    let body = HoldRequest {
-        reason: args.reason.clone(),
-        insecure: args.insecure,
-    };
-    let path = path(&args.application, args.version.as_str());
-    let reply = client
-        .send(Method::PUT, &path, Some(&body), Conditions::default())
-        .await?;
-    if out.json {
-        out.object(&reply.raw);
-    } else {
-        out.data(&format!(
-            "{} {} is held: it may not come back until released",
-            args.application, args.version
-        ));
+/// It could come back, and nothing says that it should.
+fn unproved(release: &ReleaseAnswer) -> Cell {
+    let why = release.said.as_deref().unwrap_or_default();
+    match release.state {
+        Some(StateWord::Bad) => Cell::toned(format!("ready, but it was BAD: {why}"), Tone::Bad),
+        Some(StateWord::Watching | StateWord::Resolving) => {
+            Cell::toned("ready, but its watch window is not over", Tone::Warn)
+        }
+        Some(StateWord::Unproved) if !why.is_empty() => {
+            Cell::toned(format!("ready, but never proved good: {why}"), Tone::Warn)
+        }
+        Some(StateWord::Unproved | StateWord::Good | StateWord::Refused) | None => {
+            Cell::toned("ready, but never proved good", Tone::Warn)
+        }
     }
-    Ok(Exit::Reached)
-}
-
-/// `release`.
-///
-/// # Errors
-/// What the server says no with.
-pub async fn release(args: &ReleaseArgs, client: &Client, out: &Out) -> Result<Exit, Failure> {
-    let path = path(&args.application, args.version.as_str());
-    client
-        .send(Method::DELETE, &path, None::<&()>, Conditions::default())
-        .await?;
-    if out.json {
-        out.object(&serde_json::json!({ "application": args.application, "version": args.version, "held": false }));
-    } else {
-        out.data(&format!(
-            "{} {} is released: it may come back",
-            args.application, args.version
-        ));
-    }
-    Ok(Exit::Reached)
-}
-
-fn path(application: &ApplicationName, version: &str) -> String {
-    format!(
-        "/api/v1/applications/{}/releases/{}/hold",
-        segment(application.as_str()),
-        segment(version)
-    )
 }
 
 #[cfg(test)]
@@ -242,6 +206,12 @@ mod tests {
             release(serde_json::json!({"version": "1.4.1", "blockers": [],
                                         "readiness": kept("ready", &[], false)})),
             release(
+                serde_json::json!({"version": "1.4.1-b", "blockers": [], "state": "bad", "said": "GET / of api: 500"}),
+            ),
+            release(
+                serde_json::json!({"version": "1.4.1-a", "blockers": [], "state": "unproved", "said": "another took its place"}),
+            ),
+            release(
                 serde_json::json!({"version": "1.4.0", "hold": "loses orders", "blockers": [blocker]}),
             ),
             release(
@@ -255,7 +225,9 @@ mod tests {
             "VERSION  DEPLOYED              PROVED GOOD           KEPT    COULD IT COME BACK\n\
              1.5.0    2026-11-21 08:00:00Z  –                     –       it runs now\n\
              1.4.2    2026-11-21 08:00:00Z  2026-11-21 09:00:00Z  yes     ready, last known good\n\
-             1.4.1    2026-11-21 08:00:00Z  –                     no      ready, but it was never proved good\n\
+             1.4.1    2026-11-21 08:00:00Z  –                     no      ready, but never proved good\n\
+             1.4.1-b  2026-11-21 08:00:00Z  –                     –       ready, but it was BAD: GET / of api: 500\n\
+             1.4.1-a  2026-11-21 08:00:00Z  –                     –       ready, but never proved good: another took its place\n\
              1.4.0    2026-11-21 08:00:00Z  –                     –       no, held: loses orders\n\
              1.3.0    2026-11-21 08:00:00Z  –                     BROKEN  no: image x is not on the engine (and 1 more)\n\
              1.2.0    2026-11-21 08:00:00Z  –                     –       not known: the engine could not be asked"

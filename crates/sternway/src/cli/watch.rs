@@ -10,7 +10,8 @@ use crate::{
     client::{
         Client, Conditions,
         answers::{
-            ApprovalRequest, Decision, PhaseWord, PlanAnswer, RollbackAnswer, whole_verdict,
+            ApprovalRequest, Decision, PhaseWord, PinAnswer, PlanAnswer, RollbackAnswer,
+            whole_verdict,
         },
         problem::Failure,
     },
@@ -210,7 +211,9 @@ fn exit(answer: &RollbackAnswer, ended: Option<Ending>) -> Exit {
     }
 }
 
-fn path(id: RollbackId) -> String {
+/// Where a rollback is.
+#[must_use]
+pub fn path(id: RollbackId) -> String {
     format!("/api/v1/rollbacks/{id}")
 }
 
@@ -265,6 +268,9 @@ pub fn summary(rollback: &RollbackAnswer, paint: Paint) -> String {
     if let Some(production) = &rollback.production {
         row("production", one_line(production));
     }
+    for pin in &rollback.pins {
+        row("pinned", pinned(rollback, pin));
+    }
     for note in &rollback.notes {
         row("note", one_line(note));
     }
@@ -289,6 +295,25 @@ pub fn summary(rollback: &RollbackAnswer, paint: Paint) -> String {
         row("next", format!("{}{how}", one_line(&action.sentence)));
     }
     lines.join("\n")
+}
+
+/// What a rollback wrote into a file, and what becomes of it, or became.
+#[must_use]
+pub fn pinned(rollback: &RollbackAnswer, pin: &PinAnswer) -> String {
+    let (path, variable, written) = (one_line(&pin.path), &pin.variable, one_line(&pin.written));
+    if let Some(said) = &pin.said {
+        let at = pin.settled_at.map_or(String::new(), date);
+        return format!("the hold was released {at}: {}", one_line(said));
+    }
+    let held = rollback
+        .from
+        .as_ref()
+        .map_or("what it held", |from| from.as_str());
+    let former = pin.former.as_deref().map_or_else(
+        || format!("takes {variable} out of it"),
+        |former| format!("puts {variable}={} back", one_line(former)),
+    );
+    format!("{variable}={written} in {path}; releasing the hold of {held} {former}")
 }
 
 fn headline(rollback: &RollbackAnswer, paint: Paint) -> String {

@@ -55,7 +55,7 @@ pub fn print(story: &Story, kept: Option<&Kept>, out: &Out) {
         out.object(&object(story, kept));
         return;
     }
-    out.data(&format!("\n{}", text(story, out.data)));
+    out.data(&format!("\n{}", text(story, kept.is_some(), out.data)));
     match kept {
         Some(kept) => out.data(&kept_text(kept, story, out.data)),
         None => out.data("  look further  run it again with --keep: everything is left running, with a server to ask"),
@@ -74,7 +74,8 @@ fn proof(story: &Story) -> Option<Millis> {
         .map(|at| at.since(story.rollback.requested_at))
 }
 
-fn text(story: &Story, paint: Paint) -> String {
+/// What can be asked of a server is only said where one was left running.
+fn text(story: &Story, kept: bool, paint: Paint) -> String {
     let rollback = &story.rollback;
     let name = &rollback.application;
     let all = story.before.good + story.before.bad + story.before.nothing;
@@ -127,10 +128,12 @@ fn text(story: &Story, paint: Paint) -> String {
             rollback.log.head.get(..12).unwrap_or_default()
         ),
     );
-    row("ledger", format!("sternway history {name}"));
-    row("", format!("GET /api/v1/applications/{name}/deployments"));
-    row("rollback", format!("sternway watch {}", rollback.id));
-    row("", format!("GET /api/v1/rollbacks/{}", rollback.id));
+    if kept {
+        row("ledger", format!("sternway history {name}"));
+        row("", format!("GET /api/v1/applications/{name}/deployments"));
+        row("rollback", format!("sternway watch {}", rollback.id));
+        row("", format!("GET /api/v1/rollbacks/{}", rollback.id));
+    }
     for note in &rollback.notes {
         row("note", one_line(note));
     }
@@ -210,7 +213,7 @@ mod tests {
     #[test]
     fn the_end_fits_one_screen_and_says_what_was_measured() {
         assert_eq!(
-            text(&story(), Paint::default()),
+            text(&story(), true, Paint::default()),
             "✓ sternway-demo serves 1.4.2 again: rolled back, proved, and good\n\
              \x20 before        1.5.0, 150 of 150 requests failed\n\
              \x20 now           1.4.2, by its own version endpoint; 300 good answers since, 0 bad, 0 lost\n\
@@ -223,6 +226,11 @@ mod tests {
              \x20               GET /api/v1/applications/sternway-demo/deployments\n\
              \x20 rollback      sternway watch 0199c0de-7a11-7000-8000-000000000001\n\
              \x20               GET /api/v1/rollbacks/0199c0de-7a11-7000-8000-000000000001"
+        );
+        let removed = text(&story(), false, Paint::default());
+        assert!(
+            !removed.contains("sternway ") && !removed.contains("GET /api"),
+            "nobody is left to answer: {removed}"
         );
         assert_eq!(object(&story(), None)["proof_ms"], 1900);
     }

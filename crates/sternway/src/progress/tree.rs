@@ -275,6 +275,9 @@ impl Tree {
     fn ended(&mut self, verdict: &Verdict, at: Moment) {
         match self.stage {
             Stage::Backward(index) => self.close_row(index, State::Undone, at),
+            Stage::Forward(index) if matches!(verdict, Verdict::Cancelled { .. }) => {
+                self.close_row(index, State::Undone, at);
+            }
             Stage::Forward(index) => self.close_row(index, State::Failed, at),
             Stage::AwaitingApproval | Stage::Watching | Stage::Ended(_) => {}
         }

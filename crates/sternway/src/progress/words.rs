@@ -1,7 +1,7 @@
 //! Lines of a log for people who read along without a terminal. The sentences are the server's own, so that
 //! the same thing is said everywhere; here is only what stands before them.
 
-use domain::{effect::Outcome, lifecycle::Event, time::Moment};
+use domain::{effect::Outcome, lifecycle::Event, time::Moment, verdict::CauseCode};
 use time::{OffsetDateTime, macros::format_description};
 
 use super::tree::{Stage, Tree};
@@ -36,6 +36,9 @@ fn head(tree: &Tree, event: &Event, at: Moment) -> Option<String> {
         Event::StepDone { .. } if undone => Some(format!("↩ undone   {step}{took}: ")),
         Event::StepDone { .. } => Some(format!("✓ done     {step}{took}: ")),
         Event::StepSkipped { .. } => Some(format!("– skipped  {step}: ")),
+        Event::TurnedBack { cause } if cause.code == CauseCode::Cancelled => {
+            Some(format!("↩ stopped  {step}: "))
+        }
         Event::TurnedBack { .. } => Some(format!("✗ failed   {step}: ")),
         Event::Performed { .. } => Some(format!("! {step}: ")),
         Event::EngineLost { .. } | Event::CancelRefused { .. } | Event::WatchRed { .. } => {

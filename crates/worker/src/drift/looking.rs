@@ -56,11 +56,11 @@ pub(super) enum Again {
 }
 
 impl Turn {
-    /// Nothing could be seen.
-    pub(super) fn away() -> Self {
+    /// Nothing could be seen of anything, nor has it changed as far as anybody knows.
+    pub(super) fn away(stable: Option<Stable>) -> Self {
         Self {
             again: Again::EngineAway,
-            stable: None,
+            stable,
         }
     }
 
@@ -90,7 +90,7 @@ pub(super) async fn one(
             tracing::warn!(application = %name, %error, "can not watch an application; trying again");
             Turn::soon()
         }
-        Err(_) => Turn::soon(),
+        Err(_) => Turn::away(None),
     }
 }
 
@@ -119,7 +119,10 @@ impl Looking {
             Ok(seen) => seen,
             Err(said) => {
                 tracing::debug!(application = %self.application.name, said, "can not be looked at");
-                return Ok(Turn::away());
+                return Ok(match self.engine_answers().await {
+                    true => Turn::soon(),
+                    false => Turn::away(stable),
+                });
             }
         };
         let print = drift::fingerprint(&self.application, &look);
@@ -184,6 +187,13 @@ impl Looking {
         };
         let open = pending.go_on(newest, may_act).await?;
         Ok(if open { Again::Soon } else { Again::InTurn })
+    }
+
+    async fn engine_answers(&self) -> bool {
+        match self.real.engines.get(&self.application.engine) {
+            Ok(engine) => engine.facts(false).await.is_ok(),
+            Err(_) => false,
+        }
     }
 
     async fn ledger(&self) -> Result<Ledger, StoreAway> {

@@ -5,12 +5,15 @@ use domain::{
     name::{Actor, ApplicationName, PlanDigest, RollbackId, Version},
     plan::Plan,
     reason::Reason,
+    steps::pinned,
     time::Moment,
     verdict::{Cause, Verdict},
 };
 use serde::{Deserialize, Serialize};
-use store::{RollbackSummary, RollbackView};
+use store::{HeldPin, RollbackSummary, RollbackView};
 use utoipa::ToSchema;
+
+use super::pins::PinAnswer;
 
 /// One rollback.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -45,6 +48,10 @@ pub struct RollbackAnswer {
     /// What a person should still know.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// The files that it wrote the version into, which go back when the hold that it made is released; only where one
+    /// rollback is read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pins: Vec<PinAnswer>,
     /// When the target was proved on every replica.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -212,6 +219,7 @@ impl RollbackAnswer {
             cause: cause(&view.run.phase),
             production: production(view.verdict.as_ref()),
             notes: notes(&view.run, view.verdict.as_ref()),
+            pins: Vec::new(),
             proved_at: view.proved_at,
             good: view.good,
             downtime_ms: view.outage.map(|outage| outage.0),
@@ -226,7 +234,23 @@ impl RollbackAnswer {
                 head: view.head.clone(),
                 intact: None,
             },
-            next_actions: next_actions(view),
+            next_actions: next_actions(view, false),
+        }
+    }
+
+    /// The same with what became of the files that it pinned.
+    pub(crate) fn with_pins(self, view: &RollbackView, held: Vec<HeldPin>) -> Self {
+        let stands = pinned(&view.plan, &self.notes).is_some();
+        let pins: Vec<PinAnswer> = held
+            .into_iter()
+            .filter(|pin| stands || pin.settled_at.is_some())
+            .map(PinAnswer::from)
+            .collect();
+        let released = pins.iter().any(|pin| pin.settled_at.is_some());
+        Self {
+            pins,
+            next_actions: next_actions(view, released),
+            ..self
         }
     }
 }
@@ -369,7 +393,8 @@ fn notes(run: &Run, verdict: Option<&Verdict>) -> Vec<String> {
     notes
 }
 
-fn next_actions(view: &RollbackView) -> Vec<NextAction> {
+/// With the hold `released`, the version that was rolled back may come back: nothing is to be set against it.
+fn next_actions(view: &RollbackView, released: bool) -> Vec<NextAction> {
     let here = format!("/api/v1/rollbacks/{}", view.id);
     let act = |sentence: &str, method: &str, path: String| NextAction {
         sentence: sentence.to_owned(),
@@ -383,27 +408,102 @@ fn next_actions(view: &RollbackView) -> Vec<NextAction> {
     };
     match &view.run.phase {
         Phase::AwaitingApproval { .. } => vec![
-            act("another person approves or rejects it", "POST", format!("{here}/approval")),
+            act(
+                "another person approves or rejects it",
+                "POST",
+                format!("{here}/approval"),
+            ),
             act("call it off", "POST", format!("{here}/cancel")),
         ],
         Phase::Forward { .. } => vec![
             act("watch it", "GET", format!("{here}/events")),
-            act("call it off at its next safe point", "POST", format!("{here}/cancel")),
+            act(
+                "call it off at its next safe point",
+                "POST",
+                format!("{here}/cancel"),
+            ),
         ],
-        Phase::Backward { .. } | Phase::Watching { .. } => vec![act("watch it", "GET", format!("{here}/events"))],
+        Phase::Backward { .. } | Phase::Watching { .. } => {
+            vec![act("watch it", "GET", format!("{here}/events"))]
+        }
         Phase::Ended { verdict } => match verdict {
-            Verdict::RolledBack { .. } => vec![
-                say("set the version in the Compose file, `.env` and CI back too, or the next `up` brings the bad one back".to_owned()),
-                act("read what the former containers said last", "GET", format!("{here}/artifacts")),
-            ],
+            Verdict::RolledBack { .. } => {
+                let notes = notes(&view.run, Some(verdict));
+                let elsewhere = (!released).then(|| say(version_elsewhere(&view.plan, &notes)));
+                let said_last = act(
+                    "read what the former containers said last",
+                    "GET",
+                    format!("{here}/artifacts"),
+                );
+                elsewhere.into_iter().chain([said_last]).collect()
+            }
             Verdict::Restored { .. } | Verdict::Refused { .. } | Verdict::Cancelled { .. } => vec![
                 act("see what failed", "GET", format!("{here}/steps")),
-                act("make a new plan once the cause is gone", "POST", format!("/api/v1/applications/{}/plans", view.application)),
+                act(
+                    "make a new plan once the cause is gone",
+                    "POST",
+                    format!("/api/v1/applications/{}/plans", view.application),
+                ),
             ],
             Verdict::NeedsHuman { .. } => vec![
                 act("see what was reached", "GET", format!("{here}/steps")),
-                say(format!("look at the containers of {} on their engine before anything else", view.application)),
+                say(format!(
+                    "look at the containers of {} on their engine before anything else",
+                    view.application
+                )),
             ],
         },
+    }
+}
+
+/// Where the bad version still stands, for the next `up` to bring back.
+fn version_elsewhere(plan: &Plan, notes: &[String]) -> String {
+    match pinned(plan, notes) {
+        Some(pin) => format!(
+            "set the version back in CI and in shells that set {} too, or their next `up` brings the bad one back; {} is done: {}",
+            pin.variable,
+            pin.path,
+            pin.stands()
+        ),
+        None => "set the version in the Compose file, `.env` and CI back too, or the next `up` brings the bad one back".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(pin: serde_json::Value) -> Plan {
+        serde_json::from_value(serde_json::json!({
+            "format": 1, "strategy": "quick",
+            "application": {"name": "shop", "environment": "production", "project": "shop", "components": [{"name": "api"}]},
+            "target": "last_known_good", "from": "1.5.0", "to": "1.4.2", "deployment": uuid::Uuid::nil(),
+            "swaps": [], "settled": [], "keep": [], "disk_free_min": 0, "steps": [],
+            "project": {"pin": pin, "understood": []}
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_file_that_was_pinned_is_not_to_be_set_again() {
+        let pin = serde_json::json!({"path": "/srv/shop/.env", "variable": "VERSION", "from": "1.5.0", "to": "1.4.2"});
+        let pinned = plan(pin);
+        let said = version_elsewhere(&pinned, &[]);
+        assert!(
+            said.contains("shells that set VERSION") && !said.contains("`.env`"),
+            "{said}"
+        );
+        let drifted = "step `pin` was given up: VERSION=1.4.2 stands in /srv/shop/.env, but Compose was not asked";
+        let other = "ana ended the watch window early";
+        let notes = [other.to_owned(), drifted.to_owned()];
+        assert_eq!(version_elsewhere(&pinned, &notes), said);
+        let left = ["step `pin` was given up: /srv/shop/.env was edited meanwhile".to_owned()];
+        let unpinned = plan(serde_json::Value::Null);
+        for by_hand in [
+            version_elsewhere(&pinned, &left),
+            version_elsewhere(&unpinned, &[]),
+        ] {
+            assert!(by_hand.contains("`.env` and CI back too"), "{by_hand}");
+        }
     }
 }

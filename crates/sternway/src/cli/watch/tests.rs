@@ -29,6 +29,35 @@ fn a_proved_rollback_is_summed_up() {
 }
 
 #[test]
+fn what_was_pinned_is_said_with_what_becomes_of_it() {
+    let text = |change: serde_json::Value| {
+        let mut pin = serde_json::json!({"rollback_id": uuid::Uuid::nil(), "path": "/srv/shop/.env", "variable": "VERSION",
+                                         "former": "1.5.0", "written": "1.4.2"});
+        for (name, member) in change.as_object().unwrap() {
+            pin[name] = member.clone();
+        }
+        summary(
+            &rollback(serde_json::json!({"pins": [pin]})),
+            Paint::default(),
+        )
+    };
+    let open = text(serde_json::json!({}));
+    assert!(
+        open.contains("  pinned     VERSION=1.4.2 in /srv/shop/.env; releasing the hold of 1.5.0 puts VERSION=1.5.0 back\n"),
+        "{open}"
+    );
+    let settled = text(
+        serde_json::json!({"said": "it is what it was", "settled_at": "2026-11-22T09:00:00Z"}),
+    );
+    assert!(
+        settled.contains(
+            "  pinned     the hold was released 2026-11-22 09:00:00Z: it is what it was\n"
+        ),
+        "{settled}"
+    );
+}
+
+#[test]
 fn every_way_to_end_has_its_headline_and_exit_code() {
     let cause =
         serde_json::json!({"code": "proof_failed", "sentence": "1.4.2 could not be proved"});

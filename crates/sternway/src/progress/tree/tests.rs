@@ -153,6 +153,26 @@ fn a_run_that_turns_is_shown_until_it_is_back() {
 }
 
 #[test]
+fn a_run_that_is_called_off_did_not_fail() {
+    let mut tree = tree();
+    let cause = Cause::new(CauseCode::Cancelled, "ana called it off");
+    let events = [
+        (0, requested()),
+        (100, done("ready")),
+        (
+            200,
+            say(Event::TurnedBack { cause }, "going back: ana called it off"),
+        ),
+    ];
+    let lines = play(&mut tree, &events);
+    let last = lines.last().unwrap();
+    assert!(
+        last.ends_with("↩ stopped  switch api: going back: ana called it off"),
+        "{last}"
+    );
+}
+
+#[test]
 fn a_long_plan_shows_the_rows_around_the_present_one() {
     let mut tree = Tree::new("r".to_owned(), (0..100).map(|n| format!("step {n}")));
     play(&mut tree, &[(0, requested())]);

@@ -1,0 +1,48 @@
+//! Files that rollbacks wrote a version into: what each says, and what it says again once the hold is released.
+
+use domain::{
+    name::{RollbackId, VariableName},
+    time::Moment,
+};
+use serde::{Deserialize, Serialize};
+use store::HeldPin;
+use utoipa::ToSchema;
+
+/// A file that a rollback wrote the version into, to be put back when the hold that it made is released.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PinAnswer {
+    /// The rollback that wrote it.
+    #[schema(value_type = Uuid)]
+    pub rollback_id: RollbackId,
+    /// The file.
+    pub path: String,
+    /// The variable.
+    #[schema(value_type = String)]
+    pub variable: VariableName,
+    /// What it said before, and says again when the hold is released; nothing when it was not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former: Option<String>,
+    /// What the rollback wrote.
+    pub written: String,
+    /// When the hold was released and the file looked at again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub settled_at: Option<Moment>,
+    /// What came of that: it is what it was before, or why it was left as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
+}
+
+impl From<HeldPin> for PinAnswer {
+    fn from(held: HeldPin) -> Self {
+        Self {
+            rollback_id: held.rollback,
+            path: held.pin.path,
+            variable: held.pin.variable,
+            former: held.pin.from,
+            written: held.pin.to,
+            settled_at: held.settled_at,
+            said: held.said,
+        }
+    }
+}
