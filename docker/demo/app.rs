@@ -16,6 +16,7 @@
 //! | `IGNORE_TERM=1` | takes no notice of SIGTERM |
 //! | `BAD=1` | the main path answers 500 while everything else looks well |
 //! | `BAD_HEALTH=1` | `/health` answers 503 |
+//! | `NEEDS` | `host:port` that must accept a connection at boot, or it ends with status 1 |
 //! | `EXIT_AFTER_MS` | crashes with status 1 after this time |
 //! | `LOG`, `LOG_LINES` | a line to log at start, and how often (once by default) |
 //!
@@ -69,6 +70,10 @@ fn run(role: &str, work: fn(&App)) -> ExitCode {
     }
     let worker = Arc::clone(&app);
     thread::spawn(move || {
+        if let Some(needed) = text("NEEDS").filter(|needed| TcpStream::connect(needed).is_err()) {
+            error(format_args!("{needed} can not be reached"));
+            std::process::exit(1);
+        }
         thread::sleep(Duration::from_millis(number("START_MS").unwrap_or(0)));
         work(&worker);
     });

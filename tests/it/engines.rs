@@ -184,15 +184,23 @@ fn an_engine_that_says_no_for_good_is_believed() {
     let (house, mut shop) = shop("refuses");
     house.broken(&mut shop);
     let before = shop.running();
-    for nth in 1..=5 {
-        house.door.trap(
-            "POST /containers/{id}/start",
-            nth,
-            When::Before,
-            Luck::Refuse(500),
-        );
-    }
+    let refuse = |count: usize| {
+        for nth in 1..=count {
+            let start = "POST /containers/{id}/start";
+            house.door.trap(start, nth, When::Before, Luck::Refuse(500));
+        }
+    };
+    // What the engine can not start on the stage is refused with nothing touched.
+    refuse(3);
+    let id = house.roll_back(&shop, &json!("last_known_good"));
+    let ended = house.verdict(&id, "refused");
+    assert_eq!(ended["cause"]["code"], "engine_refused", "{ended}");
+    assert_eq!(shop.running(), before);
+
+    house.door.disarm();
+    house.correct(&shop.one_at_a_time());
     // Each trap counts from the start, so the first five starts are refused: three of the target, then of the former.
+    refuse(5);
     let id = house.roll_back(&shop, &json!("last_known_good"));
     let ended = house.verdict(&id, "restored");
     assert_eq!(ended["cause"]["code"], "engine_refused", "{ended}");

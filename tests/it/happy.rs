@@ -86,7 +86,8 @@ fn a_release_that_was_never_proved_is_not_last_known_good() {
 
 /// A release of which nothing is well, deployed before the present one.
 fn with_a_worse_release_behind(house: &House, shop: &mut Application) {
-    let mut definition = shop.definition();
+    // Handed over, it would be found out on the stage: that is `handover.rs`.
+    let mut definition = shop.one_at_a_time();
     definition["timeouts"]["proof_s"] = json!(4);
     house.know(&definition);
     shop.release("1.4.3", &["BAD_HEALTH=1", "BAD=1", "REPORT_VERSION=9.9.9"]);
@@ -117,7 +118,7 @@ fn the_target_that_cannot_be_proved_is_taken_back() {
 #[test]
 fn a_person_chooses_when_neither_version_is_better() {
     let (house, mut shop) = shop("equal");
-    let mut definition = shop.definition();
+    let mut definition = shop.one_at_a_time();
     definition["timeouts"]["proof_s"] = json!(4);
     house.know(&definition);
     shop.release("1.4.3", &["BAD=1"]);
@@ -382,7 +383,7 @@ fn a_new_rollback_ends_the_watch_window_of_the_one_before() {
     let second = house.roll_back(&shop, &json!({ "version": "1.5.0" }));
     let ended = house.verdict(&first, "rolled_back");
     assert_eq!(ended["good"], false, "{ended}");
-    // 1.5.0 does not answer its probes, and what served before it was better.
-    house.verdict(&second, "restored");
+    // 1.5.0 does not answer its probes: it is found out on the stage, and nothing that serves was touched.
+    house.verdict(&second, "refused");
     shop.serves_alone("1.4.2");
 }

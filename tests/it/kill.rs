@@ -33,17 +33,17 @@ const _: () = assert!(
 );
 
 /// A place at which a rollback can be cut: the n-th call of this name.
-type Place = (String, usize);
+pub(crate) type Place = (String, usize);
 
 /// A server, an application, and how often the server was killed so far.
-struct Lane {
-    house: House,
-    shop: Application,
-    kills: usize,
+pub(crate) struct Lane {
+    pub(crate) house: House,
+    pub(crate) shop: Application,
+    pub(crate) kills: usize,
 }
 
 impl Lane {
-    fn new(what: &str) -> Self {
+    pub(crate) fn new(what: &str) -> Self {
         let engine = Engine::of_this_machine();
         Self {
             house: House::new(),
@@ -53,7 +53,7 @@ impl Lane {
     }
 
     /// Requests a rollback, starts the server again whenever it is gone, and returns the verdict.
-    fn roll_back(&mut self, target: &Value) -> Value {
+    pub(crate) fn roll_back(&mut self, target: &Value) -> Value {
         let digest = self.house.plan(&self.shop, target);
         let key = unique();
         let mut id: Option<String> = None;
@@ -82,7 +82,7 @@ impl Lane {
     }
 
     /// Every call that counts, of one undisturbed rollback, from this position of it on.
-    fn places(&mut self, target: &Value) -> Vec<Place> {
+    pub(crate) fn places(&mut self, target: &Value) -> Vec<Place> {
         self.house.door.forget();
         self.roll_back(target);
         let mut places: Vec<Place> = Vec::new();
@@ -101,7 +101,13 @@ impl Lane {
     }
 
     /// One rollback, cut before the call and, when the next server makes it again, after it.
-    fn cut_at(&mut self, (call, nth): &Place, target: &Value, verdict: &str, serves: &str) {
+    pub(crate) fn cut_at(
+        &mut self,
+        (call, nth): &Place,
+        target: &Value,
+        verdict: &str,
+        serves: &str,
+    ) {
         let (sprung, kills) = (self.house.door.sprung(), self.kills);
         self.house.door.trap(call, *nth, When::Before, Luck::Kill);
         self.house.door.trap(call, nth + 1, When::After, Luck::Kill);
@@ -118,7 +124,7 @@ impl Lane {
 }
 
 /// Runs one thread for each lane and adds up the kills.
-fn in_lanes(run: impl Fn(usize) -> usize + Sync) -> usize {
+pub(crate) fn in_lanes(run: impl Fn(usize) -> usize + Sync) -> usize {
     thread::scope(|scope| {
         let lanes: Vec<_> = (0..LANES)
             .map(|lane| (lane, &run))
@@ -132,7 +138,7 @@ fn in_lanes(run: impl Fn(usize) -> usize + Sync) -> usize {
 }
 
 /// The places that are this lane's.
-fn dealt(places: &[Place], lane: usize) -> impl Iterator<Item = &Place> {
+pub(crate) fn dealt(places: &[Place], lane: usize) -> impl Iterator<Item = &Place> {
     places.iter().skip(lane).step_by(LANES)
 }
 
@@ -188,6 +194,8 @@ fn killed_at_any_call_on_the_way_back_it_restores_what_served() {
 fn backward(number: usize) -> usize {
     let mut lane = Lane::new("backward");
     let mut definition = lane.shop.definition();
+    // On a stage it would be found out before anything is touched.
+    definition["components"][0]["overlap"] = json!(false);
     lane.house.know(&definition);
     lane.shop
         .release("1.4.3", &["BAD_HEALTH=1", "BAD=1", "REPORT_VERSION=9.9.9"]);

@@ -125,6 +125,27 @@ fn intention(plan: &Plan, effect: &Effect) -> String {
         Effect::PutBackPin { path } => format!("putting back what {path} was before"),
         Effect::Build { component } => format!("building {component} {}", plan.to),
         Effect::DropBuild { component } => format!("removing what the build of {component} left"),
+        Effect::SetStage { company, .. } => match company.len() {
+            0 => "making the stage, an internal network".to_owned(),
+            count => {
+                format!("making the stage, an internal network, for the target and {count} others")
+            }
+        },
+        Effect::EnterStage { container, .. } => {
+            format!("starting {} on the stage", named(plan, container))
+        }
+        Effect::LeaveStage { container, .. } => {
+            format!("stopping {} on the stage", named(plan, container))
+        }
+        Effect::ClearStage { .. } => "removing the stage".to_owned(),
+        Effect::HandOver { from, to, .. } => match from {
+            Some(from) => format!(
+                "moving networks and ports from {} to {}",
+                named(plan, from),
+                named(plan, to)
+            ),
+            None => format!("connecting {} where it belongs", named(plan, to)),
+        },
         Effect::Record => "writing the rollback into the ledger".to_owned(),
     }
 }

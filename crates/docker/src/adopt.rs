@@ -213,6 +213,7 @@ fn understood(
         notes.extend(oddities(&name, &services[service].containers));
         let after = after(&name, services);
         components.push(Component {
+            overlap: None,
             name,
             containers: Vec::new(),
             build: None,

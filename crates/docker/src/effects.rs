@@ -4,15 +4,17 @@
 mod bring;
 mod change;
 mod create;
+mod handover;
 mod keep;
 mod pin;
+mod stage;
 
 use std::collections::HashMap;
 
 use bollard::models::ContainerSummary;
 use domain::{
     application::Application,
-    effect::{Effect, Failure, Outcome},
+    effect::{Effect, Outcome},
     name::{ContainerId, Fence, RollbackId},
     specification::Specification,
 };
@@ -118,37 +120,55 @@ impl Engine {
             }
             Effect::RenameContainer { container, name } => self.rename(container, name, ctx).await,
             Effect::RemoveContainer { container } => self.remove(container, ctx).await,
-            Effect::Capture { container, .. } => {
-                return match self.capture(container).await {
-                    Ok(capture) => Performed {
-                        outcome: Outcome::Done,
-                        capture: Some(capture),
-                    },
-                    Err(error) => Performed {
-                        outcome: error.into_outcome(),
-                        capture: None,
-                    },
+            Effect::SetStage { name, company } => self.set_stage(name, company, ctx).await,
+            Effect::EnterStage {
+                container,
+                stage,
+                aliases,
+            } => self.enter_stage(container, stage, aliases, ctx).await,
+            Effect::LeaveStage { container, grace_s } => self.stop(container, *grace_s, ctx).await,
+            Effect::ClearStage { network } => self.clear_stage(network, ctx).await,
+            Effect::HandOver {
+                from,
+                to,
+                joints,
+                restart,
+            } => {
+                let wanted = handover::Wanted {
+                    from: from.as_ref(),
+                    to,
+                    joints,
+                    restart: restart.as_ref(),
                 };
+                Box::pin(self.hand_over(&wanted, ctx)).await
             }
+            Effect::Capture { container, .. } => return self.captured(container).await,
             Effect::Record
             | Effect::WritePin { .. }
             | Effect::PutBackPin { .. }
             | Effect::Build { .. }
-            | Effect::DropBuild { .. } => {
-                let said = "it is not a single call to an engine".to_owned();
-                return Performed {
-                    outcome: Outcome::Failed {
-                        failure: Failure::Refused,
-                        said,
-                    },
-                    capture: None,
-                };
-            }
+            | Effect::DropBuild { .. } => Err(Error::new(
+                Kind::Refused,
+                "it is no single call to an engine".to_owned(),
+            )),
         };
         let outcome = result.map_or_else(Error::into_outcome, |()| Outcome::Done);
         Performed {
             outcome,
             capture: None,
+        }
+    }
+
+    async fn captured(&self, container: &ContainerId) -> Performed {
+        match self.capture(container).await {
+            Ok(capture) => Performed {
+                outcome: Outcome::Done,
+                capture: Some(capture),
+            },
+            Err(error) => Performed {
+                outcome: error.into_outcome(),
+                capture: None,
+            },
         }
     }
 

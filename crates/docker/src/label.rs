@@ -18,6 +18,8 @@ pub(crate) const SPECIFICATION: &str = "sternway.specification";
 /// Networks that are connected after the creation, as JSON: whoever starts the container sees that none is missing.
 pub(crate) const NETWORKS: &str = "sternway.networks";
 pub(crate) const KEEP: &str = "sternway.keep";
+/// The application whose rollback proves its target on this network.
+pub(crate) const STAGE: &str = "sternway.stage";
 pub(crate) const LOCK: &str = "sternway.lock";
 pub(crate) const OWNER: &str = "sternway.owner";
 

@@ -4,7 +4,8 @@
 //! of a container that its inspection says has exited.
 
 mod container;
-mod live;
+pub(crate) mod live;
+mod surroundings;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -13,7 +14,7 @@ use std::{
 
 use bollard::{
     models::{ContainerInspectResponse, ContainerSummary, MountPoint},
-    query_parameters::{InspectContainerOptions, ListContainersOptions, ListNetworksOptions},
+    query_parameters::{InspectContainerOptions, ListContainersOptions},
 };
 use domain::{
     application::Application,
@@ -136,13 +137,14 @@ impl Engine {
     /// When the engine does not answer or says something that is not understood.
     pub async fn look(&self, request: &LookRequest<'_>) -> Result<Looked, Error> {
         let at = Moment::from(time::OffsetDateTime::now_utc());
-        let (engine, list, images, internal) = try_join4(
+        let (engine, list, images, networks) = try_join4(
             self.facts(request.disk),
             self.list(HashMap::new()),
             self.images(request.images),
-            self.internal_networks(),
+            self.networks(),
         )
         .await?;
+        let kinds = surroundings::kinds(&networks);
         let found = list
             .iter()
             .filter_map(|summary| found(summary, request.application));
@@ -160,7 +162,8 @@ impl Engine {
         for (found, inspect, raw) in &inspected {
             let parent = self.address_of_parent(inspect, &inspected).await?;
             let mut container = container::read(found, inspect, &request.application.name, parent)?;
-            container.live = live::read(inspect, &internal);
+            container.live = live::read(inspect, &kinds);
+            container.live.lodgers = surroundings::lodgers(&list, &found.id);
             // A rename between the list and the inspection: the later one is right.
             names.retain(|name, id| *id != container.id || *name == container.name);
             names.insert(container.name.clone(), container.id.clone());
@@ -170,6 +173,7 @@ impl Engine {
             }
             containers.push(container);
         }
+        let neighbours = self.neighbours(&list, &containers, request, &kinds).await?;
         containers.sort_by(|a, b| a.name.cmp(&b.name));
         let name = &request.application.name;
         let look = EngineLook {
@@ -185,6 +189,9 @@ impl Engine {
             taken: live::taken(&list, request.application),
             paths: self.paths(request.paths).await?,
             project: None,
+            stages: surroundings::stages(&networks, &list, name),
+            internal: kinds.internal,
+            neighbours,
         };
         Ok(Looked {
             look,
@@ -194,7 +201,6 @@ impl Engine {
             origins,
         })
     }
-
     /// Every container with these filters, those that do not run included.
     pub(crate) async fn list(
         &self,
@@ -231,19 +237,6 @@ impl Engine {
             Err(error) if error.kind() == Kind::Missing => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    /// Networks without a way out.
-    async fn internal_networks(&self) -> Result<BTreeSet<String>, Error> {
-        let list = self.call("list the networks", ORDINARY, |docker| async move {
-            docker.list_networks(None::<ListNetworksOptions>).await
-        });
-        let networks = list.await?;
-        Ok(networks
-            .into_iter()
-            .filter(|network| network.internal == Some(true))
-            .filter_map(|network| network.name)
-            .collect())
     }
 
     /// With the engine's own JSON where `whole` asks for it: twice the work to read.

@@ -107,6 +107,10 @@ pub struct Component {
     /// Where it says which version it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_endpoint: Option<VersionEndpoint>,
+    /// Whether two versions of it may run at once. None given: only where it has a fixed published port and writes
+    /// to nothing that outlives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<bool>,
     /// Checks at each of its replicas.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 16)]

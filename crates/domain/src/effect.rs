@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     engine_look::RestartPolicy,
     name::{ComponentName, ContainerId, ImageId, PullReference, SpecificationDigest, VariableName},
+    plan::{Companion, Joint},
     supply::Archive,
 };
 
@@ -114,6 +115,47 @@ pub enum Effect {
         /// The component.
         component: ComponentName,
     },
+    /// Make the rollback's internal network and connect to it what the target may talk to.
+    SetStage {
+        /// The network's name.
+        name: String,
+        /// Who is connected, on top of the networks that they have.
+        company: Vec<Companion>,
+    },
+    /// Take a container that never ran off its networks, connect it to the stage and start it there.
+    EnterStage {
+        /// The container.
+        container: ContainerId,
+        /// The stage.
+        stage: String,
+        /// The names by which it is found there.
+        aliases: Vec<String>,
+    },
+    /// Stop a container that is connected to the stage alone: no client reaches it.
+    LeaveStage {
+        /// The container.
+        container: ContainerId,
+        /// Seconds between asking and killing.
+        grace_s: u32,
+    },
+    /// Disconnect everybody from a stage and remove it.
+    ClearStage {
+        /// The network.
+        network: String,
+    },
+    /// Move the published ports: take one container off all its networks, connect the other to its own.
+    HandOver {
+        /// The one that leaves; it goes on running. None when there is none any more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<ContainerId>,
+        /// The one that takes its place.
+        to: ContainerId,
+        /// Where that one belongs, the network that gives the gateway first.
+        joints: Vec<Joint>,
+        /// The restart policy that it gets back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        restart: Option<RestartPolicy>,
+    },
     /// Write the rollback into the ledger and hold the release that was rolled back.
     Record,
 }
@@ -125,7 +167,8 @@ impl Effect {
         match self {
             Self::StopContainer { .. }
             | Self::StartContainer { .. }
-            | Self::RenameContainer { .. } => true,
+            | Self::RenameContainer { .. }
+            | Self::HandOver { .. } => true,
             Self::TakeLock { .. }
             | Self::KeepImage { .. }
             | Self::PullImage { .. }
@@ -137,6 +180,10 @@ impl Effect {
             | Self::PutBackPin { .. }
             | Self::Build { .. }
             | Self::DropBuild { .. }
+            | Self::SetStage { .. }
+            | Self::EnterStage { .. }
+            | Self::LeaveStage { .. }
+            | Self::ClearStage { .. }
             | Self::Record => false,
         }
     }
@@ -160,6 +207,11 @@ impl Effect {
             | Self::PutBackPin { .. }
             | Self::Build { .. }
             | Self::DropBuild { .. }
+            | Self::SetStage { .. }
+            | Self::EnterStage { .. }
+            | Self::LeaveStage { .. }
+            | Self::ClearStage { .. }
+            | Self::HandOver { .. }
             | Self::Record => None,
         }
     }
@@ -168,7 +220,9 @@ impl Effect {
     #[must_use]
     pub fn destructive(&self) -> bool {
         match self {
-            Self::StopContainer { .. } | Self::RemoveContainer { .. } => true,
+            Self::StopContainer { .. } | Self::RemoveContainer { .. } | Self::HandOver { .. } => {
+                true
+            }
             Self::TakeLock { .. }
             | Self::KeepImage { .. }
             | Self::PullImage { .. }
@@ -181,6 +235,10 @@ impl Effect {
             | Self::PutBackPin { .. }
             | Self::Build { .. }
             | Self::DropBuild { .. }
+            | Self::SetStage { .. }
+            | Self::EnterStage { .. }
+            | Self::LeaveStage { .. }
+            | Self::ClearStage { .. }
             | Self::Record => false,
         }
     }
@@ -203,6 +261,11 @@ impl Effect {
             | Self::WritePin { .. }
             | Self::PutBackPin { .. }
             | Self::DropBuild { .. }
+            | Self::SetStage { .. }
+            | Self::EnterStage { .. }
+            | Self::LeaveStage { .. }
+            | Self::ClearStage { .. }
+            | Self::HandOver { .. }
             | Self::Record => false,
         }
     }

@@ -1,6 +1,9 @@
 //! What an engine looks like: the facts that plans and steps decide on.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +50,41 @@ pub struct EngineLook {
     /// Its Compose project, when the definition says where that is and it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<ProjectLook>,
+    /// The stages of the application's rollbacks.
+    #[serde(default)]
+    pub stages: Vec<StageSeen>,
+    /// Names of networks without a way out.
+    #[serde(default)]
+    pub internal: BTreeSet<String>,
+    /// What shares a network with the application without being part of it; only where the look asked for
+    /// specifications.
+    #[serde(default)]
+    pub neighbours: Vec<Neighbour>,
+}
+
+/// An internal network on which a rollback proves its target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageSeen {
+    /// Its identity.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The rollback that made it.
+    pub rollback: Option<RollbackId>,
+    /// Every container that is connected to it, running or not.
+    pub members: BTreeSet<ContainerId>,
+}
+
+/// A running container that is found on one of the application's networks: of its Compose project without being a
+/// component, such as a database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Neighbour {
+    /// Its identity.
+    pub id: ContainerId,
+    /// Its name.
+    pub name: String,
+    /// The networks that it is connected to.
+    pub networks: Vec<Attached>,
 }
 
 /// A port of the host that a container holds.
@@ -148,6 +186,11 @@ pub struct Live {
     pub ports: Vec<Published>,
     /// What is mounted in it, anonymous volumes by their names.
     pub mounts: Vec<Mounted>,
+    /// Networks of which the engine's own record says more than is so: a connection that failed half-way. It can not
+    /// be disconnected nor tried again while the container runs; a restart makes it whole.
+    pub ghosts: Vec<String>,
+    /// Names of other containers that have no network of their own but this one's.
+    pub lodgers: Vec<String>,
 }
 
 /// A network that a container is connected to.
@@ -168,7 +211,32 @@ pub struct Attached {
     pub internal: bool,
 }
 
+/// Begins the name of every stage.
+pub const STAGE_PREFIX: &str = "sternway-stage-";
+
+impl Attached {
+    /// Whether this is the stage of a rollback and none of the container's own networks.
+    #[must_use]
+    pub fn is_stage(&self) -> bool {
+        self.network.starts_with(STAGE_PREFIX)
+    }
+}
+
 impl Live {
+    /// Whether it holds a port. "Every address" covers any; an engine says it in several ways.
+    #[must_use]
+    pub fn holds(&self, port: &Published) -> bool {
+        let any = |ip: &Option<String>| {
+            ip.as_deref()
+                .is_none_or(|ip| matches!(ip, "" | "0.0.0.0" | "::"))
+        };
+        self.ports.iter().any(|held| {
+            (held.port, &held.protocol, held.host_port)
+                == (port.port, &port.protocol, port.host_port)
+                && (any(&held.host_ip) || any(&port.host_ip) || held.host_ip == port.host_ip)
+        })
+    }
+
     /// The network that its published ports go through.
     #[must_use]
     pub fn gateway(&self) -> Option<&Attached> {

@@ -97,7 +97,9 @@ pub fn claim_allowed(row: &Row, now: Millis) -> bool {
 #[must_use]
 pub fn lands_within(effect: &Effect) -> Millis {
     match effect {
-        Effect::StopContainer { grace_s, .. } => Millis(CALL_MAX.0 + Millis::from_secs(*grace_s).0),
+        Effect::StopContainer { grace_s, .. } | Effect::LeaveStage { grace_s, .. } => {
+            Millis(CALL_MAX.0 + Millis::from_secs(*grace_s).0)
+        }
         Effect::TakeLock { .. }
         | Effect::KeepImage { .. }
         | Effect::CreateContainer { .. }
@@ -106,6 +108,10 @@ pub fn lands_within(effect: &Effect) -> Millis {
         | Effect::RemoveContainer { .. }
         | Effect::WritePin { .. }
         | Effect::PutBackPin { .. }
+        | Effect::SetStage { .. }
+        | Effect::EnterStage { .. }
+        | Effect::ClearStage { .. }
+        | Effect::HandOver { .. }
         | Effect::DropBuild { .. } => CALL_MAX,
         // The engine calls a build off when its caller is gone, and at most ends the instruction that it is at.
         Effect::Build { .. } => CALL_MAX,

@@ -76,6 +76,9 @@ pub struct Run {
     /// Since when a probe is red in the watch window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub red_since: Option<Moment>,
+    /// Components whose stage did not work: they are stopped and started instead.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unstaged: Vec<ComponentName>,
     /// What a person should still know at the end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -278,6 +281,7 @@ impl Run {
             before: None,
             built: BTreeMap::new(),
             red_since: None,
+            unstaged: Vec::new(),
             notes: Vec::new(),
         })
     }

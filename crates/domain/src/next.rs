@@ -304,7 +304,9 @@ fn probed(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Option<Tally> {
             | Step::Capture
             | Step::Pin
             | Step::Create { .. }
+            | Step::Stage { .. }
             | Step::Switch { .. }
+            | Step::Handover { .. }
             | Step::Prove
             | Step::Record
             | Step::Retire,
@@ -324,7 +326,9 @@ fn built(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Option<ImageId> {
         | Step::Capture
         | Step::Pin
         | Step::Create { .. }
+        | Step::Stage { .. }
         | Step::Switch { .. }
+        | Step::Handover { .. }
         | Step::Prove
         | Step::Record
         | Step::Retire => None,

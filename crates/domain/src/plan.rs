@@ -1,6 +1,8 @@
 //! A plan: the exact, ordered, immutable list of steps of a rollback. It is complete data; execution makes
 //! no choices. What is approved is its digest.
 
+mod manner;
+
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
@@ -9,6 +11,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+pub use manner::{Chosen, Companion, End, Ends, Joint, Manner};
 
 use crate::{
     application::Application,
@@ -26,11 +30,13 @@ use crate::{
 
 /// The newest plan format that this binary executes; a worker never claims a newer one.
 pub const PLAN_FORMAT: i16 = PLAN_FORMAT_REBUILD;
-/// The format of plans that every binary executes; one that brings or builds an image has a newer one, so that two
-/// versions that run side by side can both do most of the work.
+/// The format of plans that every binary executes; one that brings or builds an image or hands a port over has a newer
+/// one, so that two versions that run side by side can both do most of the work.
 pub const PLAN_FORMAT_QUICK: i16 = 1;
 /// The format of plans that bring images.
 pub const PLAN_FORMAT_SUPPLY: i16 = 2;
+/// The format of plans that hand ports over.
+pub const PLAN_FORMAT_HANDOVER: i16 = 3;
 /// The format of plans that build.
 pub const PLAN_FORMAT_REBUILD: i16 = 4;
 
@@ -56,6 +62,9 @@ pub struct Plan {
     pub deployment: Uuid,
     /// The replicas to swap, in order.
     pub swaps: Vec<Swap>,
+    /// How each component of theirs changes over; one without an entry is stopped and started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub manners: Vec<Chosen>,
     /// Replicas that already run the target's image and are left alone.
     pub settled: Vec<Settled>,
     /// Images that are not on the engine and have to be brought there first.
@@ -132,6 +141,9 @@ pub struct Swap {
     /// starts after what takes their place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub joins: Vec<ContainerId>,
+    /// Where its two containers belong, when its component is handed over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<Ends>,
 }
 
 /// A replica that already is what the target wants.
@@ -217,6 +229,15 @@ impl Plan {
         }
         plan.keep = images_to_keep(&plan.swaps);
         Cow::Owned(plan)
+    }
+
+    /// How a component changes over, when the plan says.
+    #[must_use]
+    pub fn manner_of(&self, component: &ComponentName) -> Option<&Manner> {
+        self.manners
+            .iter()
+            .find(|chosen| chosen.component == *component)
+            .map(|chosen| &chosen.manner)
     }
 
     /// The swaps of one component, in order.

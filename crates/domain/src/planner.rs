@@ -1,8 +1,10 @@
 //! The planner: what is known in, a plan or the reasons against one out. Planning never changes anything.
 
 mod aim;
+mod assemble;
 mod blocker;
 mod host;
+mod manner;
 mod outlook;
 mod place;
 mod project;
@@ -20,13 +22,12 @@ use crate::{
     ledger::{Release, ReleaseComponent},
     name::{ComponentName, ContainerId, Version},
     order,
-    plan::{PLAN_FORMAT_QUICK, PLAN_FORMAT_SUPPLY, Plan, Settled, Strategy, Swap, images_to_keep},
-    steps::Step,
-    supply::Supply,
+    plan::{Chosen, Plan, Settled, Swap},
     target::Target,
     time::Millis,
 };
 pub use aim::{present, release_of};
+use assemble::{Parts, assemble};
 pub use blocker::{Blocker, BlockerCode};
 pub(crate) use host::{paths_missing, ports_taken};
 pub use outlook::Downtime;
@@ -97,7 +98,7 @@ fn by_way_of(
         );
     }
     planner.release_may_come_back();
-    let (swaps, settled) = planner.replicas();
+    let (swaps, settled, manners) = planner.replicas();
     let source = rebuild.and_then(|rebuild| planner.builds_of(&swaps, rebuild));
     let supplies = planner.supplies(&swaps);
     let room = planner.room(&supplies);
@@ -115,6 +116,7 @@ fn by_way_of(
         present,
         Parts {
             swaps,
+            manners,
             settled,
             supplies,
             room,
@@ -183,7 +185,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn replicas(&mut self) -> (Vec<Swap>, Vec<Settled>) {
+    fn replicas(&mut self) -> (Vec<Swap>, Vec<Settled>, Vec<Chosen>) {
         let found = self.places();
         let all: Vec<&Place<'_>> = found.iter().map(|(_, place)| place).collect();
         let part = |id: &ContainerId| found.iter().find(|(_, place)| place.replica.id == *id);
@@ -192,7 +194,7 @@ impl<'a> Planner<'a> {
                 part(&place.replica.id).is_some_and(|(part, _)| part.image == place.replica.image);
             !(same && place.replica.runs() && place.is_tidy())
         });
-        let (mut swaps, mut settled) = (Vec::new(), Vec::new());
+        let (mut changes, mut settled) = (Vec::new(), Vec::new());
         for (part, place) in &found {
             if !moving.contains(&place.replica.id) {
                 self.leave_alone(place);
@@ -204,11 +206,13 @@ impl<'a> Planner<'a> {
             } else if let Some(swap) =
                 self.swap(place, part, side_car::parents(place.replica, &moving))
             {
-                swaps.push(swap);
+                changes.push((*part, place, swap));
             }
         }
+        let manners = self.manners(&mut changes);
+        let swaps: Vec<Swap> = changes.into_iter().map(|(_, _, swap)| swap).collect();
         self.guests_are_told(&swaps);
-        (side_car::parents_first(swaps), settled)
+        (side_car::parents_first(swaps), settled, manners)
     }
 
     /// Every replica with what the release runs in its place, in the order of the definition.
@@ -261,6 +265,30 @@ impl<'a> Planner<'a> {
                 );
             }
         }
+    }
+
+    /// How the replicas of each component change over.
+    fn manners(&mut self, changes: &mut [(&ReleaseComponent, &Place<'_>, Swap)]) -> Vec<Chosen> {
+        let mut manners = Vec::new();
+        for component in order::in_order(&self.snapshot.application.components) {
+            let is_mine = |swap: &Swap| swap.component == component.name;
+            let of_it = changes.iter().filter(|(_, _, swap)| is_mine(swap));
+            let (parts, places): (Vec<_>, Vec<_>) =
+                of_it.map(|(part, place, _)| (*part, *place)).unzip();
+            let Some(part) = parts.first() else { continue };
+            let (manner, ends) = manner::choose(self.snapshot, component, part, &places);
+            self.warnings
+                .extend(manner::warnings(component, &manner, &places));
+            let swaps = changes.iter_mut().filter(|(_, _, swap)| is_mine(swap));
+            for ((_, _, swap), ends) in swaps.zip(ends) {
+                swap.ends = ends;
+            }
+            manners.push(Chosen {
+                component: component.name.clone(),
+                manner,
+            });
+        }
+        manners
     }
 
     fn leave_alone(&mut self, place: &Place<'_>) {
@@ -316,6 +344,7 @@ impl<'a> Planner<'a> {
                 .map(|container| container.id.clone())
                 .collect(),
             joins,
+            ends: None,
         })
     }
 
@@ -368,70 +397,5 @@ impl<'a> Planner<'a> {
                 None
             }
         }
-    }
-}
-
-/// What a plan is made of.
-struct Parts {
-    swaps: Vec<Swap>,
-    settled: Vec<Settled>,
-    supplies: Vec<Supply>,
-    room: u64,
-}
-
-fn assemble(
-    application: &Application,
-    release: &Release,
-    target: &Target,
-    from: Option<Version>,
-    parts: Parts,
-) -> Plan {
-    let Parts {
-        swaps,
-        settled,
-        supplies,
-        room,
-    } = parts;
-    let keep = images_to_keep(&swaps);
-    let mut touched: Vec<ComponentName> = Vec::new();
-    for swap in &swaps {
-        if !touched.contains(&swap.component) {
-            touched.push(swap.component.clone());
-        }
-    }
-    let mut steps = Vec::new();
-    if !swaps.is_empty() {
-        steps.extend([Step::Check, Step::Lock]);
-        steps.extend((!supplies.is_empty()).then_some(Step::Supply));
-        steps.extend([Step::Keep, Step::Capture]);
-        steps.extend(touched.iter().map(|component| Step::Create {
-            component: component.clone(),
-        }));
-        steps.extend(touched.iter().map(|component| Step::Switch {
-            component: component.clone(),
-        }));
-        steps.extend([Step::Prove, Step::Record, Step::Retire]);
-    }
-    Plan {
-        // The oldest that can execute it: while two versions run side by side, both can do most of the work.
-        format: if supplies.is_empty() {
-            PLAN_FORMAT_QUICK
-        } else {
-            PLAN_FORMAT_SUPPLY
-        },
-        strategy: Strategy::Quick,
-        application: application.clone(),
-        target: target.clone(),
-        source: None,
-        from,
-        to: release.version.clone(),
-        deployment: release.deployment,
-        swaps,
-        settled,
-        supplies,
-        keep,
-        disk_free_min: room,
-        project: None,
-        steps,
     }
 }

@@ -140,6 +140,21 @@ pub struct Answer {
     pub green: bool,
     /// What came back, as a sentence, without bodies.
     pub said: String,
+    /// Whether that is the application's own word. Silence is not, nor is a status that says that something behind
+    /// it can not be reached (502, 503, 504).
+    #[serde(default)]
+    pub spoke: bool,
+}
+
+impl Answer {
+    /// Whether it is about this container.
+    #[must_use]
+    pub fn is_about(&self, id: &ContainerId) -> bool {
+        match &self.subject {
+            Subject::Replica { container, .. } => container == id,
+            Subject::Front => false,
+        }
+    }
 }
 
 /// How many checks of a state of the application are green: what makes one state better than another.

@@ -5,12 +5,15 @@ mod build;
 mod capture;
 mod check;
 mod create;
+mod handover;
 mod keep;
 mod lock;
 mod pin;
 mod prove;
+mod questions;
 mod record;
 mod retire;
+mod stage;
 mod standing;
 mod supply;
 mod switch;
@@ -30,12 +33,16 @@ use crate::{
     verdict::{Cause, CauseCode},
 };
 
+pub use build::BuildSeen;
 pub(crate) use build::built;
 pub(crate) use lock::{asks_for_it as asks_for_lock, held as lock_held};
 pub use pin::pinned;
-pub use prove::{expected_questions, front_questions, health_answers, replica_questions};
+pub use prove::health_answers;
 pub(crate) use prove::{failure as proof_failure, intruders, tally, tally_of};
+pub use questions::{expected_questions, front_questions, replica_questions};
 pub(crate) use record::forward as recorded;
+pub use stage::stage_name;
+pub(crate) use stage::{failure as stage_failure, is_the_targets_own_fault};
 pub(crate) use standing::standing;
 
 /// One step of a plan. Its data is the plan's own; here is only which part it is about.
@@ -64,6 +71,16 @@ pub enum Step {
         /// The component.
         component: ComponentName,
     },
+    /// Boot the target's containers of one component on an internal network and prove them there.
+    Stage {
+        /// The component.
+        component: ComponentName,
+    },
+    /// Move the published ports of one component to the target's containers.
+    Handover {
+        /// The component.
+        component: ComponentName,
+    },
     /// Stop the present containers of one component, start the target's, hand over the names.
     Switch {
         /// The component.
@@ -84,6 +101,8 @@ pub enum Side {
     Former,
     /// What shall serve.
     Target,
+    /// What shall serve, as long as it is on the stage.
+    Stage,
 }
 
 /// What a step wants to know beyond the application's containers.
@@ -133,15 +152,6 @@ pub struct World {
     pub builds: BTreeMap<ComponentName, BuildSeen>,
     /// The answers of the probes asked.
     pub answers: Vec<Answer>,
-}
-
-/// What is there of the build of one component.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BuildSeen {
-    /// The image that a finished build of exactly this commit gave, under our tag.
-    pub image: Option<ImageId>,
-    /// Whether this rollback began a build whose remains were not removed.
-    pub begun: bool,
 }
 
 /// What a step decides with.
@@ -221,6 +231,10 @@ impl Step {
                 probes: Some(Side::Target),
                 ..engine
             },
+            Self::Stage { .. } if !backward => Scope {
+                probes: Some(Side::Stage),
+                ..engine
+            },
             Self::Record => Scope {
                 records: true,
                 ..Scope::default()
@@ -229,7 +243,9 @@ impl Step {
             | Self::Supply
             | Self::Keep
             | Self::Create { .. }
+            | Self::Stage { .. }
             | Self::Switch { .. }
+            | Self::Handover { .. }
             | Self::Prove
             | Self::Retire => engine,
         }
@@ -247,7 +263,9 @@ impl Step {
             Self::Capture => capture::forward(ctx),
             Self::Pin => pin::forward(ctx),
             Self::Create { component } => create::forward(ctx, component),
+            Self::Stage { component } => stage::forward(ctx, component),
             Self::Switch { component } => switch::forward(ctx, component),
+            Self::Handover { component } => handover::forward(ctx, component),
             Self::Prove => prove::forward(ctx),
             Self::Record => record::forward(ctx.world),
             Self::Retire => retire::forward(ctx),
@@ -263,7 +281,9 @@ impl Step {
             Self::Lock => lock::backward(ctx),
             Self::Pin => pin::backward(ctx),
             Self::Create { component } => create::backward(ctx, component),
+            Self::Stage { component } => stage::backward(ctx, component),
             Self::Switch { component } => switch::backward(ctx, component),
+            Self::Handover { component } => handover::backward(ctx, component),
             Self::Supply => Next::Done("the images that were brought stay".to_owned()),
             Self::Keep => Next::Done("the images stay protected".to_owned()),
             Self::Capture => Next::Done("what was captured stays".to_owned()),
@@ -275,7 +295,7 @@ impl Step {
     #[must_use]
     pub fn may_be_skipped(&self) -> bool {
         match self {
-            Self::Capture | Self::Pin | Self::Retire => true,
+            Self::Capture | Self::Pin | Self::Stage { .. } | Self::Retire => true,
             Self::Check
             | Self::Build { .. }
             | Self::Lock
@@ -283,6 +303,7 @@ impl Step {
             | Self::Keep
             | Self::Create { .. }
             | Self::Switch { .. }
+            | Self::Handover { .. }
             | Self::Prove
             | Self::Record => false,
         }
@@ -295,7 +316,7 @@ impl Step {
             // Evidence is worth a few seconds of an outage and no more.
             Self::Capture => Millis::from_secs(CAPTURE_S_MAX.min(plan.application.timeouts.step_s)),
             Self::Supply => Millis::from_secs(SUPPLY_S_MAX),
-            Self::Prove | Self::Check => plan.application.timeouts.proof(),
+            Self::Prove | Self::Check | Self::Stage { .. } => plan.application.timeouts.proof(),
             // The build itself is stopped after `build_s` and says how far it came; this is for everything around it.
             Self::Build { .. } => {
                 let timeouts = &plan.application.timeouts;
@@ -308,7 +329,7 @@ impl Step {
                 .proof()
                 .and(Millis::from_secs(plan.application.timeouts.step_s)),
             // A container that ignores the signal is given its whole grace before it is killed.
-            Self::Switch { component } => {
+            Self::Switch { component } | Self::Handover { component } => {
                 let graces = plan
                     .swaps_of(component)
                     .flat_map(|swap| [swap].into_iter().chain(plan.side_cars_of(swap)))
@@ -334,7 +355,9 @@ impl Step {
             Self::Capture => capture::explain(plan),
             Self::Pin => pin::explain(plan),
             Self::Create { component } => create::explain(plan, component),
+            Self::Stage { component } => stage::explain(plan, component),
             Self::Switch { component } => switch::explain(plan, component),
+            Self::Handover { component } => handover::explain(plan, component),
             Self::Prove => prove::explain(plan),
             Self::Record => record::explain(plan),
             Self::Retire => retire::explain(plan),
@@ -353,7 +376,9 @@ impl Step {
             Self::Capture => "capture".to_owned(),
             Self::Pin => "pin".to_owned(),
             Self::Create { component } => format!("create {component}"),
+            Self::Stage { component } => format!("stage {component}"),
             Self::Switch { component } => format!("switch {component}"),
+            Self::Handover { component } => format!("hand over {component}"),
             Self::Prove => "prove".to_owned(),
             Self::Record => "record".to_owned(),
             Self::Retire => "retire".to_owned(),

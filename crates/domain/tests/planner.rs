@@ -161,6 +161,9 @@ impl Shop {
             taken: Vec::new(),
             paths: BTreeMap::new(),
             project: None,
+            stages: Vec::new(),
+            internal: std::collections::BTreeSet::new(),
+            neighbours: Vec::new(),
         };
         Self {
             application: application.unwrap(),
@@ -854,7 +857,7 @@ fn the_digest_of_a_plan_is_stable() {
     assert_eq!(plan.format, 1);
     assert_eq!(
         plan.digest().as_str(),
-        "bc6a51dfd95ab17a2e77238a5c349a58b125d2dbccec01d7555a182adc299bf3"
+        "536c2153dd85cf3b27e5ba21b9745833df944812c960e01e1a96284649ac8422"
     );
 }
 

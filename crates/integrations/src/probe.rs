@@ -68,15 +68,21 @@ impl Prober {
                 field,
                 expected,
             } => self.version(url, field.as_deref(), expected, limit).await,
-            Ask::Tcp { address, port } => connect(*address, *port, limit).await,
+            Ask::Tcp { address, port } => {
+                let connected = connect(*address, *port, limit).await;
+                connected.map_err(Red::silence)
+            }
         };
-        let green = said.is_ok();
-        let said = said.unwrap_or_else(|red| red);
+        let (green, spoke, said) = match said {
+            Ok(said) => (true, true, said),
+            Err(red) => (false, red.spoke, red.said),
+        };
         Answer {
             subject: question.subject.clone(),
             asked: question.ask.words(),
             green,
             said,
+            spoke,
         }
     }
 
@@ -86,13 +92,14 @@ impl Prober {
         status: Option<u16>,
         contains: Option<&str>,
         limit: Duration,
-    ) -> Result<String, String> {
+    ) -> Result<String, Red> {
         let body = if contains.is_some() {
             Body::Read
         } else {
             Body::Unread
         };
-        let fetched = self.fetcher.get(url, body, limit).await?;
+        let fetched = self.fetcher.get(url, body, limit).await;
+        let fetched = fetched.map_err(Red::silence)?;
         expect_status(fetched.status, status)?;
         let Some(text) = contains else {
             return Ok(format!("status {}", fetched.status));
@@ -100,16 +107,16 @@ impl Prober {
         if String::from_utf8_lossy(&fetched.body).contains(text) {
             Ok(format!("status {}, with the expected text", fetched.status))
         } else if fetched.cut {
-            Err(format!(
+            Err(Red::word(format!(
                 "status {}, without the expected text in the first {} KiB",
                 fetched.status,
                 BODY_BYTES_MAX >> 10
-            ))
+            )))
         } else {
-            Err(format!(
+            Err(Red::word(format!(
                 "status {}, without the expected text",
                 fetched.status
-            ))
+            )))
         }
     }
 
@@ -119,29 +126,50 @@ impl Prober {
         field: Option<&str>,
         expected: &str,
         limit: Duration,
-    ) -> Result<String, String> {
-        let fetched = self.fetcher.get(url, Body::Read, limit).await?;
+    ) -> Result<String, Red> {
+        let fetched = self.fetcher.get(url, Body::Read, limit).await;
+        let fetched = fetched.map_err(Red::silence)?;
         expect_status(fetched.status, None)?;
-        let reported = reported_version(&fetched, field)?;
+        let reported = reported_version(&fetched, field).map_err(Red::word)?;
         if reported == expected {
             Ok(format!("it says {expected}"))
         } else {
-            Err(format!(
+            Err(Red::word(format!(
                 "it says {}, expected {expected}",
                 plain(&reported, VERSION_CHARS_MAX)
-            ))
+            )))
         }
     }
 }
 
-fn expect_status(status: u16, expected: Option<u16>) -> Result<(), String> {
-    match expected {
-        Some(expected) if status != expected => {
-            Err(format!("status {status}, expected {expected}"))
-        }
-        None if !(200..300).contains(&status) => Err(format!("status {status}, expected 2xx")),
-        Some(_) | None => Ok(()),
+/// An answer that is not as expected.
+struct Red {
+    said: String,
+    /// Whether it is the application's own word.
+    spoke: bool,
+}
+
+impl Red {
+    fn silence(said: String) -> Self {
+        Self { said, spoke: false }
     }
+
+    fn word(said: String) -> Self {
+        Self { said, spoke: true }
+    }
+}
+
+fn expect_status(status: u16, expected: Option<u16>) -> Result<(), Red> {
+    let wanted = match expected {
+        Some(expected) if status != expected => expected.to_string(),
+        None if !(200..300).contains(&status) => "2xx".to_owned(),
+        Some(_) | None => return Ok(()),
+    };
+    Err(Red {
+        said: format!("status {status}, expected {wanted}"),
+        // Bad gateway, unavailable, gateway time-out: something behind it can not be reached.
+        spoke: !(502..=504).contains(&status),
+    })
 }
 
 /// The version that an answer reports: a field of its JSON, or all of it.

@@ -60,7 +60,12 @@ impl World for Real {
             | Effect::StopContainer { .. }
             | Effect::StartContainer { .. }
             | Effect::RenameContainer { .. }
-            | Effect::RemoveContainer { .. } => self.on_engine(plan, grant, effect).await,
+            | Effect::RemoveContainer { .. }
+            | Effect::SetStage { .. }
+            | Effect::EnterStage { .. }
+            | Effect::LeaveStage { .. }
+            | Effect::ClearStage { .. }
+            | Effect::HandOver { .. } => self.on_engine(plan, grant, effect).await,
         };
         let word = effect_word(effect);
         counter!(metric::EFFECTS, "effect" => word, "outcome" => outcome_word(&outcome))
@@ -166,6 +171,11 @@ fn specification_of(effect: &Effect) -> Option<&SpecificationDigest> {
         | Effect::PutBackPin { .. }
         | Effect::Build { .. }
         | Effect::DropBuild { .. }
+        | Effect::SetStage { .. }
+        | Effect::EnterStage { .. }
+        | Effect::LeaveStage { .. }
+        | Effect::ClearStage { .. }
+        | Effect::HandOver { .. }
         | Effect::Record => None,
     }
 }
@@ -214,6 +224,11 @@ fn effect_word(effect: &Effect) -> &'static str {
         Effect::PutBackPin { .. } => "put_back_pin",
         Effect::Build { .. } => "build",
         Effect::DropBuild { .. } => "drop_build",
+        Effect::SetStage { .. } => "set_stage",
+        Effect::EnterStage { .. } => "enter_stage",
+        Effect::LeaveStage { .. } => "leave_stage",
+        Effect::ClearStage { .. } => "clear_stage",
+        Effect::HandOver { .. } => "hand_over",
         Effect::Record => "record",
     }
 }

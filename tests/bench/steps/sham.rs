@@ -15,7 +15,7 @@ use domain::{
         Container, ContainerState, EngineFacts, EngineLook, Health, ImageFacts, Lock, Mark,
         RestartPolicy,
     },
-    name::{ContainerId, RollbackId},
+    name::{ComponentName, ContainerId, ImageId, RollbackId},
     plan::{Plan, Swap},
     seen::Seen,
     steps::{Scope, World as Sight},
@@ -113,6 +113,9 @@ impl Engine {
             })
         };
         let look = EngineLook {
+            stages: Vec::new(),
+            internal: BTreeSet::new(),
+            neighbours: Vec::new(),
             at: Moment::from_unix_ms(0),
             engine: EngineFacts {
                 name: "sham".to_owned(),
@@ -159,9 +162,14 @@ impl Engine {
                     marks: Vec::new(),
                 });
             }
-            // No plan of this world lacks an image or pins a version.
+            // No plan of this world lacks an image, has a stage or pins a version.
             Effect::PullImage { .. }
             | Effect::LoadImage { .. }
+            | Effect::SetStage { .. }
+            | Effect::EnterStage { .. }
+            | Effect::LeaveStage { .. }
+            | Effect::ClearStage { .. }
+            | Effect::HandOver { .. }
             | Effect::WritePin { .. }
             | Effect::PutBackPin { .. } => {}
             Effect::KeepImage { image } => {
@@ -178,28 +186,7 @@ impl Engine {
                 replaces,
                 ..
             } => {
-                let Some(of) = self.seen(replaces).cloned() else {
-                    return;
-                };
-                let (rollback, fence) = (grant.held.rollback, grant.held.fence);
-                let replaces = replaces.clone();
-                let mark = Some(Mark {
-                    rollback,
-                    fence,
-                    replaces,
-                });
-                let (id, state) = (self.new_id(), ContainerState::Created);
-                self.look.names.insert(name.clone(), id.clone());
-                let (component, name, image) = (component.clone(), name.clone(), image.clone());
-                self.look.containers.push(Container {
-                    id,
-                    name,
-                    component,
-                    image,
-                    state,
-                    mark,
-                    ..of
-                });
+                self.create(grant, (component, name, image), replaces);
             }
             Effect::StopContainer { container, .. } => self.to(container, ContainerState::Exited),
             Effect::StartContainer { container, .. } => self.to(container, ContainerState::Running),
@@ -220,12 +207,36 @@ impl Engine {
         }
     }
 
-    fn seen(&self, id: &ContainerId) -> Option<&Container> {
-        self.look.containers.iter().find(|seen| seen.id == *id)
-    }
-
     fn to(&mut self, id: &ContainerId, state: ContainerState) {
         self.change(id, |seen| seen.state = state);
+    }
+
+    fn create(
+        &mut self,
+        grant: &Grant,
+        (component, name, image): (&ComponentName, &str, &ImageId),
+        replaces: &ContainerId,
+    ) {
+        let mut containers = self.look.containers.iter();
+        let Some(of) = containers.find(|of| of.id == *replaces).cloned() else {
+            return;
+        };
+        let mark = Some(Mark {
+            rollback: grant.held.rollback,
+            fence: grant.held.fence,
+            replaces: replaces.clone(),
+        });
+        let (id, state) = (self.new_id(), ContainerState::Created);
+        self.look.names.insert(name.to_owned(), id.clone());
+        self.look.containers.push(Container {
+            id,
+            name: name.to_owned(),
+            component: component.clone(),
+            image: image.clone(),
+            state,
+            mark,
+            ..of
+        });
     }
 
     fn change(&mut self, id: &ContainerId, change: impl FnOnce(&mut Container)) {

@@ -110,6 +110,7 @@ fn plan(application: Application) -> Outcome<Plan> {
     for component in &components {
         for replica in 1..=REPLICAS {
             swaps.push(Swap {
+                ends: None,
                 component: component.clone(),
                 replica,
                 name: format!("{}-{component}-{replica}", application.name),
@@ -136,6 +137,7 @@ fn plan(application: Application) -> Outcome<Plan> {
     steps.extend(each(|component| Step::Switch { component }));
     steps.extend([Step::Prove, Step::Record, Step::Retire]);
     Ok(Plan {
+        manners: Vec::new(),
         format: PLAN_FORMAT,
         strategy: Strategy::Quick,
         source: None,

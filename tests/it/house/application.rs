@@ -138,6 +138,19 @@ impl Application {
         definition
     }
 
+    /// The same with components of which two versions must not run at once: each is stopped and started.
+    pub(crate) fn one_at_a_time(&self) -> Value {
+        let mut definition = self.definition();
+        for part in definition["components"]
+            .as_array_mut()
+            .into_iter()
+            .flatten()
+        {
+            part["overlap"] = json!(false);
+        }
+        definition
+    }
+
     fn component(&self, name: &str) -> Value {
         let mut part = json!({ "name": name });
         if name != "worker" {

@@ -325,6 +325,9 @@ fn look(runs: &str) -> EngineLook {
         taken: Vec::new(),
         paths: BTreeMap::new(),
         project: None,
+        stages: Vec::new(),
+        internal: std::collections::BTreeSet::new(),
+        neighbours: Vec::new(),
     }
 }
 

@@ -11,9 +11,12 @@ use bollard::{
         RemoveContainerOptions, RenameContainerOptions, StartContainerOptions, StopContainerOptions,
     },
 };
-use domain::{engine_look::RestartPolicy, name::ContainerId};
+use domain::{
+    engine_look::{RestartPolicy, STAGE_PREFIX},
+    name::ContainerId,
+};
 
-use super::PerformContext;
+use super::{PerformContext, create::networks_of};
 use crate::{
     connect::{Engine, ORDINARY, SLOW},
     error::{Error, Kind},
@@ -67,7 +70,12 @@ impl Engine {
     ) -> Result<(), Error> {
         self.fence_check(Some(container), ctx).await?;
         let inspect = self.inspect_there(container).await?;
-        self.complete_networks(&inspect, ctx).await?;
+        if !networks_of(&inspect)
+            .iter()
+            .any(|on| on.starts_with(STAGE_PREFIX))
+        {
+            self.complete_networks(&inspect, ctx).await?;
+        }
         if let Some(policy) = restart {
             ctx.must_hold()?;
             self.restart_policy(container, &inspect, policy).await?;
@@ -146,7 +154,7 @@ impl Engine {
         }
     }
 
-    async fn inspect_there(
+    pub(super) async fn inspect_there(
         &self,
         container: &ContainerId,
     ) -> Result<ContainerInspectResponse, Error> {
@@ -160,7 +168,7 @@ impl Engine {
     }
 
     /// Sets the restart policy if it is another one: an update writes to the disk, which may be full.
-    async fn restart_policy(
+    pub(super) async fn restart_policy(
         &self,
         container: &ContainerId,
         inspect: &ContainerInspectResponse,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bollard::{
-    models::{ContainerInspectResponse, EndpointSettings, NetworkConnectRequest},
+    models::{ContainerInspectResponse, EndpointSettings},
     query_parameters::{ListNetworksOptions, RemoveContainerOptions},
 };
 use domain::name::{ComponentName, ContainerId, ImageId, SpecificationDigest};
@@ -277,16 +277,9 @@ impl Engine {
             .iter()
             .filter(|(network, _)| !there.contains(*network))
         {
-            let request = NetworkConnectRequest {
-                container: container.to_owned(),
-                endpoint_config: Some(endpoint.clone()),
-            };
             ctx.must_hold()?;
-            let (what, name) = (format!("connect network {network}"), network.clone());
-            self.call(&what, SLOW, |docker| async move {
-                docker.connect_network(&name, request).await
-            })
-            .await?;
+            self.connect_to(network, container, endpoint.clone())
+                .await?;
         }
         Ok(())
     }
@@ -362,7 +355,7 @@ fn truthful(creation: &mut Creation, replaced: &ContainerInspectResponse, wanted
     }
 }
 
-fn networks_of(inspect: &ContainerInspectResponse) -> BTreeSet<String> {
+pub(super) fn networks_of(inspect: &ContainerInspectResponse) -> BTreeSet<String> {
     let networks = inspect
         .network_settings
         .as_ref()

@@ -16,16 +16,33 @@ use crate::{
     specification::{endpoint_of_container, is_anonymous, short_id},
 };
 
-/// `internal` names the networks without a way out.
-pub(super) fn read(inspect: &ContainerInspectResponse, internal: &BTreeSet<String>) -> Live {
+/// What matters of the engine's networks, by name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kinds {
+    /// Those without a way out.
+    pub(crate) internal: BTreeSet<String>,
+    /// Bridges with a way out.
+    pub(crate) bridges: BTreeSet<String>,
+}
+
+/// What an inspection says of this moment.
+pub(crate) fn read(inspect: &ContainerInspectResponse, kinds: &Kinds) -> Live {
     let settings = inspect.network_settings.clone().unwrap_or_default();
     let short = short_id(inspect);
-    let mut networks: Vec<Attached> = settings
+    let runs = inspect.state.as_ref().and_then(|state| state.running) == Some(true);
+    let (ghosts, whole): (Vec<_>, Vec<_>) = settings
         .networks
         .unwrap_or_default()
         .into_iter()
         .filter(|(network, _)| !matches!(network.as_str(), "host" | "none"))
-        .map(|(network, endpoint)| attached(network, endpoint, short, internal))
+        .partition(|(network, endpoint)| {
+            runs && kinds.bridges.contains(network) && !has_gateway(endpoint)
+        });
+    let mut ghosts: Vec<String> = ghosts.into_iter().map(|(network, _)| network).collect();
+    ghosts.sort();
+    let mut networks: Vec<Attached> = whole
+        .into_iter()
+        .map(|(network, endpoint)| attached(network, endpoint, short, &kinds.internal))
         .collect();
     networks.sort_by(|a, b| a.network.cmp(&b.network));
     mark_gateway(&mut networks);
@@ -40,7 +57,17 @@ pub(super) fn read(inspect: &ContainerInspectResponse, internal: &BTreeSet<Strin
         networks,
         ports,
         mounts,
+        ghosts,
+        lodgers: Vec::new(),
     }
+}
+
+/// A bridge gives every endpoint a gateway; one without was never finished.
+fn has_gateway(endpoint: &EndpointSettings) -> bool {
+    [&endpoint.gateway, &endpoint.ipv6_gateway]
+        .into_iter()
+        .flatten()
+        .any(|gateway| !gateway.is_empty())
 }
 
 fn attached(

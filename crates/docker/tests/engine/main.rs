@@ -9,6 +9,7 @@ mod compose;
 mod create;
 mod events;
 mod fidelity;
+mod handover;
 mod hold;
 mod house;
 mod live;

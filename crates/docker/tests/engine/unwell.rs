@@ -219,6 +219,7 @@ async fn the_request_lines_are_the_ones_that_we_know() {
     for expected in [
         "GET /version HTTP/1.1".to_owned(),
         "GET /info HTTP/1.1".to_owned(),
+        "GET /networks HTTP/1.1".to_owned(),
         "GET /containers/json?all=true&size=false HTTP/1.1".to_owned(),
         format!("GET /containers/json?all=true&size=false&{filter} HTTP/1.1"),
         format!("GET /containers/{id}/json HTTP/1.1"),

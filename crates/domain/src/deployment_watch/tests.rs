@@ -49,6 +49,7 @@ fn answer(green: bool) -> Answer {
         asked: "GET /health".to_owned(),
         green,
         said: "500".to_owned(),
+        spoke: true,
     }
 }
 

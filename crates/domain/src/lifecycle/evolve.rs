@@ -206,7 +206,9 @@ impl Run {
                     | Step::Capture
                     | Step::Pin
                     | Step::Create { .. }
+                    | Step::Stage { .. }
                     | Step::Switch { .. }
+                    | Step::Handover { .. }
                     | Step::Record
                     | Step::Retire => {}
                 }
@@ -236,7 +238,10 @@ impl Run {
     }
 
     fn step_skipped(&mut self, plan: &Plan, note: &str, at: Moment) -> Option<()> {
-        self.step(plan).filter(|step| step.may_be_skipped())?;
+        let step = self.step(plan).filter(|step| step.may_be_skipped())?;
+        if let Step::Stage { component } = step {
+            self.unstaged.push(component.clone());
+        }
         self.notes.push(note.to_owned());
         self.step_done(plan, None, None, at)
     }

@@ -12,6 +12,7 @@ use crate::{
 pub(super) fn too_late(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Cause {
     match (step, forward) {
         (Step::Prove, true) => steps::proof_failure(ctx),
+        (Step::Stage { component }, true) => steps::stage_failure(ctx, component),
         (
             Step::Check
             | Step::Build { .. }
@@ -21,7 +22,9 @@ pub(super) fn too_late(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Cause {
             | Step::Capture
             | Step::Pin
             | Step::Create { .. }
+            | Step::Stage { .. }
             | Step::Switch { .. }
+            | Step::Handover { .. }
             | Step::Prove
             | Step::Record
             | Step::Retire,
@@ -75,13 +78,22 @@ pub(super) fn failed(ctx: &Ctx<'_>, step: &Step, forward: bool, cause: Cause) ->
             go(vec![Event::StepSkipped { note }])
         }
         Step::Prove => after_failed_proof(ctx, cause),
+        Step::Stage { component } if !steps::is_the_targets_own_fault(ctx, component) => {
+            let note = format!(
+                "{}; it is stopped and started in its place instead",
+                cause.sentence
+            );
+            go(vec![Event::StepSkipped { note }])
+        }
         Step::Check
         | Step::Build { .. }
         | Step::Lock
         | Step::Supply
         | Step::Keep
         | Step::Create { .. }
-        | Step::Switch { .. } => turn_back(ctx.run, cause),
+        | Step::Stage { .. }
+        | Step::Switch { .. }
+        | Step::Handover { .. } => turn_back(ctx.run, cause),
         Step::Record => end(needs_human(ctx.plan, ctx.run, cause)),
     }
 }

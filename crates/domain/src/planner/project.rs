@@ -8,7 +8,7 @@ use crate::{
     compose::{ComposeProject, MARK, Pin, PinBy, PinFile, PlannedProject, ProjectRead},
     ledger::Release,
     name::{ComponentName, Version},
-    plan::{Plan, Swap},
+    plan::{PLAN_FORMAT, Plan, Swap},
     seen::Seen,
     steps::Step,
 };
@@ -77,6 +77,7 @@ pub(super) fn pin(plan: &mut Plan, project: Option<PlannedProject>) {
     if project.is_some() {
         let at = plan.steps.iter().position(creates);
         plan.steps.insert(at.unwrap_or(0), Step::Pin);
+        plan.format = PLAN_FORMAT;
         plan.project = project;
     }
 }

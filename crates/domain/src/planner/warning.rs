@@ -42,4 +42,10 @@ pub enum WarningCode {
     DiskUnknown,
     /// No component says its version: which one serves is only told by its image.
     VersionNotAsked,
+    /// A component's port is not handed over: it is stopped and started.
+    StoppedAndStarted,
+    /// A component does not end on its stop signal.
+    StopEndsInKill,
+    /// A client that asks at the wrong moment waits for a second more.
+    NeighbourTimer,
 }

@@ -1,13 +1,22 @@
 //! An image that is gone is built again from the commit of its tag, before anything is touched. What was built is seen
 //! by its labels, never remembered; the log says which image it was, and the steps after it go by that.
 
-use super::{BuildSeen, Ctx, Next};
+use super::{Ctx, Next};
 use crate::{
     effect::Effect,
     name::{ComponentName, ImageId},
     plan::Plan,
     verdict::{Cause, CauseCode},
 };
+
+/// What is there of the build of one component.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BuildSeen {
+    /// The image that a finished build of exactly this commit gave, under our tag.
+    pub image: Option<ImageId>,
+    /// Whether this rollback began a build whose remains were not removed.
+    pub begun: bool,
+}
 
 pub(super) fn explain(plan: &Plan, component: &ComponentName) -> String {
     let from = plan.source.as_ref().map_or_else(String::new, |source| {

@@ -2,7 +2,11 @@
 //! is done before the stop.
 
 use super::{Ctx, Next, pin, plural, remove};
-use crate::{effect::Effect, name::ComponentName, plan::Plan};
+use crate::{
+    effect::Effect,
+    name::ComponentName,
+    plan::{Plan, Swap},
+};
 
 pub(super) fn explain(plan: &Plan, component: &ComponentName) -> String {
     format!(
@@ -17,23 +21,28 @@ pub(super) fn forward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
         if ctx.next_of(swap).is_some() {
             continue;
         }
-        let name = swap.name_before(ctx.rollback);
-        if let Some(cause) = ctx.name_taken(swap, &name) {
-            return Next::Fail(cause);
-        }
-        return Next::Do(Effect::CreateContainer {
-            component: component.clone(),
-            name,
-            image: swap.image.clone(),
-            specification: swap.specification.clone(),
-            replaces: swap.former.clone(),
-            config_hash: pin::config_hash(ctx, swap).ok(),
-        });
+        return create(ctx, swap);
     }
     Next::Done(format!(
         "{} of {component} created",
         plural(ctx.plan.swaps_of(component).count(), "container")
     ))
+}
+
+/// Creates the target's container of one replica.
+pub(super) fn create(ctx: &Ctx<'_>, swap: &Swap) -> Next {
+    let name = swap.name_before(ctx.rollback);
+    if let Some(cause) = ctx.name_taken(swap, &name) {
+        return Next::Fail(cause);
+    }
+    Next::Do(Effect::CreateContainer {
+        component: swap.component.clone(),
+        name,
+        image: swap.image.clone(),
+        specification: swap.specification.clone(),
+        replaces: swap.former.clone(),
+        config_hash: pin::config_hash(ctx, swap).ok(),
+    })
 }
 
 pub(super) fn backward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {

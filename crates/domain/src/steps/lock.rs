@@ -1,7 +1,7 @@
 //! The application's lock on its engine: a container name, the only compare-and-set that an engine has.
 //! It keeps a control plane with another database from acting on the same application.
 
-use super::{Ctx, Next, Side, Step, create, pin, prove, switch};
+use super::{Ctx, Next, Side, Step, create, handover, pin, prove, stage, switch};
 use crate::{
     effect::Effect,
     engine_look::Container,
@@ -78,7 +78,12 @@ pub(crate) fn asks_for_it(ctx: &Ctx<'_>, effect: &Effect) -> bool {
         | Effect::StartContainer { .. }
         | Effect::RenameContainer { .. }
         | Effect::WritePin { .. }
-        | Effect::PutBackPin { .. } => true,
+        | Effect::PutBackPin { .. }
+        | Effect::SetStage { .. }
+        | Effect::EnterStage { .. }
+        | Effect::LeaveStage { .. }
+        | Effect::ClearStage { .. }
+        | Effect::HandOver { .. } => true,
     }
 }
 
@@ -112,6 +117,10 @@ fn undone(ctx: &Ctx<'_>) -> Option<Next> {
         Step::Switch { component } if ctx.run.touched_at.is_some() => {
             Some(switch::backward(ctx, component))
         }
+        Step::Handover { component } if ctx.run.touched_at.is_some() => {
+            Some(handover::backward(ctx, component))
+        }
+        Step::Stage { component } => Some(stage::backward(ctx, component)),
         Step::Create { component } => Some(create::backward(ctx, component)),
         // What can not be put back was noted on the way here, and is for a person.
         Step::Pin => Some(pin::backward(ctx)).filter(|next| matches!(next, Next::Do(_))),
@@ -122,6 +131,7 @@ fn undone(ctx: &Ctx<'_>) -> Option<Next> {
         | Step::Keep
         | Step::Capture
         | Step::Switch { .. }
+        | Step::Handover { .. }
         | Step::Prove
         | Step::Record
         | Step::Retire => None,
@@ -135,7 +145,15 @@ fn undone(ctx: &Ctx<'_>) -> Option<Next> {
 /// What was never touched owes no proof: whatever it does is not our doing.
 fn unproved(ctx: &Ctx<'_>) -> Option<Next> {
     ctx.run.touched_at?;
-    let runs = |swap: &Swap| ctx.former_of(swap).is_some_and(Container::runs);
+    let is_home = |swap: &Swap, former: &Container| {
+        swap.ends
+            .as_ref()
+            .is_none_or(|ends| handover::is_home(former, &ends.former))
+    };
+    let runs = |swap: &Swap| {
+        ctx.former_of(swap)
+            .is_some_and(|former| former.runs() && is_home(swap, former))
+    };
     let all_run = ctx
         .plan
         .swaps

@@ -1,16 +1,13 @@
 //! Proof: every replica runs the target's digest under its own name, says the target's version, and answers
 //! its probes. Nothing less is called rolled back.
 
-use std::net::IpAddr;
-
 use super::{Ctx, Next, Side};
 use crate::{
-    application::Application,
     effect::Effect,
     engine_look::{Container, ContainerState, EngineLook, Health},
     name::{ComponentName, ContainerId, ImageId, RollbackId, Version},
     plan::Plan,
-    probe::{Answer, Ask, Probe, Question, Subject, Tally},
+    probe::{Answer, Subject, Tally},
     time::{Millis, Moment},
     verdict::{Cause, CauseCode},
 };
@@ -178,15 +175,15 @@ fn questions_due(plan: &Plan, rollback: RollbackId, side: Side) -> usize {
     at_replicas + plan.application.probes.len()
 }
 
-fn version_of(plan: &Plan, side: Side) -> Option<&Version> {
+pub(super) fn version_of(plan: &Plan, side: Side) -> Option<&Version> {
     match side {
         Side::Former => plan.from.as_ref(),
-        Side::Target => Some(&plan.to),
+        Side::Target | Side::Stage => Some(&plan.to),
     }
 }
 
 /// One replica that a side consists of.
-struct Replica<'a> {
+pub(super) struct Replica<'a> {
     name: &'a str,
     component: &'a ComponentName,
     image: &'a ImageId,
@@ -199,7 +196,7 @@ enum Which<'a> {
 }
 
 impl Replica<'_> {
-    fn find<'l>(&self, look: &'l EngineLook) -> Option<&'l Container> {
+    pub(super) fn find<'l>(&self, look: &'l EngineLook) -> Option<&'l Container> {
         look.containers.iter().find(|container| match self.which {
             Which::Id(id) => container.id == *id,
             Which::CreatedFor(rollback, former) => container
@@ -210,21 +207,21 @@ impl Replica<'_> {
     }
 }
 
-fn replicas(plan: &Plan, rollback: RollbackId, side: Side) -> Vec<Replica<'_>> {
+pub(super) fn replicas(plan: &Plan, rollback: RollbackId, side: Side) -> Vec<Replica<'_>> {
     let swapped = plan
         .swaps
         .iter()
-        .filter(move |swap| side == Side::Target || swap.former_runs);
+        .filter(move |swap| side != Side::Former || swap.former_runs);
     let swapped = swapped.map(move |swap| Replica {
         name: &swap.name,
         component: &swap.component,
         image: match side {
             Side::Former => &swap.former_image,
-            Side::Target => &swap.image,
+            Side::Target | Side::Stage => &swap.image,
         },
         which: match side {
             Side::Former => Which::Id(&swap.former),
-            Side::Target => Which::CreatedFor(rollback, &swap.former),
+            Side::Target | Side::Stage => Which::CreatedFor(rollback, &swap.former),
         },
     });
     let settled = plan.settled.iter().map(|settled| Replica {
@@ -256,6 +253,7 @@ pub fn health_answers(
             subject: subject(container),
             asked: format!("nothing else of {} runs", container.component),
             green: false,
+            spoke: false,
             said: format!(
                 "container {} ({}) runs {}",
                 container.name,
@@ -277,11 +275,12 @@ fn health_answer(plan: &Plan, replica: &Replica<'_>, look: &EngineLook, now: Mom
         subject: container.map_or(Subject::Front, subject),
         asked: format!("{} runs {}", replica.name, replica.image.short()),
         green: red.is_none(),
+        spoke: false,
         said: red.unwrap_or_else(|| "it does".to_owned()),
     }
 }
 
-fn subject(container: &Container) -> Subject {
+pub(super) fn subject(container: &Container) -> Subject {
     Subject::Replica {
         component: container.component.clone(),
         container: container.id.clone(),
@@ -296,6 +295,7 @@ pub(super) fn strangers<'a>(
 ) -> impl Iterator<Item = &'a Container> {
     look.containers.iter().filter(move |container| {
         container.is_up()
+            && !is_set_aside(plan, container)
             && plan.application.component(&container.component).is_some()
             && container
                 .mark
@@ -326,6 +326,15 @@ pub(crate) fn intruders<'a>(
         .collect()
 }
 
+/// One that was handed over and runs on without any network is reached by nobody: it is the way back.
+fn is_set_aside(plan: &Plan, container: &Container) -> bool {
+    container.live.networks.is_empty()
+        && plan
+            .swaps
+            .iter()
+            .any(|swap| swap.ends.is_some() && swap.former == container.id)
+}
+
 /// What is wrong with a replica as the engine sees it.
 fn trouble(
     plan: &Plan,
@@ -343,6 +352,40 @@ fn trouble(
     if matches!(replica.which, Which::CreatedFor(..)) && container.name != replica.name {
         return Some(format!("it is still named {}", container.name));
     }
+    if let Some(said) = out_of_place(plan, replica, container) {
+        return Some(said);
+    }
+    unwell(plan, replica.component, container, now)
+}
+
+/// A replica that was handed over must be where it belongs and hold its ports, whatever it answers elsewhere.
+fn out_of_place(plan: &Plan, replica: &Replica<'_>, container: &Container) -> Option<String> {
+    let Which::CreatedFor(_, former) = &replica.which else {
+        return None;
+    };
+    let swap = plan.swaps.iter().find(|swap| swap.former == **former)?;
+    let end = &swap.ends.as_ref()?.target;
+    if !super::handover::is_home(container, end) {
+        return Some("it is not on its networks".to_owned());
+    }
+    let missing = end.ports.iter().find(|port| !container.live.holds(port))?;
+    Some(format!(
+        "it does not hold port {} of the host",
+        missing.host_port.unwrap_or_default()
+    ))
+}
+
+/// What is wrong with a container wherever it is.
+pub(super) fn unwell(
+    plan: &Plan,
+    component: &ComponentName,
+    container: &Container,
+    now: Moment,
+) -> Option<String> {
+    if container.state != ContainerState::Running {
+        let state = format!("{:?}", container.state).to_lowercase();
+        return Some(format!("it is {state}, exit code {}", container.exit_code));
+    }
     // By the engine's clock: one that restarts starts anew, so a crash loop never gets steady, however well it
     // answers between two crashes.
     let steady = is_steady(container, now);
@@ -354,10 +397,10 @@ fn trouble(
     }
     match container.health {
         Health::Unhealthy => Some("its health check says unhealthy".to_owned()),
-        Health::Starting if !can_be_asked(plan, replica) => {
+        Health::Starting if !can_be_asked(plan, component) => {
             Some("its health check has no result yet".to_owned())
         }
-        Health::None if !can_be_asked(plan, replica) && !steady => Some(
+        Health::None if !can_be_asked(plan, component) && !steady => Some(
             "nothing can be asked of it, so it must run for a second without a restart".to_owned(),
         ),
         Health::None | Health::Starting | Health::Healthy => None,
@@ -370,101 +413,10 @@ fn is_steady(container: &Container, now: Moment) -> bool {
         .is_some_and(|started| now.since(started) >= STEADY)
 }
 
-fn can_be_asked(plan: &Plan, replica: &Replica<'_>) -> bool {
+fn can_be_asked(plan: &Plan, component: &ComponentName) -> bool {
     plan.application
-        .component(replica.component)
+        .component(component)
         .is_some_and(|component| {
             component.version_endpoint.is_some() || !component.probes.is_empty()
         })
-}
-
-/// The questions to ask of a side, directly at each replica and through the front.
-#[must_use]
-pub fn expected_questions(
-    plan: &Plan,
-    rollback: RollbackId,
-    side: Side,
-    look: &EngineLook,
-) -> Vec<Question> {
-    let version = version_of(plan, side);
-    let mut questions = Vec::new();
-    for replica in replicas(plan, rollback, side) {
-        // A container that does not run has no address, and whatever answers in its place is not it.
-        let Some(container) = replica.find(look).filter(|container| container.runs()) else {
-            continue;
-        };
-        questions.extend(replica_questions(&plan.application, container, version));
-    }
-    questions.extend(front_questions(&plan.application));
-    questions
-}
-
-/// The questions to ask through an application's front.
-#[must_use]
-pub fn front_questions(application: &Application) -> Vec<Question> {
-    let ask = |front: &crate::probe::FrontProbe| Question {
-        subject: Subject::Front,
-        ask: Ask::Http {
-            url: front.url.clone(),
-            status: front.status,
-            contains: front.contains.clone(),
-        },
-    };
-    application.probes.iter().map(ask).collect()
-}
-
-/// The questions to ask of one container of an application.
-#[must_use]
-pub fn replica_questions(
-    application: &Application,
-    container: &Container,
-    version: Option<&Version>,
-) -> Vec<Question> {
-    let Some(component) = application.component(&container.component) else {
-        return Vec::new();
-    };
-    // Without an address of its own it can only be asked at the host, as with host networking.
-    let address = container
-        .address
-        .unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
-    let url = |port: u16, path: &str| {
-        format!("http://{}{path}", std::net::SocketAddr::new(address, port))
-    };
-    let mut questions: Vec<Question> = component
-        .probes
-        .iter()
-        .map(|probe| Question {
-            subject: subject(container),
-            ask: match probe {
-                Probe::Http {
-                    port,
-                    path,
-                    status,
-                    contains,
-                } => Ask::Http {
-                    url: url(*port, path),
-                    status: *status,
-                    contains: contains.clone(),
-                },
-                Probe::Tcp { port } => Ask::Tcp {
-                    address,
-                    port: *port,
-                },
-            },
-        })
-        .collect();
-    let said = version.and_then(Version::said);
-    if let (Some(endpoint), Some(said)) = (&component.version_endpoint, said) {
-        let (url, field) = (url(endpoint.port, &endpoint.path), endpoint.field.clone());
-        let ask = Ask::Version {
-            url,
-            field,
-            expected: said.to_owned(),
-        };
-        questions.push(Question {
-            subject: subject(container),
-            ask,
-        });
-    }
-    questions
 }

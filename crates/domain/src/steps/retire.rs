@@ -1,7 +1,7 @@
 //! The former containers go, their volumes and images stay. A stopped container with Compose's labels would
 //! be taken by the next `up` for the replica itself.
 
-use super::{Ctx, Next, plural, remove};
+use super::{Ctx, Next, plural, remove, stage};
 use crate::{
     engine_look::Container,
     name::ContainerId,
@@ -38,6 +38,10 @@ pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
         .min_by_key(|(_, container)| tries(&container.id));
     if let Some((swap, container)) = next {
         return remove(container, swap.stop_grace_s);
+    }
+    // Of earlier rollbacks too: the lock is ours, so nobody uses them.
+    if let Some(stage) = ctx.look.stages.first() {
+        return stage::clear(stage);
     }
     // A request that lands late must find nobody else at work, and what it leaves must still be removed.
     if ctx.now < ctx.settled_at() {

@@ -35,7 +35,7 @@ pub(super) fn forward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
 
 /// None when this replica is switched. A target that was started and ended by itself is switched all the
 /// same: whether it stays up is for the proof to say.
-fn forward_one(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
+pub(super) fn forward_one(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
     let Some(next) = ctx.next_of(swap) else {
         let sentence = format!(
             "the container created for {} is gone from the engine",
@@ -56,6 +56,11 @@ fn forward_one(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
             restart: None,
         }));
     }
+    names(ctx, swap, next)
+}
+
+/// Hands over the name by which Compose knows the replica; none when that is done.
+pub(super) fn names(ctx: &Ctx<'_>, swap: &Swap, next: &Container) -> Option<Next> {
     if let Some(outgoing) = ctx
         .outgoing_of(swap)
         .find(|container| container.name == swap.name)
@@ -95,7 +100,7 @@ pub(super) fn backward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
 
 /// Serving first, names second: None when this replica is what it was before. A leftover of an earlier
 /// rollback gets its name back and stays stopped: it was none of the replicas.
-fn backward_one(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
+pub(super) fn backward_one(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
     let next = ctx.next_of(swap);
     if let Some(next) = next.filter(|next| next.is_up()) {
         return Some(stop(next, swap));
@@ -108,14 +113,24 @@ fn backward_one(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
         );
         return Some(Next::Fail(Cause::new(CauseCode::Drifted, sentence)));
     };
-    let waits = swap.former_runs && !former.is_up() && !parents_are_up(ctx, swap);
-    if swap.former_runs && !waits && (!former.is_up() || former.restart != swap.former_restart) {
-        let restart = Some(swap.former_restart.clone());
-        return Some(Next::Do(Effect::StartContainer {
+    serves_again(ctx, swap, former).or_else(|| names_back(ctx, swap))
+}
+
+/// Starts what served before, with its own restart policy, once what it shares with is up.
+pub(super) fn serves_again(ctx: &Ctx<'_>, swap: &Swap, former: &Container) -> Option<Next> {
+    let waits = !former.is_up() && !parents_are_up(ctx, swap);
+    let as_before = former.is_up() && former.restart == swap.former_restart;
+    (swap.former_runs && !waits && !as_before).then(|| {
+        Next::Do(Effect::StartContainer {
             container: former.id.clone(),
-            restart,
-        }));
-    }
+            restart: Some(swap.former_restart.clone()),
+        })
+    })
+}
+
+/// Gives every name back to whoever had it.
+pub(super) fn names_back(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
+    let next = ctx.next_of(swap);
     if let Some(stray) = ctx.strays_of(swap).next() {
         return Some(remove(stray, swap.stop_grace_s));
     }
@@ -143,7 +158,7 @@ fn parents_are_up(ctx: &Ctx<'_>, swap: &Swap) -> bool {
     swap.joins.iter().filter(runs_at_all).all(up)
 }
 
-fn stop(container: &Container, swap: &Swap) -> Next {
+pub(super) fn stop(container: &Container, swap: &Swap) -> Next {
     Next::Do(Effect::StopContainer {
         container: container.id.clone(),
         grace_s: swap.stop_grace_s,

@@ -40,8 +40,8 @@ fn every_step_is_walked_in_both_directions() {
         }
     }
     let steps = [
-        "check", "build", "lock", "supply", "keep", "capture", "pin", "create", "switch", "prove",
-        "record", "retire",
+        "check", "build", "lock", "supply", "keep", "capture", "pin", "create", "stage", "switch",
+        "handover", "prove", "record", "retire",
     ];
     for step in steps {
         assert!(
@@ -56,14 +56,17 @@ fn every_step_is_walked_in_both_directions() {
         assert_eq!(back, !one_way, "{step} backward");
     }
     for step in [
-        "build", "lock", "supply", "keep", "capture", "pin", "create", "switch", "record", "retire",
+        "build", "lock", "supply", "keep", "capture", "pin", "create", "stage", "switch",
+        "handover", "record", "retire",
     ] {
         assert!(
             covered.contains(&("forward", step, "intended")),
             "{step} never acted forward"
         );
     }
-    for step in ["build", "lock", "pin", "create", "switch"] {
+    for step in [
+        "build", "lock", "pin", "create", "stage", "switch", "handover",
+    ] {
         assert!(
             covered.contains(&("backward", step, "intended")),
             "{step} never acted backward"

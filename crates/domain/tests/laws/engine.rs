@@ -10,8 +10,8 @@ use domain::{
     compose::{PinFile, PinState, ProjectLook, ProjectRead, Service},
     effect::{Effect, Failure},
     engine_look::{
-        Container, ContainerState, EngineFacts, EngineLook, Health, ImageFacts, Lock, Mark,
-        RestartPolicy, TakenPort,
+        Attached, Container, ContainerState, EngineFacts, EngineLook, Health, ImageFacts, Lock,
+        Mark, RestartPolicy, TakenPort,
     },
     name::{ComponentName, ContainerId, Fence, ImageId, RollbackId, SpecificationDigest},
     seen::Seen,
@@ -64,6 +64,8 @@ pub(crate) struct Box_ {
     pub(crate) seen: Container,
     /// Its replica's port is published on the host: only one container can have it.
     pub(crate) port: bool,
+    /// The networks that its network mode stands for; none for a container of which only its state matters.
+    pub(crate) home: Vec<Attached>,
     /// When the engine starts it again by itself.
     again_at: Option<Moment>,
 }
@@ -105,6 +107,8 @@ pub(crate) struct Engine {
     pub(crate) begun: BTreeSet<ComponentName>,
     /// It does not answer until then.
     pub(crate) away_until: Option<Moment>,
+    /// The stage: its name and whose it is.
+    pub(crate) stage: Option<(String, RollbackId)>,
     made: u64,
 }
 
@@ -205,6 +209,20 @@ impl File {
     }
 }
 
+impl Box_ {
+    /// Whether it has the host's port: it is up and on the network that gives it its gateway.
+    pub(crate) fn holds_port(&self) -> bool {
+        self.port
+            && self.seen.is_up()
+            && (self.home.is_empty() || self.seen.live.gateway().is_some())
+    }
+
+    /// Whether it can be reached at all, by clients or on a stage.
+    fn is_reachable(&self) -> bool {
+        self.home.is_empty() || !self.seen.live.networks.is_empty()
+    }
+}
+
 impl Engine {
     pub(crate) fn new() -> Self {
         Self {
@@ -226,6 +244,7 @@ impl Engine {
             builds: BTreeMap::new(),
             begun: BTreeSet::new(),
             away_until: None,
+            stage: None,
             made: 1000,
         }
     }
@@ -234,6 +253,7 @@ impl Engine {
         self.boxes.insert(
             seen.id.clone(),
             Box_ {
+                home: seen.live.networks.clone(),
                 seen,
                 port,
                 again_at: None,
@@ -254,7 +274,11 @@ impl Engine {
         let Some(found) = self.boxes.get(id) else {
             return false;
         };
-        let Some(started) = found.seen.started_at.filter(|_| found.seen.runs()) else {
+        let Some(started) = found
+            .seen
+            .started_at
+            .filter(|_| found.seen.runs() && found.is_reachable())
+        else {
             return false;
         };
         self.mood(&found.seen.image).serves(now.since(started))
@@ -348,7 +372,7 @@ impl Engine {
         let containers = self
             .boxes
             .values()
-            .map(|found| self.seen(&found.seen, now))
+            .map(|found| self.seen(found, now))
             .collect();
         let images = images.iter().map(|image| {
             let facts = ImageFacts {
@@ -396,11 +420,17 @@ impl Engine {
             taken: self.taken.clone(),
             paths: self.paths.clone(),
             project: self.file.as_ref().map(File::look),
+            stages: self.stages(),
+            internal: BTreeSet::new(),
+            neighbours: Vec::new(),
         }
     }
 
-    fn seen(&self, container: &Container, now: Moment) -> Container {
-        let mut seen = container.clone();
+    fn seen(&self, found: &Box_, now: Moment) -> Container {
+        let mut seen = found.seen.clone();
+        if !found.holds_port() {
+            seen.live.ports.clear();
+        }
         if self.health_checks.contains(&seen.component) && seen.runs() {
             let ran = seen
                 .started_at
@@ -414,7 +444,9 @@ impl Engine {
         let number = u32::from_str_radix(&seen.id.as_str()[4..12], 16).unwrap();
         seen.address = seen
             .runs()
-            .then(|| IpAddr::V4(Ipv4Addr::from(0x0A00_0000 + number)));
+            .then_some(found)
+            .filter(|found| found.is_reachable())
+            .map(|_| IpAddr::V4(Ipv4Addr::from(0x0A00_0000 + number)));
         seen
     }
 
@@ -451,6 +483,11 @@ impl Engine {
             Effect::PutBackPin { .. } => self.file()?.put_back(),
             Effect::Build { component } => self.build(component),
             Effect::DropBuild { component } => self.drop_build(component),
+            Effect::SetStage { .. }
+            | Effect::EnterStage { .. }
+            | Effect::LeaveStage { .. }
+            | Effect::ClearStage { .. }
+            | Effect::HandOver { .. } => self.on_networks(effect, by, now),
             Effect::Capture { .. } | Effect::Record => {
                 panic!("the engine has no part in {effect:?}")
             }
@@ -586,6 +623,7 @@ impl Engine {
             successor.map_or_else(|| parent.clone(), |found| found.seen.id.clone())
         });
         let joins = joins.collect();
+        let (home, ports) = (former.home.clone(), former.ports());
         let seen = Container {
             id,
             joins,
@@ -606,17 +644,20 @@ impl Engine {
             specification: Some(specification.clone()),
             ..former.seen
         };
+        let mut seen = seen;
+        seen.live.networks = home;
+        seen.live.ports = ports;
         self.put(seen, former.port);
         Ok(())
     }
 
-    fn found(&mut self, id: &ContainerId) -> Result<&mut Box_, (Failure, String)> {
+    pub(crate) fn found(&mut self, id: &ContainerId) -> Result<&mut Box_, (Failure, String)> {
         self.boxes
             .get_mut(id)
             .ok_or_else(|| (Failure::Missing, "no such container".to_owned()))
     }
 
-    fn stop(&mut self, id: &ContainerId) -> Result<(), (Failure, String)> {
+    pub(crate) fn stop(&mut self, id: &ContainerId) -> Result<(), (Failure, String)> {
         let found = self.found(id)?;
         found.seen.restart = policy("no");
         found.again_at = None;
@@ -630,7 +671,7 @@ impl Engine {
         Ok(())
     }
 
-    fn start(
+    pub(crate) fn start(
         &mut self,
         id: &ContainerId,
         restart: Option<&RestartPolicy>,
@@ -638,20 +679,21 @@ impl Engine {
     ) -> Result<(), (Failure, String)> {
         let (component, replica, port) = {
             let found = self.found(id)?;
+            // An engine connects what has no network to that of its mode.
+            if found.seen.live.networks.is_empty() && !found.seen.is_up() {
+                found.seen.live.networks = found.home.iter().take(1).cloned().collect();
+            }
             if let Some(restart) = restart {
                 found.seen.restart = restart.clone();
             }
             if found.seen.is_up() {
                 return Ok(());
             }
-            (found.seen.component.clone(), found.seen.replica, found.port)
+            let publishes =
+                found.port && (found.home.is_empty() || found.seen.live.gateway().is_some());
+            (found.seen.component.clone(), found.seen.replica, publishes)
         };
-        let holder = self.boxes.values().any(|other| {
-            other.port
-                && other.seen.is_up()
-                && (&other.seen.component, other.seen.replica) == (&component, replica)
-        });
-        if port && holder {
+        if port && self.port_is_held(&component, replica, id) {
             return refused(Failure::Refused, "port is already allocated");
         }
         let joins = self.boxes[id].seen.joins.clone();

@@ -12,6 +12,7 @@
 
 mod day;
 mod engine;
+mod networks;
 mod shop;
 mod store;
 mod watch;

@@ -94,6 +94,7 @@ fn part(dice: &mut Dice) -> Part {
         missing: dice.one_in(6),
         stubborn: dice.one_in(12),
         side_car_of: None,
+        networked: dice.one_in(2),
     }
 }
 
@@ -108,6 +109,7 @@ fn with_side_car(dice: &mut Dice, parts: &mut [Part]) {
     part.side_car_of = usize::try_from(parent).ok().filter(|_| at != parent);
     if part.side_car_of.is_some() {
         part.port = false;
+        part.networked = false;
         part.leftover = Leftover::None;
     }
 }

@@ -4,19 +4,23 @@ use std::collections::BTreeMap;
 
 use domain::{
     application::Application,
-    engine_look::{Container, ContainerState, Health, Mark},
+    engine_look::{Container, ContainerState, Health, Live, Mark},
     ledger::{RecordedSpecification, Release, ReleaseComponent},
     name::{ComponentName, ContainerId, Fence, ImageId, RollbackId, SpecificationDigest, Version},
     plan::Plan,
     planner::{self, Rebuild, Snapshot},
     source::{Tag, TagsSeen},
+    specification::{Endpoint, NetworkMode, Published, Shape},
     target::Target,
     time::{Millis, Moment},
 };
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::engine::{Built, Engine, File, Mood, container_id, policy};
+use crate::{
+    engine::{Built, Engine, File, Mood, container_id, policy},
+    networks::{attached, published},
+};
 
 /// When every simulated day begins.
 pub(crate) fn start() -> Moment {
@@ -61,6 +65,8 @@ pub(crate) struct Part {
     pub(crate) stubborn: bool,
     /// Its replicas share the network of the replicas of this part.
     pub(crate) side_car_of: Option<usize>,
+    /// It has networks of its own, so that its port can be handed over while it runs.
+    pub(crate) networked: bool,
 }
 
 impl Part {
@@ -78,6 +84,7 @@ impl Part {
             missing: false,
             stubborn: false,
             side_car_of: None,
+            networked: false,
         }
     }
 
@@ -87,6 +94,14 @@ impl Part {
             side_car_of: Some(parent),
             port: false,
             bad: Mood::Healthy,
+            ..Self::usual()
+        }
+    }
+
+    /// One that is handed over.
+    pub(crate) fn networked() -> Self {
+        Self {
+            networked: true,
             ..Self::usual()
         }
     }
@@ -231,7 +246,7 @@ impl Recipe {
             hold: None,
             insecure: None,
             components: (0..self.parts.len())
-                .map(|at| (Self::name(at), released(at, good)))
+                .map(|at| (Self::name(at), released(at, good, &self.parts[at])))
                 .collect(),
         };
         vec![release("1.4.2", 1, true), release("1.5.0", 2, false)]
@@ -349,6 +364,9 @@ pub(crate) struct Morning {
 
 fn component(at: usize, part: &Part) -> serde_json::Value {
     let name = Recipe::name(at);
+    if part.networked && part.replicas > 1 {
+        return hand_made(at, part);
+    }
     if part.probed {
         json!({"name": name, "probes": [{"kind": "http", "port": 80, "path": "/health"}],
                "version_endpoint": {"port": 80, "path": "/version"}})
@@ -357,7 +375,7 @@ fn component(at: usize, part: &Part) -> serde_json::Value {
     }
 }
 
-fn released(at: usize, good: bool) -> ReleaseComponent {
+fn released(at: usize, good: bool, part: &Part) -> ReleaseComponent {
     let digest: SpecificationDigest = format!("{at:064x}").parse().unwrap();
     ReleaseComponent {
         image: Recipe::image(at, good),
@@ -370,9 +388,52 @@ fn released(at: usize, good: bool) -> ReleaseComponent {
             readable: true,
             env: BTreeMap::new(),
             commands: None,
-            shape: None,
+            shape: shape(at, part, 1),
         }),
     }
+}
+
+/// Replicas that differ in their ports are no Compose service's.
+fn hand_made(at: usize, part: &Part) -> serde_json::Value {
+    let one = Part {
+        replicas: 1,
+        ..*part
+    };
+    let mut component = component(at, &one);
+    let names = (1..=part.replicas).map(|replica| format!("shop-c{at}-{replica}"));
+    component["containers"] = names.collect();
+    component
+}
+
+/// Two networks, of which the first gives the gateway and the second has no way out.
+fn shape(at: usize, part: &Part, replica: u32) -> Option<Shape> {
+    part.networked.then(|| Shape {
+        network: NetworkMode::Named("front".to_owned()),
+        networks: ["front", "inner"]
+            .map(|network| (network.to_owned(), Endpoint::default()))
+            .into(),
+        ports: ports(at, part, replica),
+        ..Shape::default()
+    })
+}
+
+fn live(at: usize, part: &Part, replica: u32) -> Live {
+    if !part.networked {
+        return Live::default();
+    }
+    Live {
+        networks: vec![
+            attached("front", true, false),
+            attached("inner", false, true),
+        ],
+        ports: ports(at, part, replica),
+        ..Live::default()
+    }
+}
+
+fn ports(at: usize, part: &Part, replica: u32) -> Vec<Published> {
+    let port = published(&Recipe::name(at), replica);
+    if part.port { vec![port] } else { Vec::new() }
 }
 
 fn container(number: u64, at: usize, replica: u32, part: &Part) -> Container {
@@ -401,8 +462,8 @@ fn container(number: u64, at: usize, replica: u32, part: &Part) -> Container {
         specification: Some(format!("{number:064x}").parse().unwrap()),
         env: BTreeMap::new(),
         commands: None,
-        shape: None,
-        live: domain::engine_look::Live::default(),
+        shape: shape(at, part, replica),
+        live: live(at, part, replica),
     }
 }
 

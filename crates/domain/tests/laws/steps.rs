@@ -79,6 +79,54 @@ pub(crate) fn recipes() -> Vec<Recipe> {
         Recipe::usual().rebuilt(Rebuilt::Other),
         Recipe::usual().rebuilt(Rebuilt::Fails),
     ]
+    .into_iter()
+    .chain(handovers())
+    .collect()
+}
+
+/// Days on which a port is handed over, or should have been.
+fn handovers() -> Vec<Recipe> {
+    let usual = Part::usual();
+    vec![
+        Recipe::of(vec![
+            Part {
+                replicas: 2,
+                ..Part::networked()
+            },
+            usual,
+            Part {
+                good: Mood::Slow(300),
+                ..Part::networked()
+            },
+        ]),
+        Recipe::of(vec![Part {
+            good: Mood::Sick,
+            bad: Mood::Healthy,
+            ..Part::networked()
+        }]),
+        Recipe::of(vec![
+            Part {
+                bad: Mood::Healthy,
+                ..Part::networked()
+            },
+            Part {
+                good: Mood::Crashes(1),
+                bad: Mood::Healthy,
+                ..Part::networked()
+            },
+        ]),
+        // Proved on the stage, and bad as soon as it has the port.
+        Recipe::of(vec![
+            Part {
+                bad: Mood::Healthy,
+                ..Part::networked()
+            },
+            Part {
+                good: Mood::Unstartable,
+                ..usual
+            },
+        ]),
+    ]
 }
 
 /// A parent between two side-cars, of which one already runs the target and moves all the same.

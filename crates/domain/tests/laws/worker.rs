@@ -292,6 +292,8 @@ pub(crate) fn step_word(step: &Step) -> &'static str {
         Step::Keep => "keep",
         Step::Capture => "capture",
         Step::Create { .. } => "create",
+        Step::Stage { .. } => "stage",
+        Step::Handover { .. } => "handover",
         Step::Switch { .. } => "switch",
         Step::Prove => "prove",
         Step::Record => "record",

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use domain::{
     effect::{Effect, Failure, Outcome},
-    engine_look::Container,
+    engine_look::{Container, Live},
     lease::lands_within,
     lifecycle::{Phase, Run},
     name::{ComponentName, ContainerId, ImageId, RollbackId},
@@ -18,7 +18,7 @@ use domain::{
 use uuid::Uuid;
 
 use crate::{
-    engine::{By, Engine},
+    engine::{Box_, By, Engine},
     shop::{Morning, start},
     store::Store,
 };
@@ -198,6 +198,7 @@ impl World {
             subject: question.subject,
             green,
             said: format!("{green}"),
+            spoke: true,
         }
     }
 
@@ -205,7 +206,10 @@ impl World {
     fn front_serves(&self) -> bool {
         let first = &self.plan.application.components[0].name;
         self.engine.boxes.values().any(|found| {
-            found.seen.component == *first && self.engine.serves(&found.seen.id, self.now)
+            let reached = found.home.is_empty() || found.seen.live.gateway().is_some();
+            found.seen.component == *first
+                && reached
+                && self.engine.serves(&found.seen.id, self.now)
         })
     }
 
@@ -214,7 +218,9 @@ impl World {
         self.effects += 1;
         self.obeys_the_rules(effect, by);
         self.pass(Millis(match effect {
-            Effect::StartContainer { .. } | Effect::StopContainer { .. } => 40,
+            Effect::StartContainer { .. }
+            | Effect::StopContainer { .. }
+            | Effect::HandOver { .. } => 40,
             _ => 5,
         }));
         let lost = || Outcome::Unknown {
@@ -264,7 +270,14 @@ impl World {
                 };
             }
             _ => {
-                if let Err((failure, said)) = self.engine.perform(effect, by, self.now) {
+                let serving = self.serving();
+                let done = self.engine.perform(effect, by, self.now);
+                assert!(
+                    effect.touches() || self.removes(effect) || serving == self.serving(),
+                    "{}: {effect:?} touched what serves",
+                    self.label
+                );
+                if let Err((failure, said)) = done {
                     return Outcome::Failed { failure, said };
                 }
             }
@@ -280,10 +293,17 @@ impl World {
         );
         if let Effect::StopContainer { container, .. } = effect {
             self.target_is_there(container);
+            self.outlives_the_proof(container);
             self.nobody_shares_with(container);
+        }
+        if let Effect::HandOver { from, to, .. } = effect {
+            self.target_is_proved(from.as_ref(), to);
         }
         if let Effect::StartContainer { container, .. } = effect {
             self.nothing_else_is_up(container);
+        }
+        if let Effect::RemoveContainer { container } = effect {
+            self.outlives_the_proof(container);
         }
         if effect.may_be_let_go() {
             assert!(
@@ -314,6 +334,87 @@ impl World {
         );
     }
 
+    /// What serves, and where: its networks without a stage, its port, its state.
+    fn serving(&self) -> Vec<(ContainerId, bool, bool, Vec<String>)> {
+        let former = |found: &&Box_| {
+            let id = &found.seen.id;
+            let swapped = self.plan.swaps.iter().any(|swap| swap.former == *id);
+            swapped
+                || self
+                    .plan
+                    .settled
+                    .iter()
+                    .any(|settled| settled.container == *id)
+        };
+        let boxes = self.engine.boxes.values().filter(former);
+        boxes
+            .map(|found| {
+                let networks = found.seen.live.networks.iter().filter(|on| !on.is_stage());
+                (
+                    found.seen.id.clone(),
+                    found.seen.is_up(),
+                    found.holds_port(),
+                    networks.map(|on| on.network.clone()).collect(),
+                )
+            })
+            .collect()
+    }
+
+    /// Only what no longer serves is removed, and that is the business of other rules.
+    fn removes(&self, effect: &Effect) -> bool {
+        matches!(effect, Effect::RemoveContainer { .. })
+    }
+
+    /// What serves gives its port only to a target that runs, unless there is nothing left to keep.
+    fn target_is_proved(&self, from: Option<&ContainerId>, to: &ContainerId) {
+        let Some(swap) = self
+            .plan
+            .swaps
+            .iter()
+            .find(|swap| Some(&swap.former) == from)
+        else {
+            return;
+        };
+        let Some(former) = self.engine.boxes.get(&swap.former) else {
+            return;
+        };
+        if former.seen.live.networks.is_empty() {
+            return;
+        }
+        let next = self.engine.boxes.get(to);
+        assert!(
+            next.is_some_and(|next| next.seen.runs()),
+            "{}: the port of {} goes to a target that does not run",
+            self.label,
+            swap.name
+        );
+        assert!(
+            !self.store.run.unstaged.contains(&swap.component),
+            "{}: the port of {} goes to a target that was not proved",
+            self.label,
+            swap.name
+        );
+    }
+
+    /// What gave its port away stays alive until its target is proved in its place: the way back is one move. Only a
+    /// target that could not be proved beside it, or ended since, takes its place the ordinary way.
+    fn outlives_the_proof(&self, ended: &ContainerId) {
+        let run = &self.store.run;
+        let handed_over = |swap: &&Swap| swap.former == *ended && swap.ends.is_some();
+        let Some(swap) = self.plan.swaps.iter().find(handed_over) else {
+            return;
+        };
+        let unproved = run.phase.word() == "forward" && run.proved_at.is_none();
+        assert!(
+            !unproved
+                || run.unstaged.contains(&swap.component)
+                || !self.next_of(swap).is_some_and(Container::runs),
+            "{}: {} ends before its target is proved in its place",
+            self.label,
+            swap.name
+        );
+    }
+
     fn target_is_there(&self, stopped: &ContainerId) {
         let gives_way = |swap: &&Swap| swap.former == *stopped || swap.leftovers.contains(stopped);
         let plan = self.plan.as_built(&self.store.run.built);
@@ -335,8 +436,7 @@ impl World {
 
     /// A side-car stops before what it shares with.
     fn nobody_shares_with(&self, stopped: &ContainerId) {
-        let shares =
-            |found: &&crate::engine::Box_| found.seen.is_up() && found.seen.joins.contains(stopped);
+        let shares = |found: &&Box_| found.seen.is_up() && found.seen.joins.contains(stopped);
         let parent_is_up = self
             .engine
             .boxes
@@ -408,7 +508,21 @@ impl World {
         let plan = self.plan.as_built(&self.store.run.built);
         let swapped = plan.swaps.iter().all(|swap| {
             self.next_of(swap).is_some_and(|c| {
-                c.runs() && c.name == swap.name && c.image == swap.image && probed(c)
+                let has_port = |found: &Box_| {
+                    found.holds_port() == found.port
+                        && is_joined(
+                            &Live {
+                                networks: found.home.clone(),
+                                ..Live::default()
+                            },
+                            &found.seen.live,
+                        )
+                };
+                has_port(&self.engine.boxes[&c.id])
+                    && c.runs()
+                    && c.name == swap.name
+                    && c.image == swap.image
+                    && probed(c)
             })
         });
         let settled = self.plan.settled.iter().all(|settled| {
@@ -439,7 +553,10 @@ impl World {
                     self.engine.boxes.get(&swap.former),
                 );
                 now.is_some_and(|now| {
+                    let held = self.at_first.boxes[&swap.former].holds_port();
                     now.seen.is_up()
+                        && now.holds_port() == held
+                        && is_joined(&then.live, &now.seen.live)
                         && now.seen.name == then.name
                         && now.seen.restart == then.restart
                 })
@@ -520,6 +637,14 @@ impl World {
             .lock
             .as_ref()
             .is_some_and(|(_, rollback)| *rollback == self.rollback);
+        let one_each = self.engine.boxes.values().all(|found| {
+            !found.holds_port()
+                || !self.engine.port_is_held(
+                    &found.seen.component,
+                    found.seen.replica,
+                    &found.seen.id,
+                )
+        });
         let same = if rolled_back {
             let swapped = self.plan.swaps.iter().map(|swap| swap.name.clone());
             let gone: BTreeSet<_> = self
@@ -542,7 +667,7 @@ impl World {
             let ids = |engine: &Engine| engine.boxes.keys().cloned().collect::<Vec<_>>();
             names(&self.engine) == names(&self.at_first) && ids(&self.engine) == ids(&self.at_first)
         };
-        same && !ours
+        same && !ours && one_each && self.engine.stage.is_none()
     }
 
     /// What matters of the world at the end, without identities that are made anew each time.
@@ -554,11 +679,12 @@ impl World {
             .map(|found| {
                 let seen = &found.seen;
                 format!(
-                    "{} {} {:?} {}",
+                    "{} {} {:?} {} port {}",
                     seen.name,
                     seen.image.short(),
                     seen.state,
-                    seen.mark.is_some()
+                    seen.mark.is_some(),
+                    found.holds_port()
                 )
             })
             .collect();
@@ -570,6 +696,14 @@ impl World {
             self.engine.lock.is_some()
         )
     }
+}
+
+/// Whether every network of then is there now, and no stage.
+fn is_joined(then: &Live, now: &Live) -> bool {
+    then.networks
+        .iter()
+        .all(|on| on.is_stage() || now.on(&on.network).is_some())
+        && !now.networks.iter().any(|on| on.is_stage())
 }
 
 /// How many containers there are when nothing is left over after a rollback.

@@ -321,6 +321,8 @@ impl Hand {
                 | Step::Keep
                 | Step::Capture
                 | Step::Create { .. }
+                | Step::Stage { .. }
+                | Step::Handover { .. }
                 | Step::Prove
                 | Step::Retire => {}
             }
@@ -424,6 +426,7 @@ pub(crate) fn report(application: &Application, version: &str) -> NewDeployment 
 pub(crate) fn plan(application: Application, target: Uuid) -> Plan {
     let specification: SpecificationDigest = "5".repeat(64).parse().unwrap();
     let swap = Swap {
+        ends: None,
         component: component(),
         replica: 1,
         name: "shop-api-1".to_owned(),
@@ -443,6 +446,7 @@ pub(crate) fn plan(application: Application, target: Uuid) -> Plan {
         joins: Vec::new(),
     };
     Plan {
+        manners: Vec::new(),
         format: PLAN_FORMAT,
         strategy: Strategy::Quick,
         source: None,
