@@ -147,10 +147,7 @@ impl Engine {
             | Effect::WritePin { .. }
             | Effect::PutBackPin { .. }
             | Effect::Build { .. }
-            | Effect::DropBuild { .. } => Err(Error::new(
-                Kind::Refused,
-                "it is no single call to an engine".to_owned(),
-            )),
+            | Effect::DropBuild { .. } => Err(no_single_call()),
         };
         let outcome = result.map_or_else(Error::into_outcome, |()| Outcome::Done);
         Performed {
@@ -233,4 +230,9 @@ fn overtaken(ctx: &PerformContext<'_>, by: &str) -> Error {
         ctx.application.name
     );
     Error::new(Kind::Fenced, said)
+}
+
+fn no_single_call() -> Error {
+    let said = "it is no single call to an engine".to_owned();
+    Error::new(Kind::Refused, said)
 }

@@ -20,7 +20,7 @@ use crate::{
     application::Application,
     engine_look::{ContainerState, EngineLook},
     ledger::{Release, ReleaseComponent},
-    name::{ComponentName, ContainerId, Version},
+    name::{ComponentName, ContainerId},
     order,
     plan::{Chosen, Plan, Settled, Swap},
     target::Target,
