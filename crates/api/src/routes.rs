@@ -15,6 +15,7 @@ pub mod adoptions;
 pub mod applications;
 pub mod approvals;
 pub mod artifacts;
+pub mod automatic;
 pub mod checks;
 pub mod deployments;
 pub mod events;
@@ -29,6 +30,7 @@ pub mod rollbacks;
 pub mod steps;
 pub mod tags;
 pub mod tokens;
+pub mod windows;
 
 fn list() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(crate::openapi::base())
@@ -47,6 +49,10 @@ fn list() -> OpenApiRouter<App> {
         .routes(routes!(releases::get))
         .routes(routes!(tags::list))
         .routes(routes!(holds::put, holds::release))
+        .routes(routes!(automatic::get, automatic::put))
+        .routes(routes!(automatic::put_one))
+        .routes(routes!(windows::list, windows::add))
+        .routes(routes!(windows::remove))
         .routes(routes!(plans::make))
         .routes(routes!(plans::get))
         .routes(routes!(rollbacks::list, rollbacks::request))

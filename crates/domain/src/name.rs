@@ -236,6 +236,33 @@ text_newtype!(
     "^[^\\x00-\\x1f\\x7f]{1,128}$"
 );
 
+/// How the actor of what an alert started begins.
+const TRIGGER_MARK: &str = "trigger:";
+/// The actor that puts back what should not have come back.
+const WATCHER: &str = "sternway:watcher";
+
+impl Actor {
+    /// The watcher: it puts held releases back.
+    #[must_use]
+    pub fn watcher() -> Self {
+        Self(WATCHER.to_owned())
+    }
+
+    /// A trigger, by its name: what it starts, no person asked for.
+    ///
+    /// # Errors
+    /// When the name is no name of an actor.
+    pub fn of_trigger(name: &str) -> Result<Self, BadName> {
+        format!("{TRIGGER_MARK}{name}").parse()
+    }
+
+    /// Whether it acts by itself, with nobody who asked: what the kill switch stops.
+    #[must_use]
+    pub fn is_automatic(&self) -> bool {
+        self.0 == WATCHER || self.0.starts_with(TRIGGER_MARK)
+    }
+}
+
 /// What stands between a name and a digest in the version of images that no name tells apart.
 const IMAGES_MARK: &str = "+image.";
 /// Digits of such a digest: as many as Docker shows.

@@ -3,6 +3,7 @@
 pub mod about;
 pub mod application;
 pub mod args;
+pub mod automatic;
 pub mod definition;
 pub mod holds;
 pub mod ledger;
@@ -100,6 +101,10 @@ async fn run(cli: Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Reject(args) => watch::decide(args, Decision::Reject, &client()?, out).await,
         Command::Hold(args) => holds::hold(args, &client()?, out).await,
         Command::Release(args) => holds::release(args, &client()?, out).await,
+        Command::Automatic { command } => {
+            automatic::automatic(command.as_ref(), &client()?, out).await
+        }
+        Command::Windows(command) => automatic::windows(command, &client()?, out).await,
         Command::Token(command) => token::run(command, &client()?, out).await,
         Command::Openapi => about::openapi(out),
         Command::Version => about::version(globals, out).await,

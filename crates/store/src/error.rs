@@ -1,6 +1,6 @@
 //! What can go wrong between us and our Postgres, in the classes that callers act on. It never retries.
 
-use domain::name::{ApplicationName, ComponentName, RollbackId};
+use domain::name::{Actor, ApplicationName, ComponentName, RollbackId};
 
 /// The result of every store function.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -100,6 +100,14 @@ pub enum Constraint {
         /// That rollback.
         active: RollbackId,
     },
+    /// Somebody switched automatic rollbacks off, and nobody asked for this one.
+    #[error("{by} switched automatic rollbacks off: {reason}")]
+    AutomaticOff {
+        /// Who.
+        by: Actor,
+        /// Why.
+        reason: String,
+    },
     /// Another application has the containers of a component.
     #[error("{component} is a component of {by} already")]
     Claimed {
@@ -135,6 +143,8 @@ impl Constraint {
             | "application_upkeep_application"
             | "image_copy_application"
             | "release_readiness_application"
+            | "automatic_switch_application"
+            | "freeze_window_application"
             | "hold_application" => Self::Unknown("application"),
             "rollback_plan" => Self::Unknown("plan"),
             "rollback_run_rollback"
@@ -158,6 +168,8 @@ impl Constraint {
             "inspection_key" | "image_settings_key" => Self::Taken("inspection"),
             "inspection_specification" => Self::Unknown("specification"),
             "plan_key" => Self::Taken("plan"),
+            "automatic_switch_key" => Self::Taken("switch"),
+            "freeze_window_key" => Self::Taken("window"),
             "rollback_key" | "rollback_run_key" => Self::Taken("rollback"),
             "rollback_event_key" => Self::Taken("event"),
             "rollback_order_key" | "rollback_order_once" => Self::Taken("order"),

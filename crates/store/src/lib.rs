@@ -3,6 +3,7 @@
 mod applications;
 mod artifacts;
 mod audit;
+mod automatic;
 mod connect;
 mod copies;
 mod drift;
@@ -32,10 +33,12 @@ mod steps;
 mod tokens;
 mod upkeep;
 mod wake;
+mod windows;
 
 pub use applications::{Put, StoredApplication};
 pub use artifacts::{ARTIFACT_BYTES_MAX, Artifact, ArtifactKind, NewArtifact};
 pub use audit::AuditEntry;
+pub use automatic::SwitchedOff;
 pub use connect::{Store, StoreSettings};
 pub use copies::ImageCopy;
 pub use drift::{Standpoint, Watched};
@@ -64,3 +67,4 @@ pub use steps::{AppendMeta, Appended};
 pub use tokens::{NewToken, Role, Token, TokenKind};
 pub use upkeep::{NewReadiness, StoredReadiness, Upkeep, WaysBack};
 pub use wake::{Topic, Wake, Wakes};
+pub use windows::{StoredWindow, WINDOWS_MAX};

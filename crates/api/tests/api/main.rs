@@ -9,6 +9,7 @@ mod approvals;
 mod cardboard;
 mod client;
 mod edge;
+mod guards;
 mod house;
 mod input;
 mod ledger;

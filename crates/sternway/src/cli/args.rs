@@ -10,6 +10,10 @@ use domain::{
 };
 use uuid::Uuid;
 
+mod guards;
+
+pub use guards::{AutomaticCommand, SwitchArgs, WindowAddArgs, WindowsCommand};
+
 /// Where `serve` listens when nothing else is said.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:7423";
 
@@ -82,6 +86,14 @@ pub enum Command {
     Hold(HoldArgs),
     /// Release a held version: `.env` says it again where the rollback that held it had pinned another one
     Release(ReleaseArgs),
+    /// Show whether rollbacks may start by themselves, or switch that off or on
+    Automatic {
+        #[command(subcommand)]
+        command: Option<AutomaticCommand>,
+    },
+    /// List, add and remove freeze windows
+    #[command(subcommand)]
+    Windows(WindowsCommand),
     /// Make, list and revoke API tokens
     #[command(subcommand)]
     Token(TokenCommand),

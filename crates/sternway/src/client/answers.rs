@@ -7,6 +7,7 @@ pub use api::{
         adoptions::{AdoptionAnswer, AdoptionRequest},
         applications::ApplicationItem,
         approvals::{ApprovalRequest, Decision},
+        automatic::{AutomaticAnswer, AutomaticRequest, AutomaticState, SwitchedOffAnswer},
         checks::{DeploymentCheck, DeploymentCheckAnswer},
         deployments::{DeploymentAnswer, DeploymentRequest, StateWord},
         events::EventAnswer,
@@ -22,6 +23,7 @@ pub use api::{
         steps::{StepProgress, StepState, StepsAnswer},
         tags::{TagAnswer, TagsAnswer},
         tokens::{NewTokenAnswer, TokenAnswer, TokenKindWord, TokenRequest},
+        windows::{WindowAnswer, WindowRequest},
     },
 };
 use domain::verdict::{Cause, CauseCode, Verdict};

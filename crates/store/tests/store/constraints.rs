@@ -26,6 +26,8 @@ const ROWS: &str = "
     insert into hold values ('00000000-0000-0000-0000-0000000000c1', 'shop', '1', 'x', false, 'ana', '00000000-0000-0000-0000-0000000000a1');
     insert into hold_release values ('00000000-0000-0000-0000-0000000000c1', 'ana');
     insert into held_return values ('00000000-0000-0000-0000-0000000000d1', 'shop', '1', 'x', now(), 'reported', 'x');
+    insert into automatic_switch (id, application, automatic, reason, set_by) overriding system value values (1, 'shop', true, 'x', 'ana');
+    insert into freeze_window values ('00000000-0000-0000-0000-0000000000d1', 'deny', 'shop', '0 0 * * *', 60, 'UTC', true, null, 'ana');
     insert into application_upkeep values ('shop', now(), now(), now());
     insert into image_copy values ('shop', 'i', '{}');
     insert into release_readiness values ('shop', '1', '[]', 'ready', false, 'x');
@@ -69,6 +71,12 @@ fn token(id: &str, kind: &str, role: &str, hash: &str) -> String {
     )
 }
 
+fn freeze_window(id: &str, kind: &str, application: &str, duration_s: u32) -> String {
+    format!(
+        "insert into freeze_window values ({id}, '{kind}', {application}, '0 0 * * *', {duration_s}, 'UTC', true, null, 'ana')"
+    )
+}
+
 fn of_applications() -> Vec<(&'static str, String)> {
     vec![
         (
@@ -86,6 +94,30 @@ fn of_applications() -> Vec<(&'static str, String)> {
         (
             "application_fence_application",
             "insert into application_fence values ('x', 1)".to_owned(),
+        ),
+        (
+            "automatic_switch_key",
+            "insert into automatic_switch (id, automatic, reason, set_by) overriding system value values (1, true, 'x', 'ana')".to_owned(),
+        ),
+        (
+            "automatic_switch_application",
+            "insert into automatic_switch (id, application, automatic, reason, set_by) overriding system value values (2, 'x', true, 'x', 'ana')".to_owned(),
+        ),
+        (
+            "freeze_window_key",
+            freeze_window(D1, "deny", "null", 60),
+        ),
+        (
+            "freeze_window_application",
+            freeze_window(NO_ONE, "deny", "'x'", 60),
+        ),
+        (
+            "freeze_window_kind",
+            freeze_window(NO_ONE, "thaw", "null", 60),
+        ),
+        (
+            "freeze_window_duration",
+            freeze_window(NO_ONE, "deny", "null", 59),
         ),
         (
             "specification_key",

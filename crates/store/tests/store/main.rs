@@ -11,6 +11,7 @@ mod claims;
 mod constraints;
 mod cutting_proxy;
 mod drift;
+mod guards;
 mod house;
 mod inquiries;
 mod lease;
