@@ -153,6 +153,7 @@ impl Constraint {
             | "artifact_rollback"
             | "idempotency_rollback"
             | "pin_rollback"
+            | "build_rollback"
             | "deployment_rollback"
             | "held_return_rollback"
             | "hold_rollback" => Self::Unknown("rollback"),
@@ -180,6 +181,7 @@ impl Constraint {
             }
             "held_return_key" => Self::Taken("return"),
             "pin_key" => Self::Taken("pin"),
+            "build_key" => Self::Taken("build"),
             "application_upkeep_key" => Self::Taken("upkeep"),
             "image_copy_key" => Self::Taken("copy"),
             "release_readiness_key" => Self::Taken("readiness"),

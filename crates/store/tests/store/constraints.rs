@@ -17,6 +17,7 @@ const ROWS: &str = "
     insert into rollback_order (id, rollback_id, kind, actor) overriding system value
         values (1, '00000000-0000-0000-0000-0000000000a1', 'cancel', 'ana');
     insert into artifact values ('00000000-0000-0000-0000-0000000000b1', '00000000-0000-0000-0000-0000000000a1', 'api', 'c', 'logs', '', 0);
+    insert into build (rollback_id, component, state) values ('00000000-0000-0000-0000-0000000000a1', 'api', 'built');
     insert into pin values ('00000000-0000-0000-0000-0000000000a1', '/srv/.env', '/srv', '.env', null, '');
     insert into idempotency values ('p', 'k', '', '00000000-0000-0000-0000-0000000000a1');
     insert into deployment values ('00000000-0000-0000-0000-0000000000d1', 'shop', '1', null, null, 'rollback', 'ana',
@@ -68,6 +69,12 @@ fn deployment(id: &str, application: &str, kind: &str, rollback: &str) -> String
 fn token(id: &str, kind: &str, role: &str, hash: &str) -> String {
     format!(
         "insert into api_token values ({id}, 'n', '{kind}', 'ana', '{role}', null, '{hash}', 'ana', now(), now())"
+    )
+}
+
+fn build(rollback: &str, state: &str) -> String {
+    format!(
+        "insert into build (rollback_id, component, state) values ({rollback}, 'api', '{state}')"
     )
 }
 
@@ -228,6 +235,9 @@ fn of_rollbacks() -> Vec<(&'static str, String)> {
             "pin_rollback",
             format!("insert into pin values ({NO_ONE}, '/srv/.env', '/srv', '.env', null, '')"),
         ),
+        ("build_key", build(A1, "building")),
+        ("build_rollback", build(NO_ONE, "building")),
+        ("build_state", build(A2, "resting")),
         (
             "pin_settled",
             "update pin set settled_at = now()".to_owned(),
