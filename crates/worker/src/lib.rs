@@ -3,6 +3,7 @@
 mod claims;
 mod clock;
 mod copies;
+mod deadlines;
 mod deployments;
 mod drift;
 mod drive;
@@ -78,6 +79,7 @@ pub async fn run(
         shutdown.clone(),
     ));
     loops.spawn(pins::run(store.clone(), shutdown.clone()));
+    loops.spawn(deadlines::run(store.clone(), shutdown.clone()));
     loops.spawn(watch::run(store.clone(), hands.clone(), shutdown.clone()));
     loops.spawn(deployments::run(
         store.clone(),
