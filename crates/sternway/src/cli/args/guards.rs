@@ -43,7 +43,6 @@ pub enum WindowsCommand {
 
 /// `windows add`.
 #[derive(Clone, Debug, Args)]
-#[group(id = "lasts", required = true, multiple = true, args = ["hours", "minutes"])]
 pub struct WindowAddArgs {
     /// What it means while it is open: `deny` (nothing by itself) or `allow` (only then); deny wins
     pub kind: WindowKind,
@@ -53,7 +52,7 @@ pub struct WindowAddArgs {
     #[arg(long, value_name = "LINE")]
     pub cron: String,
     /// How many hours it lasts
-    #[arg(long)]
+    #[arg(long, required_unless_present = "minutes")]
     pub hours: Option<u32>,
     /// How many minutes it lasts, beside the hours
     #[arg(long)]
