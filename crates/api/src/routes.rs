@@ -18,6 +18,7 @@ pub mod artifacts;
 pub mod automatic;
 pub mod builds;
 pub mod checks;
+pub mod decisions;
 pub mod deployments;
 pub mod events;
 pub mod holds;
@@ -54,6 +55,7 @@ fn list() -> OpenApiRouter<App> {
         .routes(routes!(automatic::put_one))
         .routes(routes!(windows::list, windows::add))
         .routes(routes!(windows::remove))
+        .routes(routes!(decisions::list, decisions::decide))
         .routes(routes!(plans::make))
         .routes(routes!(plans::get))
         .routes(routes!(rollbacks::list, rollbacks::request))

@@ -21,7 +21,7 @@ mod tests;
 
 pub use facts::{
     Asker, EpisodeFacts, EpisodeState, Facts, Impact, NewestDeployment, Opinion, Override, Recent,
-    Subject, Switch, Switches, TargetFacts, TriggerFacts, impact_of,
+    Subject, Switch, Switches, TargetFacts, TriggerFacts, impact_of, impact_of_word,
 };
 pub use policy::{GuardSettings, Policy};
 
@@ -174,6 +174,7 @@ impl std::str::FromStr for Guard {
 /// What a guard says; the later, the worse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = GuardWord)]
 pub enum Answer {
     /// Nothing speaks against it.
     Pass,
@@ -212,6 +213,7 @@ pub struct GuardAnswer {
 /// What is done about an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
+#[schema(as = GuardOutcome)]
 pub enum Outcome {
     /// A rollback is started.
     Auto,
@@ -245,6 +247,7 @@ impl Outcome {
 
 /// What was decided, with every guard's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = GuardDecision)]
 pub struct Decision {
     /// What is done.
     pub outcome: Outcome,

@@ -31,6 +31,7 @@ pub mod steps;
 pub mod supply;
 pub mod target;
 pub mod time;
+pub mod triage;
 pub mod trigger;
 pub mod verdict;
 pub mod window;

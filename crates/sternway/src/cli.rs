@@ -4,6 +4,7 @@ pub mod about;
 pub mod application;
 pub mod args;
 pub mod automatic;
+pub mod decide;
 pub mod definition;
 pub mod holds;
 pub mod ledger;
@@ -101,6 +102,7 @@ async fn run(cli: Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Reject(args) => watch::decide(args, Decision::Reject, &client()?, out).await,
         Command::Hold(args) => holds::hold(args, &client()?, out).await,
         Command::Release(args) => holds::release(args, &client()?, out).await,
+        Command::Decide(args) => decide::run(args, &client()?, out).await,
         Command::Automatic { command } => {
             automatic::automatic(command.as_ref(), &client()?, out).await
         }

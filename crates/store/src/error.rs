@@ -145,6 +145,7 @@ impl Constraint {
             | "release_readiness_application"
             | "automatic_switch_application"
             | "freeze_window_application"
+            | "triage_application"
             | "hold_application" => Self::Unknown("application"),
             "rollback_plan" => Self::Unknown("plan"),
             "rollback_run_rollback"
@@ -171,6 +172,8 @@ impl Constraint {
             "plan_key" => Self::Taken("plan"),
             "automatic_switch_key" => Self::Taken("switch"),
             "freeze_window_key" => Self::Taken("window"),
+            "triage_key" | "triage_passed_key" => Self::Taken("decision"),
+            "triage_passed_triage" => Self::Unknown("decision"),
             "rollback_key" | "rollback_run_key" => Self::Taken("rollback"),
             "rollback_event_key" => Self::Taken("event"),
             "rollback_order_key" | "rollback_order_once" => Self::Taken("order"),

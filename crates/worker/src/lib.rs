@@ -4,6 +4,7 @@ mod builds;
 mod claims;
 mod clock;
 mod copies;
+mod deadlines;
 mod deployments;
 mod drift;
 mod drive;
@@ -79,6 +80,7 @@ pub async fn run(
         shutdown.clone(),
     ));
     loops.spawn(pins::run(store.clone(), shutdown.clone()));
+    loops.spawn(deadlines::run(store.clone(), shutdown.clone()));
     loops.spawn(watch::run(store.clone(), hands.clone(), shutdown.clone()));
     loops.spawn(deployments::run(
         store.clone(),

@@ -88,3 +88,74 @@ async fn a_window_is_checked_field_by_field_and_says_when_it_opens() {
         "not_found"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_asks_until_it_can_advise_and_keeps_who_said_what() {
+    let house = House::new().await;
+    house.application(&shop("shop")).await.ok(201);
+    let path = "/api/v1/decisions";
+    let mut ask = json!({"application": "shop", "answers": []});
+    for (question, said) in [
+        ("down", "no"),
+        ("data_corruption", "no"),
+        ("security_hole", "no"),
+    ] {
+        let open = house.post(path, &ask).await.ok(200);
+        assert_eq!(open["next_question"]["question"], question);
+        assert_eq!(open["id"], json!(null));
+        let answers = ask["answers"].as_array_mut().unwrap();
+        answers.push(json!({"question": question, "said": said}));
+    }
+    assert_eq!(
+        house.get(path).await.ok(200)["items"],
+        json!([]),
+        "nothing is kept until then"
+    );
+    let many =
+        json!({"question": "many_users", "said": "unknown", "source": "metric", "note": "no data"});
+    ask["answers"].as_array_mut().unwrap().push(many);
+    let decided = house.post(path, &ask).await.ok(201);
+    assert_eq!(decided["advice"]["code"], "roll_back_soon");
+    assert_eq!(
+        decided["advice"]["commands"][0],
+        "sternway rollback shop --good --reason critical_bug"
+    );
+    assert_eq!(decided["answers"][3]["source"], "metric");
+    assert!(decided["answers"][3]["by"].is_string() && decided["answers"][3]["at"].is_string());
+    let kept = house
+        .get("/api/v1/decisions?application=shop")
+        .await
+        .ok(200)["items"]
+        .clone();
+    assert_eq!(kept, json!([decided]));
+    assert_eq!(kept[0]["open"], true);
+    // It is over: nothing is open any more.
+    house
+        .post(path, &json!({"application": "shop", "over": true}))
+        .await
+        .ok(201);
+    let kept = house.get(path).await.ok(200)["items"].clone();
+    assert_eq!(
+        (&kept[0]["open"], &kept[1]["open"]),
+        (&json!(false), &json!(false))
+    );
+    let by_alert = json!({"application": "shop", "severity": "critical"});
+    assert_eq!(
+        house.post(path, &by_alert).await.ok(201)["advice"]["code"],
+        "roll_back_now"
+    );
+    let riddle = json!({"application": "shop", "severity": "purple"});
+    assert_eq!(house.post(path, &riddle).await.code(), "invalid_fields");
+    let both = json!({"application": "shop", "over": true, "severity": "critical"});
+    assert_eq!(house.post(path, &both).await.code(), "invalid_fields");
+    let service = house
+        .token("service:bot", TokenKind::Service, Role::Operator, None)
+        .await;
+    let said = json!({"application": "shop", "answers": [{"question": "down", "said": "yes"}]});
+    let refused = Ask::new("POST", path)
+        .json(&said)
+        .token(&service)
+        .to(house.address)
+        .await;
+    assert_eq!(refused.json()["errors"][0]["field"], "answers[0].source");
+}

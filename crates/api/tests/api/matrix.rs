@@ -138,6 +138,12 @@ fn of_guards() -> Vec<Row> {
             body: || Some(json!({"automatic": true, "reason": "x"})),
             ..row("set_application_automatic", Operate, true, 200)
         },
+        row("list_decisions", Read, false, 200),
+        // Not answered yet: nothing is kept.
+        Row {
+            body: || Some(json!({"application": "shop"})),
+            ..row("decide", Operate, true, 200)
+        },
         row("list_windows", Read, false, 200),
         Row {
             body: || {

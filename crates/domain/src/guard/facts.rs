@@ -224,6 +224,7 @@ pub enum Asker {
 
 /// A person's word that a guard shall be passed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = GuardOverride)]
 pub struct Override {
     /// Which guard.
     pub guard: Guard,
@@ -270,7 +271,12 @@ pub fn impact_of(alert: &Alert, severities: &BTreeMap<String, Impact>) -> Option
         .max()
 }
 
-/// What the words of the common senders mean.
+/// What a word for a severity means, as the common senders use it.
+#[must_use]
+pub fn impact_of_word(word: &str) -> Option<Impact> {
+    usual(&word.trim().to_lowercase())
+}
+
 fn usual(word: &str) -> Option<Impact> {
     match word {
         "critical" | "fatal" | "emergency" | "page" | "p1" | "sev1" | "sev-1" | "high" | "down" => {

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 mod guards;
 
-pub use guards::{AutomaticCommand, SwitchArgs, WindowAddArgs, WindowsCommand};
+pub use guards::{AutomaticCommand, DecideArgs, SwitchArgs, WindowAddArgs, WindowsCommand};
 
 /// Where `serve` listens when nothing else is said.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:7423";
@@ -87,6 +87,8 @@ pub enum Command {
     Hold(HoldArgs),
     /// Release a held version: `.env` says it again where the rollback that held it had pinned another one
     Release(ReleaseArgs),
+    /// Answer the runbook's questions, and hear what is best done and until when; nothing is changed
+    Decide(DecideArgs),
     /// Show whether rollbacks may start by themselves, or switch that off or on
     Automatic {
         #[command(subcommand)]
@@ -541,6 +543,28 @@ mod tests {
         assert_eq!(images, ["api reg/api:1.4.2", "worker w@sha256:00"]);
         assert!(parse("sternway record-deploy shop --version 1.4.2").is_err());
         assert!(parse("sternway record-deploy shop --version 1.4.2 --image api").is_err());
+    }
+
+    #[test]
+    fn a_window_lasts_and_an_answer_is_one_of_three() {
+        for line in [
+            "sternway windows add deny --cron 0",
+            "sternway windows add thaw --cron 0 --hours 1",
+            "sternway automatic off shop",
+            "sternway decide shop --answer down=maybe",
+            "sternway decide shop --answer down",
+            "sternway decide shop --over --answer down=yes",
+        ] {
+            assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+        for line in [
+            "sternway windows add allow shop --cron 0 --minutes 90",
+            "sternway automatic",
+            "sternway automatic off --reason x",
+            "sternway decide shop --answer down=no --answer many_users=unknown --source probe",
+        ] {
+            assert!(parse(line).is_ok(), "{line}");
+        }
     }
 
     #[test]

@@ -152,14 +152,14 @@ async fn list(client: &Client, out: &Out) -> Result<Exit, Failure> {
 }
 
 async fn add(args: &WindowAddArgs, client: &Client, out: &Out) -> Result<Exit, Failure> {
+    let (hours, minutes) = (args.hours.unwrap_or(0), args.minutes.unwrap_or(0));
     let body = WindowRequest {
         kind: args.kind,
         application: args.application.clone(),
         cron: args.cron.clone(),
-        duration_s: args
-            .hours
+        duration_s: hours
             .saturating_mul(3600)
-            .saturating_add(args.minutes.saturating_mul(60)),
+            .saturating_add(minutes.saturating_mul(60)),
         zone: args.zone.clone(),
         rollbacks: args.rollbacks,
         note: args.note.clone(),

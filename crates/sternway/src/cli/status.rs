@@ -5,7 +5,7 @@ use domain::{application::Application, name::ApplicationName};
 use super::{
     application,
     args::StatusArgs,
-    automatic,
+    automatic, decide,
     table::{self, Cell, Tone},
     versions, watch,
 };
@@ -42,6 +42,7 @@ struct Known {
 /// What the server says no with.
 pub async fn run(args: &StatusArgs, client: &Client, out: &Out) -> Result<Exit, Failure> {
     say_what_is_off(args.application.as_ref(), client, out).await;
+    decide::say_what_is_open(args.application.as_ref(), client, out).await;
     match &args.application {
         Some(name) => one(name, client, out).await,
         None => all(client, out).await,

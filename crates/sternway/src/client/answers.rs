@@ -9,6 +9,7 @@ pub use api::{
         approvals::{ApprovalRequest, Decision},
         automatic::{AutomaticAnswer, AutomaticRequest, AutomaticState, SwitchedOffAnswer},
         checks::{DeploymentCheck, DeploymentCheckAnswer},
+        decisions::{DecisionAnswer, DecisionRequest, NextQuestion, SaidAnswer},
         deployments::{DeploymentAnswer, DeploymentRequest, StateWord},
         events::EventAnswer,
         holds::{HoldAnswer, HoldReleasedAnswer, HoldRequest},

@@ -29,6 +29,8 @@ const ROWS: &str = "
     insert into held_return values ('00000000-0000-0000-0000-0000000000d1', 'shop', '1', 'x', now(), 'reported', 'x');
     insert into automatic_switch (id, application, automatic, reason, set_by) overriding system value values (1, 'shop', true, 'x', 'ana');
     insert into freeze_window values ('00000000-0000-0000-0000-0000000000d1', 'deny', 'shop', '0 0 * * *', 60, 'UTC', true, null, 'ana');
+    insert into triage values ('00000000-0000-0000-0000-0000000000d1', 'shop', '[]', null, null, 'ana', now(), null);
+    insert into triage_passed values ('00000000-0000-0000-0000-0000000000d1');
     insert into application_upkeep values ('shop', now(), now(), now());
     insert into image_copy values ('shop', 'i', '{}');
     insert into release_readiness values ('shop', '1', '[]', 'ready', false, 'x');
@@ -75,6 +77,12 @@ fn token(id: &str, kind: &str, role: &str, hash: &str) -> String {
 fn build(rollback: &str, state: &str) -> String {
     format!(
         "insert into build (rollback_id, component, state) values ({rollback}, 'api', '{state}')"
+    )
+}
+
+fn triage(id: &str, application: &str, deadline: &str) -> String {
+    format!(
+        "insert into triage values ({id}, '{application}', '[]', null, null, 'ana', now(), {deadline})"
     )
 }
 
@@ -125,6 +133,17 @@ fn of_applications() -> Vec<(&'static str, String)> {
         (
             "freeze_window_duration",
             freeze_window(NO_ONE, "deny", "null", 59),
+        ),
+        ("triage_key", triage(D1, "shop", "null")),
+        ("triage_application", triage(NO_ONE, "x", "null")),
+        ("triage_deadline_advice", triage(NO_ONE, "shop", "now()")),
+        (
+            "triage_passed_key",
+            format!("insert into triage_passed values ({D1})"),
+        ),
+        (
+            "triage_passed_triage",
+            format!("insert into triage_passed values ({NO_ONE})"),
         ),
         (
             "specification_key",

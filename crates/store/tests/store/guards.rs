@@ -1,8 +1,11 @@
 //! What people set against rollbacks that nobody asked for.
 
-use domain::name::{Actor, RollbackId};
+use domain::{
+    name::{Actor, RollbackId},
+    triage::Advice,
+};
 use serde_json::json;
-use store::{Constraint, Error, NewRollback, Requested, StoredWindow, WINDOWS_MAX};
+use store::{Constraint, Error, NewRollback, NewTriage, Requested, StoredWindow, WINDOWS_MAX};
 use uuid::Uuid;
 
 use crate::house::{House, actor, ask, in_ms};
@@ -170,4 +173,54 @@ async fn windows_are_kept_as_they_were_given() {
         ))
         .await;
     assert!(!house.store.window_add(&window(None)).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadline_passes_once_unless_something_was_done() {
+    let house = House::new().await;
+    let shop = house.planned("shop").await;
+    let blog = house.planned("blog").await;
+    let wiki = house.planned("wiki").await;
+    let (ana, worker) = (actor("ana"), actor("worker"));
+    let decide = |plan: &domain::plan::Plan, advice: Option<Advice>| NewTriage {
+        id: Uuid::now_v7(),
+        application: plan.application.name.clone(),
+        answers: Vec::new(),
+        advice,
+        note: None,
+        by: ana.clone(),
+        at: in_ms(0),
+    };
+    for plan in [&shop, &blog, &wiki] {
+        let new = decide(plan, Some(Advice::RollBackSoon));
+        house.store.triage_put(&new).await.unwrap();
+    }
+    assert_eq!(
+        house.store.triage_pass(&worker).await.unwrap(),
+        [],
+        "there is time"
+    );
+    // Of the blog somebody says that it is over; of the wiki a rollback is asked for.
+    house.store.triage_put(&decide(&blog, None)).await.unwrap();
+    house.request(&wiki).await;
+    house
+        .raw("update triage set deadline = now() - interval '1 second' where deadline is not null")
+        .await;
+    let (one, other) = tokio::join!(
+        house.store.triage_pass(&worker),
+        house.store.triage_pass(&worker)
+    );
+    let passed: Vec<_> = one.unwrap().into_iter().chain(other.unwrap()).collect();
+    assert_eq!(passed.len(), 1);
+    assert_eq!(passed[0].triage.application, shop.application.name);
+    assert!(passed[0].passed_at.is_some() && passed[0].open);
+    assert_eq!(house.store.triage_pass(&worker).await.unwrap(), []);
+    let open = house.store.triage_list(None, 10).await.unwrap();
+    assert_eq!(open.iter().filter(|stored| stored.open).count(), 1);
+    assert_eq!(
+        house
+            .count("select count(*) from audit_entry where action = 'triage.deadline_passed'")
+            .await,
+        1
+    );
 }

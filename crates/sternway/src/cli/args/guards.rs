@@ -1,7 +1,11 @@
 //! Arguments of what keeps rollbacks from starting, and of what helps to decide on one.
 
 use clap::{Args, Subcommand};
-use domain::{name::ApplicationName, window::WindowKind};
+use domain::{
+    name::ApplicationName,
+    triage::{Question, Said, Source},
+    window::WindowKind,
+};
 use uuid::Uuid;
 
 /// `automatic`.
@@ -39,7 +43,6 @@ pub enum WindowsCommand {
 
 /// `windows add`.
 #[derive(Clone, Debug, Args)]
-#[group(id = "lasts", required = true, multiple = true, args = ["hours", "minutes"])]
 pub struct WindowAddArgs {
     /// What it means while it is open: `deny` (nothing by itself) or `allow` (only then); deny wins
     pub kind: WindowKind,
@@ -49,11 +52,11 @@ pub struct WindowAddArgs {
     #[arg(long, value_name = "LINE")]
     pub cron: String,
     /// How many hours it lasts
-    #[arg(long, default_value_t = 0)]
-    pub hours: u32,
+    #[arg(long, required_unless_present = "minutes")]
+    pub hours: Option<u32>,
     /// How many minutes it lasts, beside the hours
-    #[arg(long, default_value_t = 0)]
-    pub minutes: u32,
+    #[arg(long)]
+    pub minutes: Option<u32>,
     /// The time zone that --cron is read in, such as `Europe/Berlin`
     #[arg(long, default_value = "UTC")]
     pub zone: String,
@@ -63,4 +66,38 @@ pub struct WindowAddArgs {
     /// What it is for
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
+}
+
+/// `decide`.
+#[derive(Clone, Debug, Args)]
+pub struct DecideArgs {
+    /// The application
+    pub application: ApplicationName,
+    /// What is known of a question (down, data_corruption, security_hole, many_users, only_slow, fix_forward): yes, no
+    /// or unknown; once for each. What is not said is asked for on a terminal
+    #[arg(long = "answer", value_name = "QUESTION=yes|no|unknown", value_parser = answer)]
+    pub answers: Vec<(Question, Said)>,
+    /// What the answers rest on: person, probe, metric or alert
+    #[arg(long, value_parser = source)]
+    pub source: Option<Source>,
+    /// An alert's word for its severity, such as `critical`
+    #[arg(long, value_name = "WORD")]
+    pub severity: Option<String>,
+    /// It is over: the deadline of before counts no more
+    #[arg(long, conflicts_with_all = ["answers", "severity", "source"])]
+    pub over: bool,
+    /// What else is worth knowing
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+}
+
+fn answer(text: &str) -> Result<(Question, Said), String> {
+    let (question, said) = text
+        .split_once('=')
+        .ok_or("write it as question=yes, question=no or question=unknown")?;
+    Ok((question.parse()?, said.parse()?))
+}
+
+fn source(text: &str) -> Result<Source, String> {
+    text.parse()
 }
