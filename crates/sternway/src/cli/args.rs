@@ -239,12 +239,11 @@ pub struct RecordDeployArgs {
 
 /// `may-deploy`.
 #[derive(Clone, Debug, Args)]
-#[group(id = "what", required = true, multiple = true, args = ["version", "images"])]
 pub struct MayDeployArgs {
     /// The application
     pub application: ApplicationName,
     /// The version
-    #[arg(long)]
+    #[arg(long, required_unless_present = "images")]
     pub version: Option<Version>,
     /// What a component would run; once for each component
     #[arg(long = "image", value_name = "COMPONENT=REFERENCE", value_parser = component_image)]
@@ -520,6 +519,7 @@ mod tests {
     #[test]
     fn a_window_lasts_and_an_answer_is_one_of_three() {
         for line in [
+            "sternway may-deploy shop",
             "sternway windows add deny --cron 0",
             "sternway windows add thaw --cron 0 --hours 1",
             "sternway automatic off shop",
