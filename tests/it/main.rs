@@ -23,4 +23,5 @@ mod shapes;
 mod supply;
 mod together;
 mod tools;
+mod triggers;
 mod zombie;

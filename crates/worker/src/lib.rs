@@ -12,6 +12,7 @@ mod eyes;
 mod hands;
 mod hints;
 mod inquiries;
+mod intake;
 pub mod metric;
 mod pins;
 mod returns;
@@ -78,6 +79,7 @@ pub async fn run(
         wake.clone(),
         shutdown.clone(),
     ));
+    loops.spawn(intake::run(store.clone(), wake.clone(), shutdown.clone()));
     loops.spawn(pins::run(store.clone(), shutdown.clone()));
     loops.spawn(deadlines::run(store.clone(), shutdown.clone()));
     loops.spawn(watch::run(store.clone(), hands.clone(), shutdown.clone()));

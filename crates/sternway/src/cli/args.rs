@@ -11,6 +11,7 @@ use domain::{
 use uuid::Uuid;
 
 mod guards;
+pub mod triggers;
 
 pub use guards::{AutomaticCommand, DecideArgs, SwitchArgs, WindowAddArgs, WindowsCommand};
 
@@ -86,6 +87,11 @@ pub enum Command {
     Hold(HoldArgs),
     /// Release a held version: `.env` says it again where the rollback that held it had pinned another one
     Release(ReleaseArgs),
+    /// Set up what other systems may tell: alerts, and deployments for the ledger
+    #[command(subcommand)]
+    Triggers(triggers::TriggersCommand),
+    /// List what came of what other systems told
+    Messages(triggers::MessagesArgs),
     /// Answer the runbook's questions, and hear what is best done and until when; nothing is changed
     Decide(DecideArgs),
     /// Show whether rollbacks may start by themselves, or switch that off or on
