@@ -25,4 +25,5 @@ mod shapes;
 mod supply;
 mod together;
 mod tools;
+mod triggers;
 mod zombie;

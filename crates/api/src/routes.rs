@@ -22,7 +22,9 @@ pub mod decisions;
 pub mod deployments;
 pub mod events;
 pub mod holds;
+pub mod hooks;
 pub mod me;
+pub mod messages;
 pub mod ops;
 pub mod page;
 pub mod plans;
@@ -32,6 +34,7 @@ pub mod rollbacks;
 pub mod steps;
 pub mod tags;
 pub mod tokens;
+pub mod triggers;
 pub mod windows;
 
 fn list() -> OpenApiRouter<App> {
@@ -69,6 +72,12 @@ fn list() -> OpenApiRouter<App> {
         .routes(routes!(artifacts::get))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
+        .routes(routes!(triggers::list))
+        .routes(routes!(triggers::get, triggers::put, triggers::remove))
+        .routes(routes!(triggers::rotate))
+        .routes(routes!(hooks::receive))
+        .routes(routes!(hooks::explain))
+        .routes(routes!(messages::list))
         .routes(routes!(me::get))
         .routes(routes!(ops::live))
         .routes(routes!(ops::ready))

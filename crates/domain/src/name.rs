@@ -176,6 +176,12 @@ text_newtype!(
     "^[a-z0-9][a-z0-9_.-]{0,62}$"
 );
 text_newtype!(
+    /// Name of a trigger, unique in one control plane; it is part of the address that its sender posts to.
+    TriggerName, "trigger name", is_name,
+    "use 1 to 63 of a-z, 0-9, `_`, `.`, `-`, starting with a letter or digit",
+    "^[a-z0-9][a-z0-9_.-]{0,62}$"
+);
+text_newtype!(
     /// Name of an environment, such as `production`.
     EnvironmentName, "environment name", is_name,
     "use 1 to 63 of a-z, 0-9, `_`, `.`, `-`, starting with a letter or digit",

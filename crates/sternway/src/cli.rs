@@ -15,6 +15,7 @@ pub mod status;
 pub mod table;
 pub mod tags;
 pub mod token;
+pub mod triggers;
 pub mod versions;
 pub mod watch;
 
@@ -102,6 +103,8 @@ async fn run(cli: Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Reject(args) => watch::decide(args, Decision::Reject, &client()?, out).await,
         Command::Hold(args) => holds::hold(args, &client()?, out).await,
         Command::Release(args) => holds::release(args, &client()?, out).await,
+        Command::Triggers(command) => triggers::run(command, &client()?, out).await,
+        Command::Messages(args) => triggers::messages(args, &client()?, out).await,
         Command::Decide(args) => decide::run(args, &client()?, out).await,
         Command::Automatic { command } => {
             automatic::automatic(command.as_ref(), &client()?, out).await

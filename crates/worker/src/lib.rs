@@ -13,6 +13,7 @@ mod eyes;
 mod hands;
 mod hints;
 mod inquiries;
+mod intake;
 pub mod metric;
 mod pins;
 mod returns;
@@ -79,6 +80,7 @@ pub async fn run(
         wake.clone(),
         shutdown.clone(),
     ));
+    loops.spawn(intake::run(store.clone(), wake.clone(), shutdown.clone()));
     loops.spawn(pins::run(store.clone(), shutdown.clone()));
     loops.spawn(deadlines::run(store.clone(), shutdown.clone()));
     loops.spawn(watch::run(store.clone(), hands.clone(), shutdown.clone()));

@@ -58,6 +58,8 @@ fn every_problem() -> Vec<Problem> {
         Problem::engine_unreachable("connection refused"),
         Problem::not_adoptable("there is no project `shap`"),
         Problem::timed_out(15),
+        Problem::message_refused(domain::trigger::verify::Refusal::Wrong, 401),
+        Problem::message_not_kept("the database is away"),
         Problem::too_many_streams(),
         Problem::internal(),
         store::Error::NotFound("hold").into(),

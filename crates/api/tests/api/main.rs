@@ -10,6 +10,7 @@ mod cardboard;
 mod client;
 mod edge;
 mod guards;
+mod hooks;
 mod house;
 mod input;
 mod ledger;

@@ -11,7 +11,7 @@ pub(super) fn mode(facts: &Facts) -> GuardAnswer {
     let trigger = &facts.trigger;
     let said = |what: &str| format!("the trigger {} {what}", trigger.name);
     let next = format!(
-        "set its mode once you trust it: `sternway triggers set {} --mode auto`",
+        "set its mode once you trust it: `sternway triggers mode {} auto`",
         trigger.name
     );
     let answer = match trigger.mode {

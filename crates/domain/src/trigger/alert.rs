@@ -13,7 +13,7 @@ pub enum Notice {
     /// Something is wrong, or no more. Alertmanager and Grafana send several at once.
     Alerts(Vec<Alert>),
     /// A version was put in service, or is about to be.
-    Deployed(Deployed),
+    Deployed(Box<Deployed>),
     /// The sender tries whether we can be reached.
     Ping,
     /// A kind of message that nothing is done with: it is recorded.
@@ -76,6 +76,8 @@ pub enum AlertState {
 /// A version that was put in service, or is about to be, as a CI system tells it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deployed {
+    /// Which deployment it is: messages of the same key tell of one. Unique for its trigger only.
+    pub key: String,
     /// How far it is.
     pub state: DeployedState,
     /// What the sender calls the application.
@@ -89,9 +91,12 @@ pub struct Deployed {
     /// The commit that it was built from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
-    /// The image, when the sender names one: a reference with a digest, or a digest.
+    /// The image, when the sender names one for the whole application: a reference with a digest, or a digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// The image of each component, when the sender names them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, String>,
     /// Who deployed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,

@@ -12,6 +12,7 @@ use domain::{
 use uuid::Uuid;
 
 mod guards;
+pub mod triggers;
 
 pub use guards::{AutomaticCommand, DecideArgs, SwitchArgs, WindowAddArgs, WindowsCommand};
 
@@ -87,6 +88,11 @@ pub enum Command {
     Hold(HoldArgs),
     /// Release a held version: `.env` says it again where the rollback that held it had pinned another one
     Release(ReleaseArgs),
+    /// Set up what other systems may tell: alerts, and deployments for the ledger
+    #[command(subcommand)]
+    Triggers(triggers::TriggersCommand),
+    /// List what came of what other systems told
+    Messages(triggers::MessagesArgs),
     /// Answer the runbook's questions, and hear what is best done and until when; nothing is changed
     Decide(DecideArgs),
     /// Show whether rollbacks may start by themselves, or switch that off or on
@@ -240,12 +246,11 @@ pub struct RecordDeployArgs {
 
 /// `may-deploy`.
 #[derive(Clone, Debug, Args)]
-#[group(id = "what", required = true, multiple = true, args = ["version", "images"])]
 pub struct MayDeployArgs {
     /// The application
     pub application: ApplicationName,
     /// The version
-    #[arg(long)]
+    #[arg(long, required_unless_present = "images")]
     pub version: Option<Version>,
     /// What a component would run; once for each component
     #[arg(long = "image", value_name = "COMPONENT=REFERENCE", value_parser = component_image)]
@@ -548,6 +553,7 @@ mod tests {
     #[test]
     fn a_window_lasts_and_an_answer_is_one_of_three() {
         for line in [
+            "sternway may-deploy shop",
             "sternway windows add deny --cron 0",
             "sternway windows add thaw --cron 0 --hours 1",
             "sternway automatic off shop",

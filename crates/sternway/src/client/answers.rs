@@ -13,6 +13,8 @@ pub use api::{
         deployments::{DeploymentAnswer, DeploymentRequest, StateWord},
         events::EventAnswer,
         holds::{HoldAnswer, HoldReleasedAnswer, HoldRequest},
+        hooks::{ExplainAnswer, ExplainRequest, ExplainedPart, MessageAnswer},
+        messages::{MessageDecision, MessageOutcome},
         page::Listing,
         plans::{PlanAnswer, PlanRequest, PlannedStep},
         releases::{ReleaseAnswer, ReleasesAnswer},
@@ -24,6 +26,7 @@ pub use api::{
         steps::{StepProgress, StepState, StepsAnswer},
         tags::{TagAnswer, TagsAnswer},
         tokens::{NewTokenAnswer, TokenAnswer, TokenKindWord, TokenRequest},
+        triggers::{SecretAnswer, SecretRequest, SecretSetAnswer, TriggerAnswer},
         windows::{WindowAnswer, WindowRequest},
     },
 };

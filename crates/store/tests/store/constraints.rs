@@ -44,6 +44,11 @@ const ROWS: &str = "
     insert into audit_entry (id, actor, action, object, detail) overriding system value values (1000000, 'ana', 'a', 'o', '{}');
     insert into inquiry values ('00000000-0000-0000-0000-0000000000f1', '{}', 'ana');
     insert into inquiry_answer values ('00000000-0000-0000-0000-0000000000f1', '{}', null);
+    insert into trigger values ('pager', '{}', 1);
+    insert into trigger_secret values ('00000000-0000-0000-0000-000000000011', 'pager', '', 'ana');
+    insert into inbox values ('pager', 'e1', '{}', '');
+    insert into inbox_due values ('pager', 'e1');
+    insert into decision values ('00000000-0000-0000-0000-000000000012', 'pager', 'e1', 0, 'shop', 'recorded', 'c', 's', '{}');
 ";
 
 const NO_ONE: &str = "'00000000-0000-0000-0000-000000000000'";
@@ -444,6 +449,64 @@ fn of_access() -> Vec<(&'static str, String)> {
     ]
 }
 
+fn of_triggers() -> Vec<(&'static str, String)> {
+    let secret = |id: &str, trigger: &str| {
+        format!("insert into trigger_secret values ({id}, '{trigger}', '', 'ana')")
+    };
+    let decision = |id: &str, trigger: &str, part: u8, outcome: &str, deployment: &str| {
+        format!(
+            "insert into decision values ({id}, '{trigger}', 'e1', {part}, null, '{outcome}', 'c', 's', '{{}}', {deployment})"
+        )
+    };
+    let s1 = "'00000000-0000-0000-0000-000000000011'";
+    let d1 = "'00000000-0000-0000-0000-000000000012'";
+    vec![
+        (
+            "trigger_key",
+            "insert into trigger values ('pager', '{}', 1)".to_owned(),
+        ),
+        (
+            "trigger_revision_positive",
+            "insert into trigger values ('x', '{}', 0)".to_owned(),
+        ),
+        ("trigger_secret_key", secret(s1, "pager")),
+        ("trigger_secret_trigger", secret(NO_ONE, "none")),
+        (
+            "inbox_key",
+            "insert into inbox values ('pager', 'e1', '{}', '')".to_owned(),
+        ),
+        (
+            "inbox_trigger",
+            "insert into inbox values ('none', 'e1', '{}', '')".to_owned(),
+        ),
+        (
+            "inbox_due_key",
+            "insert into inbox_due values ('pager', 'e1')".to_owned(),
+        ),
+        (
+            "inbox_due_inbox",
+            "insert into inbox_due values ('pager', 'e2')".to_owned(),
+        ),
+        ("decision_key", decision(d1, "pager", 1, "recorded", "null")),
+        (
+            "decision_once",
+            decision(NO_ONE, "pager", 0, "recorded", "null"),
+        ),
+        (
+            "decision_trigger",
+            decision(NO_ONE, "none", 1, "recorded", "null"),
+        ),
+        (
+            "decision_deployment",
+            decision(NO_ONE, "pager", 1, "recorded", NO_ONE),
+        ),
+        (
+            "decision_outcome",
+            decision(NO_ONE, "pager", 1, "guessed", "null"),
+        ),
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_rule_of_the_schema_is_hit_and_told_by_its_name() {
     let house = House::new().await;
@@ -457,6 +520,7 @@ async fn every_rule_of_the_schema_is_hit_and_told_by_its_name() {
         of_the_ledger(),
         of_the_past(),
         of_access(),
+        of_triggers(),
     ]
     .concat();
     for (name, sql) in &hits {

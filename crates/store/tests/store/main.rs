@@ -23,4 +23,5 @@ mod paging;
 mod requests;
 mod seals;
 mod steps;
+mod triggers;
 mod upkeep;
