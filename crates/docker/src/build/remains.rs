@@ -1,6 +1,8 @@
 //! What a build that was called off, or whose image nobody needs, leaves on an engine: removed without force, so that
 //! whatever is used by something stays.
 
+use std::time::Duration;
+
 use bollard::query_parameters::{RemoveContainerOptions, RemoveImageOptions, StopContainerOptions};
 use domain::name::ImageId;
 
@@ -10,6 +12,11 @@ use crate::{
     effects::Claim,
     error::{Error, Kind},
 };
+
+/// How often layers that are in use are looked at again before they are left to whoever uses them.
+const IDLE_PASSES_MAX: u32 = 8;
+/// Between two such looks.
+const IDLE_PASS: Duration = Duration::from_millis(250);
 
 /// What one build made, as its log said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,9 +59,11 @@ impl Engine {
         .await
     }
 
-    /// A layer goes when nothing stands on it: each pass takes off the top ones.
+    /// A layer goes when nothing stands on it: each pass takes off the top ones. An engine that is called off removes
+    /// its own container a little later than it says so; what stays after that is in use.
     async fn remove_layers(&self, layers: Vec<String>, claim: &dyn Claim) -> Result<(), Error> {
         let mut left = layers;
+        let mut patience = IDLE_PASSES_MAX;
         loop {
             let before = left.len();
             let mut kept = Vec::new();
@@ -67,8 +76,15 @@ impl Engine {
                     }
                 }
             }
-            if kept.is_empty() || kept.len() == before {
+            if kept.is_empty() {
                 return Ok(());
+            }
+            if kept.len() == before {
+                if patience == 0 {
+                    return Ok(());
+                }
+                patience -= 1;
+                tokio::time::sleep(IDLE_PASS).await;
             }
             left = kept;
         }
