@@ -242,6 +242,11 @@ impl Looking {
                 Err(_) => None,
             };
             let facts = seen.as_ref().and_then(Seen::known);
+            if let (Some(_), Ok(engine)) = (facts, self.real.engines.get(&self.application.engine))
+                && let Err(error) = engine.keep(&self.application.name, image).await
+            {
+                tracing::warn!(application = %self.application.name, %error, "could not protect an image yet");
+            }
             components.insert(name.clone(), deployed(image.clone(), reference, facts));
         }
         components
