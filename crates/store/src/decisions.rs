@@ -134,7 +134,8 @@ impl Store {
                 sqlx::query(
                     "insert into decision (id, trigger_name, event_id, part, application, outcome, code, said, notice,
                                            deployment_id)
-                     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                     on conflict on constraint decision_once do nothing",
                 )
                 .bind(Uuid::now_v7())
                 .bind(trigger.as_str())
@@ -151,6 +152,29 @@ impl Store {
             }
             tx.commit().await?;
             Ok(true)
+        })
+        .await
+    }
+
+    /// When its sender says that a deployment was made; none for one that no message told of.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn deployment_told_at(
+        &self,
+        application: &ApplicationName,
+        deployment: Uuid,
+    ) -> Result<Option<Moment>> {
+        timed(async {
+            let told: Option<OffsetDateTime> = sqlx::query_scalar(
+                "select max((notice #>> '{deployed,at}')::timestamptz) from decision
+                 where application = $1 and deployment_id = $2",
+            )
+            .bind(application.as_str())
+            .bind(deployment)
+            .fetch_one(&self.pool)
+            .await?;
+            Ok(told.map(Moment::from))
         })
         .await
     }

@@ -69,7 +69,8 @@ struct Row {
 }
 
 impl Store {
-    /// Keeps a message; whether its event is new. When this returns, it is kept whatever dies.
+    /// Keeps a message; whether its event is new. When this returns, it is kept whatever dies. An event that was decided
+    /// is known for ever: decisions outlive the messages.
     ///
     /// # Errors
     /// As every store function.
@@ -77,7 +78,9 @@ impl Store {
         let kept = timed(async {
             Ok(sqlx::query(
                 "with kept as (
-                     insert into inbox (trigger_name, event_id, headers, body) values ($1, $2, $3, $4)
+                     insert into inbox (trigger_name, event_id, headers, body)
+                     select $1, $2, $3, $4
+                     where not exists (select from decision where trigger_name = $1 and event_id = $2)
                      on conflict on constraint inbox_key do nothing
                      returning trigger_name, event_id
                  )

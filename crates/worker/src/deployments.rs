@@ -8,7 +8,7 @@ use domain::{
     deployment_watch::{self, Judgement, Watched},
     engine_look::{Container, EngineLook, ImageFacts},
     ledger::Health,
-    name::{ComponentName, ImageId, SpecificationDigest},
+    name::{ApplicationName, ComponentName, ImageId, SpecificationDigest},
     time::{Millis, Moment},
 };
 use futures_util::{StreamExt, stream};
@@ -89,7 +89,7 @@ async fn resolve(real: &Real, work: &DeploymentWork) -> Result<(), StoreAway> {
         match engine.image_id(reference).await {
             Ok(Some(image)) => match engine.image_seen(&image).await {
                 Ok(seen) => {
-                    keep(&engine, work, &image).await;
+                    keep(&engine, &work.application.name, &image).await;
                     let deployed = deployed(image, reference, seen.known());
                     components.insert(component.clone(), deployed);
                 }
@@ -109,8 +109,7 @@ async fn resolve(real: &Real, work: &DeploymentWork) -> Result<(), StoreAway> {
 }
 
 /// At once: a clean-up that runs with the next deployment must find it protected. What needs no keeper is let go later.
-async fn keep(engine: &Engine, work: &DeploymentWork, image: &ImageId) {
-    let name = &work.application.name;
+pub(crate) async fn keep(engine: &Engine, name: &ApplicationName, image: &ImageId) {
     if let Err(error) = engine.keep(name, image).await {
         tracing::warn!(application = %name, %error, "could not protect an image yet");
     }
@@ -229,7 +228,8 @@ fn tell(work: &DeploymentWork, judgement: &Judgement) {
 }
 
 /// The specification that each component runs with, once it runs the deployment's image, where it is not the one that is
-/// noted: what is proved at the end of the window is what the release is to come back with.
+/// noted: what is proved at the end of the window is what the release is to come back with. A newer deployment of the same
+/// images has settings of its own.
 fn specifications(
     work: &DeploymentWork,
     look: &EngineLook,
@@ -252,7 +252,10 @@ fn specifications(
         .filter(|(component, digest)| {
             work.components
                 .get(component)
-                .is_some_and(|part| part.specification.as_ref() != Some(digest))
+                .is_some_and(|part| match &part.specification {
+                    None => true,
+                    Some(noted) => noted != digest && work.newer.is_none(),
+                })
         })
         .collect()
 }

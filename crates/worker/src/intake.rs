@@ -226,13 +226,16 @@ impl Ledger<'_> {
         let newest = listed
             .into_iter()
             .find(|one| one.kind != DeploymentKind::Detected);
-        let newer = newest.filter(|newest| {
-            newest.deployed_at > self.told.at && newest.version != self.told.version
-        });
-        Ok(newer.map(|newest| {
+        let Some(newest) = newest.filter(|newest| newest.version != self.told.version) else {
+            return Ok(None);
+        };
+        // Where a message told of it, by its sender's clock too: ours says only when we wrote it down.
+        let told = self.store.deployment_told_at(name, newest.id).await;
+        let deployed_at = told.map_err(StoreAway)?.unwrap_or(newest.deployed_at);
+        Ok((deployed_at > self.told.at).then(|| {
             format!(
-                "it tells of {}, and {} was deployed after that, at {}",
-                self.told.at, newest.version, newest.deployed_at
+                "it tells of {}, and {} was deployed after that, at {deployed_at}",
+                self.told.at, newest.version
             )
         }))
     }

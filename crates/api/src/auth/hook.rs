@@ -21,12 +21,14 @@ use store::{HookKeys, NewMessage};
 use tokio::sync::SemaphorePermit;
 
 use super::App;
-use crate::{clock::now, input::BODY_TIMEOUT, problem::Problem};
+use crate::{clock::now, problem::Problem};
 
 /// Most messages that are read and kept at a time: each may be a MiB. More wait for [`PLACE_TIMEOUT`].
 pub(crate) const HOOKS_MAX: usize = 64;
 /// How long a message waits for its turn: whoever sends it tries again, and has others to send.
 const PLACE_TIMEOUT: Duration = Duration::from_millis(200);
+/// How long a body may take on its way: senders are programs near by, and each holds a place while it is read.
+const HOOK_BODY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long our database may take for one question. Both of a message's and its wait stay under a second, for senders
 /// that wait no longer.
 const STORE_TIMEOUT: Duration = Duration::from_millis(350);
@@ -170,8 +172,9 @@ async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Pro
     if announced.is_some_and(|bytes| bytes > most as u64) {
         return Err(Problem::body_too_large(most));
     }
-    match tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, most)).await {
-        Err(_) => Err(Problem::body_too_slow(BODY_TIMEOUT.as_secs())),
+    match tokio::time::timeout(HOOK_BODY_TIMEOUT, axum::body::to_bytes(body, most)).await {
+        // Never a 4xx: PagerDuty would drop the event, and after three of them the whole subscription.
+        Err(_) => Err(Problem::message_not_kept("its body came too slowly")),
         Ok(Ok(bytes)) => Ok(bytes),
         // Too long without having said so, or broken off: whoever broke off hears nothing of it.
         Ok(Err(_)) => Err(Problem::body_too_large(most)),

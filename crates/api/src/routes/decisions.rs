@@ -148,7 +148,8 @@ pub struct DecisionParams {
 /// watches the deadline; until then it says what to ask next.
 #[utoipa::path(post, path = "/api/v1/decisions", operation_id = "decide", tag = "guards", request_body = DecisionRequest,
     responses((status = 200, description = "A question is open; nothing is kept", body = DecisionAnswer),
-        (status = 201, description = "What is best done; it is kept", body = DecisionAnswer)))]
+        (status = 201, description = "What is best done; it is kept", body = DecisionAnswer),
+        (status = 404, description = "There is no such application that you may see", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn decide(
     permit: Permit<Operate>,
     Input(ask): Input<DecisionRequest>,
@@ -203,7 +204,8 @@ pub(crate) async fn decide(
 
 /// What was decided, newest first.
 #[utoipa::path(get, path = "/api/v1/decisions", operation_id = "list_decisions", tag = "guards",
-    params(DecisionParams), responses((status = 200, description = "The newest decisions", body = Listing<DecisionAnswer>)))]
+    params(DecisionParams), responses((status = 200, description = "The newest decisions", body = Listing<DecisionAnswer>),
+        (status = 404, description = "There is no such application that you may see", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn list(
     permit: Permit<Read>,
     Params(ask): Params<DecisionParams>,

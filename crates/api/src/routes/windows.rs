@@ -116,7 +116,8 @@ pub(crate) async fn list(permit: Permit<Read>) -> Result<Json<Listing<WindowAnsw
 
 /// Adds a freeze window.
 #[utoipa::path(post, path = "/api/v1/freeze-windows", operation_id = "add_window", tag = "guards",
-    request_body = WindowRequest, responses((status = 201, description = "It counts from now on", body = WindowAnswer)))]
+    request_body = WindowRequest, responses((status = 201, description = "It counts from now on", body = WindowAnswer),
+        (status = 404, description = "There is no such application that you may see", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn add(
     permit: Permit<Operate>,
     Input(ask): Input<WindowRequest>,

@@ -48,10 +48,12 @@ pub(crate) fn moment(value: &Value, pointer: &str) -> Option<Moment> {
     }
 }
 
+/// Nobody tells of anything before 1970; what can not be written is no time either.
 pub(crate) fn parsed(text: &str) -> Option<Moment> {
     OffsetDateTime::parse(text.trim(), &Rfc3339)
         .ok()
         .map(Moment::from)
+        .filter(|at| at.unix_ms() > 0)
 }
 
 /// The texts of an object by name.

@@ -150,6 +150,26 @@ proptest! {
 }
 
 #[test]
+fn a_time_that_can_not_be_written_is_none() {
+    let alert = |at: &str| {
+        format!(
+            r#"{{"version": "4", "status": "firing", "groupKey": "g", "alerts": [{{"status": "firing", "labels": {{}},
+                "annotations": {{}}, "startsAt": "{at}", "fingerprint": "aa"}}]}}"#
+        )
+    };
+    for at in ["0000-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"] {
+        let read = read(
+            Kind::Alertmanager,
+            &Settings::default(),
+            &Headers::default(),
+            alert(at).as_bytes(),
+        );
+        // Told as unreadable, or without that time; writing it down again is what must not panic.
+        let _ = read.map(|notice| serde_json::to_string(&notice).unwrap());
+    }
+}
+
+#[test]
 fn deep_nesting_and_what_is_no_text_are_told_of() {
     let deep = format!("{}{}", "[".repeat(64 << 10), "]".repeat(64 << 10));
     for body in [deep.as_bytes(), b"\xff\xfe{}", b"", b"{", b"null", b"\"\""] {

@@ -286,4 +286,7 @@ async fn old_messages_are_cleared_away_once_they_are_decided() {
     assert!(!store.inbox_knows(&name, "old").await.unwrap());
     assert!(store.inbox_knows(&name, "waiting").await.unwrap());
     assert!(store.inbox_knows(&name, "new").await.unwrap());
+    // An alert that fires for weeks, or a replay: what was decided once is not decided again.
+    assert!(!put(store, "old").await);
+    assert!(!store.inbox_knows(&name, "old").await.unwrap());
 }

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use super::watcher;
 use crate::{
-    deployments::deployed,
+    deployments::{deployed, keep},
     eyes::Origins,
     metric,
     returns::{self, Pending},
@@ -243,9 +243,8 @@ impl Looking {
             };
             let facts = seen.as_ref().and_then(Seen::known);
             if let (Some(_), Ok(engine)) = (facts, self.real.engines.get(&self.application.engine))
-                && let Err(error) = engine.keep(&self.application.name, image).await
             {
-                tracing::warn!(application = %self.application.name, %error, "could not protect an image yet");
+                keep(&engine, &self.application.name, image).await;
             }
             components.insert(name.clone(), deployed(image.clone(), reference, facts));
         }
