@@ -12,7 +12,7 @@ use std::{
 
 use bollard::{
     body_try_stream,
-    models::BuildInfo,
+    models::{BuildInfo, ImageSummary},
     query_parameters::{BuildImageOptions, BuilderVersion, ListImagesOptions, TagImageOptions},
 };
 use domain::name::ImageId;
@@ -137,12 +137,21 @@ impl Engine {
             docker.list_images(Some(options)).await
         });
         let tag = order.reference();
-        let newest = call
+        // Images made from ours inherit the label: those with a name of their own, and more than one without a name, tell
+        // nothing, and it is built again (from the engine's cache).
+        let (ours, others): (Vec<_>, Vec<_>) = call
             .await?
             .into_iter()
-            .filter(|image| !tagged || image.repo_tags.contains(&tag))
-            .max_by_key(|image| image.created);
-        newest
+            .partition(|image| image.repo_tags.contains(&tag));
+        let newest = ours.into_iter().max_by_key(|image| image.created);
+        let found = newest.or_else(|| {
+            let nameless =
+                |image: &ImageSummary| image.repo_tags.iter().all(|name| name == "<none>:<none>");
+            let mut nameless = others.into_iter().filter(nameless);
+            let only = nameless.next().filter(|_| !tagged);
+            only.filter(|_| nameless.next().is_none())
+        });
+        found
             .map(|image| {
                 image
                     .id

@@ -25,6 +25,8 @@ use crate::{
 const TELL: Duration = Duration::from_millis(500);
 /// Bytes of a log that are kept.
 const TAIL_BYTES_MAX: usize = 16 << 10;
+/// So many layers and containers of one build are noted.
+const MADE_MAX: usize = 1024;
 
 impl Real {
     /// What is there of each component that the plan builds; the inner error is the engine's.
@@ -298,16 +300,32 @@ impl Audience for BuildLog {
 
     fn made(&self, made: Made<'_>) {
         self.with(|facts| match made {
-            Made::Layer(id) => facts.layers.push(id.to_owned()),
-            Made::Container(id) => facts.containers.push(id.to_owned()),
+            Made::Layer(id) => note(&mut facts.layers, id),
+            Made::Container(id) => note(&mut facts.containers, id),
             Made::Image(image) => facts.image = Some(image.clone()),
         });
+    }
+}
+
+/// A log is as long as whoever wrote the Dockerfile likes.
+fn note(made: &mut Vec<String>, id: &str) {
+    if made.len() < MADE_MAX && !made.iter().any(|known| known == id) {
+        made.push(id.to_owned());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_log_names_is_bounded() {
+        let log = BuildLog::default();
+        for number in 0..3 * MADE_MAX {
+            log.made(Made::Layer(&format!("{:012x}", number / 2)));
+        }
+        assert_eq!(log.facts().layers.len(), MADE_MAX);
+    }
 
     #[test]
     fn the_end_of_a_long_log_is_kept_in_whole_lines() {

@@ -3,14 +3,20 @@
 
 use std::time::Duration;
 
-use bollard::query_parameters::{RemoveContainerOptions, RemoveImageOptions, StopContainerOptions};
+use bollard::{
+    models::{ContainerInspectResponse, RestartPolicyNameEnum},
+    query_parameters::{
+        InspectContainerOptions, RemoveContainerOptions, RemoveImageOptions, StopContainerOptions,
+    },
+};
 use domain::name::ImageId;
 
 use super::BuildOrder;
 use crate::{
-    connect::{Engine, SLOW},
+    connect::{Engine, ORDINARY, SLOW},
     effects::Claim,
     error::{Error, Kind},
+    label,
 };
 
 /// How often layers that are in use are looked at again before they are left to whoever uses them.
@@ -90,7 +96,27 @@ impl Engine {
         }
     }
 
+    /// What an instruction prints stands in the same log as what the builder says: a name read there proves nothing.
     async fn remove_builder(&self, container: &str) -> Result<(), Error> {
+        let call = self.call(
+            "look at a builder's container",
+            ORDINARY,
+            |docker| async move {
+                let options = None::<InspectContainerOptions>;
+                docker.inspect_container(container, options).await
+            },
+        );
+        match call.await {
+            Ok(found) if is_a_builders(&found) => {}
+            Ok(_) => {
+                tracing::warn!(
+                    container,
+                    "a build's log names a container that is not the builder's; it is left alone"
+                );
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
         let stop = StopContainerOptions {
             t: Some(0),
             signal: None,
@@ -110,10 +136,13 @@ impl Engine {
         call.await
     }
 
-    /// An image that somebody gave a name since is theirs.
+    /// An image that somebody gave a name since, or pulled by its digest, is theirs.
     async fn has_no_name(&self, image: &str) -> Result<bool, Error> {
         let found = self.image_inspect(image).await?;
-        Ok(found.is_some_and(|image| image.repo_tags.unwrap_or_default().is_empty()))
+        Ok(found.is_some_and(|image| {
+            image.repo_tags.unwrap_or_default().is_empty()
+                && image.repo_digests.unwrap_or_default().is_empty()
+        }))
     }
 
     async fn remove_image(&self, image: &str) -> Result<(), Error> {
@@ -127,6 +156,48 @@ impl Engine {
         });
         call.await.map(drop)
     }
+}
+
+/// Whether a classic builder made it: from an image by its identity, for nobody (neither Compose, nor a person's `docker
+/// run` with a name of an image, nor us), with no port, no mount of the host and nothing that starts it again.
+fn is_a_builders(container: &ContainerInspectResponse) -> bool {
+    let Some((config, host)) = container
+        .config
+        .as_ref()
+        .zip(container.host_config.as_ref())
+    else {
+        return false;
+    };
+    let from_identity = config
+        .image
+        .as_deref()
+        .is_some_and(|image| image.starts_with("sha256:"));
+    let labels = config.labels.as_ref();
+    let somebodys = labels.is_some_and(|labels| {
+        labels.keys().any(|key| {
+            key.starts_with("com.docker.") || key.starts_with(label::PREFIX) && key != super::KEY
+        })
+    });
+    let restarts = host
+        .restart_policy
+        .as_ref()
+        .and_then(|policy| policy.name)
+        .is_some_and(|name| {
+            !matches!(
+                name,
+                RestartPolicyNameEnum::EMPTY | RestartPolicyNameEnum::NO
+            )
+        });
+    let open = host
+        .port_bindings
+        .as_ref()
+        .is_some_and(|ports| !ports.is_empty());
+    let mounted = host.binds.as_ref().is_some_and(|binds| !binds.is_empty())
+        || host
+            .mounts
+            .as_ref()
+            .is_some_and(|mounts| !mounts.is_empty());
+    from_identity && !somebodys && !restarts && !open && !mounted
 }
 
 fn must_hold(claim: &dyn Claim) -> Result<(), Error> {
@@ -144,5 +215,44 @@ fn spare(result: Result<(), Error>) -> Result<(), Error> {
     match result {
         Err(error) if matches!(error.kind(), Kind::Missing | Kind::Refused) => Ok(()),
         result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn looks(container: Value) -> bool {
+        is_a_builders(&serde_json::from_value(container).expect("an inspect answer"))
+    }
+
+    #[test]
+    fn only_a_builders_container_is_taken_for_one() {
+        let builders = json!({
+            "Config": {"Image": "sha256:4f1c", "Labels": {"org.opencontainers.image.version": "1", "sternway.build": "k"}},
+            "HostConfig": {"RestartPolicy": {"Name": ""}, "PortBindings": null, "Binds": null}
+        });
+        assert!(looks(builders.clone()));
+        for (pointer, somebodys) in [
+            ("/Config/Image", json!("shop-api:1.4.2")),
+            (
+                "/Config/Labels",
+                json!({"com.docker.compose.project": "shop"}),
+            ),
+            ("/Config/Labels", json!({"sternway.application": "shop"})),
+            ("/HostConfig/RestartPolicy", json!({"Name": "always"})),
+            (
+                "/HostConfig/PortBindings",
+                json!({"80/tcp": [{"HostPort": "80"}]}),
+            ),
+            ("/HostConfig/Binds", json!(["/srv:/srv"])),
+        ] {
+            let mut container = builders.clone();
+            *container.pointer_mut(pointer).expect("it is there") = somebodys;
+            assert!(!looks(container), "{pointer}");
+        }
+        assert!(!looks(json!({})));
     }
 }
