@@ -2,6 +2,7 @@
 //! So the places at which a rollback may be cut need no line of test code in the product.
 
 use std::{
+    collections::BTreeMap,
     io::{self, BufRead, BufReader, Read, Write},
     net::Shutdown,
     os::unix::net::{UnixListener, UnixStream},
@@ -73,7 +74,8 @@ struct Book {
     traps: Vec<Trap>,
     sprung: usize,
     closed: bool,
-    open: Vec<UnixStream>,
+    /// By the number of the caller; each is forgotten when it has hung up.
+    open: BTreeMap<usize, UnixStream>,
 }
 
 /// A socket that stands for an engine.
@@ -97,14 +99,18 @@ impl EngineDoor {
         };
         let behind = engine.socket().clone();
         thread::spawn(move || {
-            for caller in listener.incoming().flatten() {
+            for (number, caller) in listener.incoming().flatten().enumerate() {
                 if over.load(Ordering::SeqCst) {
                     return;
                 }
                 let (book, behind) = (book.clone(), behind.clone());
                 thread::spawn(move || {
-                    let _ = converse(&caller, &behind, &book);
+                    if let Ok(again) = caller.try_clone() {
+                        lock(&book).open.insert(number, again);
+                        let _ = converse(&caller, &behind, &book);
+                    }
                     let _ = caller.shutdown(Shutdown::Both);
+                    lock(&book).open.remove(&number);
                 });
             }
         });
@@ -141,7 +147,7 @@ impl EngineDoor {
     pub(crate) fn close(&self) {
         let mut book = lock(&self.book);
         book.closed = true;
-        for open in book.open.drain(..) {
+        for open in std::mem::take(&mut book.open).into_values() {
             let _ = open.shutdown(Shutdown::Both);
         }
     }
@@ -191,7 +197,6 @@ fn converse(caller: &UnixStream, behind: &Path, book: &Mutex<Book>) -> io::Resul
         .as_raw_nonzero()
         .get();
     let pid = u32::try_from(pid).unwrap_or(0);
-    lock(book).open.push(caller.try_clone()?);
     let mut from_caller = BufReader::new(caller.try_clone()?);
     let mut engine: Option<(UnixStream, BufReader<UnixStream>)> = None;
     while let Some(head) = Head::read(&mut from_caller)? {
