@@ -14,7 +14,10 @@ use uuid::Uuid;
 mod guards;
 pub mod triggers;
 
-pub use guards::{AutomaticCommand, DecideArgs, SwitchArgs, WindowAddArgs, WindowsCommand};
+pub use guards::{
+    AutomaticCommand, DecideArgs, OverrideArgs, OverridesCommand, SwitchArgs, WindowAddArgs,
+    WindowsCommand,
+};
 
 /// Where `serve` listens when nothing else is said.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:7423";
@@ -103,6 +106,9 @@ pub enum Command {
     /// List, add and remove freeze windows
     #[command(subcommand)]
     Windows(WindowsCommand),
+    /// Let alerts about an application past a guard for a while, by name and with a reason
+    #[command(subcommand)]
+    Overrides(OverridesCommand),
     /// Make, list and revoke API tokens
     #[command(subcommand)]
     Token(TokenCommand),
@@ -190,6 +196,16 @@ pub struct DemoArgs {
     /// Stop what an earlier `demo --keep` left running, and nothing else
     #[arg(long)]
     pub stop: bool,
+    /// Let a signed event start the rollback instead of a request
+    #[arg(long, value_enum, value_name = "SENDER", conflicts_with = "stop")]
+    pub trigger: Option<DemoTrigger>,
+}
+
+/// Whose event starts the demo's rollback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DemoTrigger {
+    /// PagerDuty's
+    Pagerduty,
 }
 
 /// `doctor`.
