@@ -208,8 +208,10 @@ async fn explained(
     let application = match permit.store().application_get(name).await {
         Ok((application, _)) => application,
         Err(store::Error::NotFound(_)) => {
-            explained.code = "unknown_application".to_owned();
-            explained.said = format!("the route leads to {name}, which is no application here");
+            if part.code == "guards" {
+                explained.code = "unknown_application".to_owned();
+                explained.said = format!("the route leads to {name}, which is no application here");
+            }
             return Ok(explained);
         }
         Err(error) => return Err(error.into()),

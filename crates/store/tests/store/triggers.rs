@@ -214,7 +214,7 @@ async fn a_trigger_is_changed_against_its_revision() {
     let house = with_trigger().await;
     let store = &house.store;
     let mut changed = trigger("pager");
-    changed.kind = Kind::Github;
+    changed.mode = Mode::Off;
     let stale = store.trigger_put(&changed, &ana(), None).await;
     assert!(matches!(stale, Err(Error::Revision { present: Some(1) })));
     let put = store.trigger_put(&changed, &ana(), Some(1)).await.unwrap();
