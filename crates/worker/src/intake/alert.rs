@@ -229,7 +229,7 @@ impl Judging<'_> {
     }
 
     /// The decision as it is written, by its worst reason.
-    fn new(&self, decision: &Decision, outcome: DecisionOutcome) -> NewDecision {
+    fn with_reason(&self, decision: &Decision, outcome: DecisionOutcome) -> NewDecision {
         let first = decision.reasons().first().map(|answer| (*answer).clone());
         let (code, said, next_action) = match first {
             Some(answer) => (answer.guard.word(), answer.sentence, answer.next_action),
@@ -262,7 +262,7 @@ impl Judging<'_> {
             Outcome::Shadow => DecisionOutcome::Shadowed,
             Outcome::Record | Outcome::Wait { .. } => DecisionOutcome::Recorded,
         };
-        let mut new = self.new(decision, outcome);
+        let mut new = self.with_reason(decision, outcome);
         if let (DecisionOutcome::Proposed, Some(plan)) = (outcome, plan) {
             new.plan = Some(plan.digest());
             let (name, reason) = (&plan.application.name, self.reason().word());
@@ -281,10 +281,10 @@ impl Judging<'_> {
                 code: "let_through".to_owned(),
                 said: format!("every guard lets it through: rollback {rollback}"),
                 next_action: Some(format!("sternway watch {rollback}")),
-                ..self.new(decision, DecisionOutcome::Acted)
+                ..self.with_reason(decision, DecisionOutcome::Acted)
             },
             Ask::Propose => {
-                let new = self.new(decision, DecisionOutcome::Proposed);
+                let new = self.with_reason(decision, DecisionOutcome::Proposed);
                 NewDecision {
                     said: format!("{}; rollback {rollback} waits for a yes", new.said),
                     next_action: Some(format!("sternway approve {rollback}")),
@@ -304,7 +304,7 @@ impl Judging<'_> {
             code: code.to_owned(),
             said,
             next_action: None,
-            ..self.new(decision, DecisionOutcome::Recorded)
+            ..self.with_reason(decision, DecisionOutcome::Recorded)
         })
     }
 }
