@@ -11,9 +11,11 @@ use domain::{
 };
 use uuid::Uuid;
 
+mod demo;
 mod guards;
 pub mod triggers;
 
+pub use demo::{DemoArgs, DemoTrigger};
 pub use guards::{
     AutomaticCommand, DecideArgs, OverrideArgs, OverridesCommand, SwitchArgs, WindowAddArgs,
     WindowsCommand,
@@ -182,30 +184,6 @@ pub struct ServeArgs {
 
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-/// `demo`.
-#[derive(Clone, Debug, Args)]
-pub struct DemoArgs {
-    /// The Compose file of the demo's application
-    #[arg(long, value_name = "FILE", default_value = "docker/demo/compose.yml")]
-    pub compose_file: PathBuf,
-    /// Leave everything running at the end, to look around
-    #[arg(long, conflicts_with = "stop")]
-    pub keep: bool,
-    /// Stop what an earlier `demo --keep` left running, and nothing else
-    #[arg(long)]
-    pub stop: bool,
-    /// Let a signed event start the rollback instead of a request
-    #[arg(long, value_enum, value_name = "SENDER", conflicts_with = "stop")]
-    pub trigger: Option<DemoTrigger>,
-}
-
-/// Whose event starts the demo's rollback.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum DemoTrigger {
-    /// PagerDuty's
-    Pagerduty,
 }
 
 /// `doctor`.
