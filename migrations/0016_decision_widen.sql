@@ -1,7 +1,5 @@
 -- Decisions of the guards: what each said, what came of it, what a person may do next, and what persons override.
 
-alter table inbox add column id uuid not null default gen_random_uuid();
-
 alter table decision
     add column episode     text,  -- which trouble, of an alert
     add column would_be    text,  -- what would have come of it in the mode `auto`

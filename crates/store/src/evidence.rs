@@ -200,8 +200,8 @@ async fn episode(
     backlog: bool,
 ) -> Result<EpisodeFacts> {
     let (name, key) = (&told.trigger.name, &told.alert.episode);
-    let rows: Vec<(Uuid, String, Value)> = sqlx::query_as(
-        "select id, outcome, notice from decision
+    let rows: Vec<(String, String, Value)> = sqlx::query_as(
+        "select event_id, outcome, notice from decision
          where trigger_name = $1 and episode = $2 and event_id <> $4 and decided_at > now() - interval '24 hours'
          order by id desc limit $3",
     )
@@ -216,9 +216,9 @@ async fn episode(
         state: alert.state,
     };
     let (mut states, mut decided) = (vec![state(told.alert)], None);
-    for (id, outcome, notice) in rows {
+    for (event, outcome, notice) in rows {
         if matches!(outcome.as_str(), "acted" | "proposed") {
-            decided = Some(id);
+            decided = Some(event);
         }
         // What another program wrote in another form tells nothing.
         states.extend(serde_json::from_value::<Alert>(notice).iter().map(state));
@@ -236,7 +236,7 @@ async fn episode(
                 continue;
             };
             if earlier && matches!(part.matter, Matter::Alert(_)) {
-                decided = decided.or(Some(waiting.id));
+                decided = decided.or_else(|| Some(waiting.event_id.clone()));
             }
             states.push(state(&alert));
         }
@@ -251,9 +251,9 @@ async fn waiting(
     but: &str,
 ) -> Result<Vec<Waiting>> {
     let rows: Vec<WaitingRow> = sqlx::query_as(
-        "select id, event_id, headers, body, received_at from (
+        "select event_id, headers, body, received_at from (
              select newest.*, sum(octet_length(body)) over (order by received_at desc, event_id) as bytes from (
-                 select i.id, i.event_id, i.headers, i.body, i.received_at
+                 select i.event_id, i.headers, i.body, i.received_at
                  from inbox_due d join inbox i on i.trigger_name = d.trigger_name and i.event_id = d.event_id
                  where d.trigger_name = $1 and d.event_id <> $2
                  order by i.received_at desc, i.event_id limit $3
@@ -267,7 +267,6 @@ async fn waiting(
     .fetch_all(session)
     .await?;
     let waiting = |row: WaitingRow| Waiting {
-        id: row.id,
         event_id: row.event_id,
         headers: row.headers.0,
         body: row.body,
@@ -333,7 +332,6 @@ async fn rollbacks_recent(
 }
 
 struct Waiting {
-    id: Uuid,
     event_id: String,
     headers: Headers,
     body: Vec<u8>,
@@ -342,7 +340,6 @@ struct Waiting {
 
 #[derive(sqlx::FromRow)]
 struct WaitingRow {
-    id: Uuid,
     event_id: String,
     headers: Json<Headers>,
     body: Vec<u8>,

@@ -135,8 +135,9 @@ pub struct Switch {
 pub struct EpisodeFacts {
     /// Every state that messages of this episode's key told of in the last hours, this one's included, oldest first.
     pub states: Vec<EpisodeState>,
-    /// An earlier message about the same trouble that waits to be decided, or was decided as `auto` or `propose`.
-    pub decided: Option<Uuid>,
+    /// The event of an earlier message about the same trouble that waits to be decided, or was decided as `auto` or
+    /// `propose`.
+    pub decided: Option<String>,
 }
 
 /// A state that a message told of.

@@ -218,7 +218,7 @@ fn of_the_trouble() -> [(Guard, Answer, Change); 15] {
         }),
         (Guard::Episode, Refuse, |f| f.alert.repeated = true),
         (Guard::Episode, Refuse, |f| {
-            known(&mut f.episode).unwrap().decided = Some(uuid(9));
+            known(&mut f.episode).unwrap().decided = Some("E0".to_owned());
         }),
         (Guard::Episode, Refuse, |f| {
             said(f, -20, AlertState::Resolved)
