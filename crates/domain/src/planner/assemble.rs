@@ -5,8 +5,8 @@ use crate::{
     ledger::Release,
     name::{ComponentName, Version},
     plan::{
-        Chosen, Manner, PLAN_FORMAT_HANDOVER, PLAN_FORMAT_QUICK, PLAN_FORMAT_SUPPLY, Plan, Settled,
-        Strategy, Swap, images_to_keep,
+        Chosen, Manner, PLAN_FORMAT_HANDOVER, PLAN_FORMAT_QUICK, PLAN_FORMAT_SUPPLY,
+        PLAN_FORMAT_TWO, PLAN_FORMAT_UNDO, Plan, Settled, Strategy, Swap, images_to_keep,
     },
     steps::Step,
     supply::Supply,
@@ -33,7 +33,11 @@ pub(super) fn assemble(
     let keep = images_to_keep(&parts.swaps);
     let steps = steps(&parts);
     // The oldest that can execute it: while two versions run side by side, both can do most of the work.
-    let format = if parts.swaps.iter().any(|swap| swap.ends.is_some()) {
+    let format = if application.approval && application.approvers > 1 {
+        PLAN_FORMAT_TWO
+    } else if target.undoes().is_some() {
+        PLAN_FORMAT_UNDO
+    } else if parts.swaps.iter().any(|swap| swap.ends.is_some()) {
         PLAN_FORMAT_HANDOVER
     } else if parts.supplies.is_empty() {
         PLAN_FORMAT_QUICK

@@ -69,7 +69,7 @@ pub(super) fn build_first(
         .map(|component| Step::Build { component });
     let checked: Vec<Step> = [Step::Check].into_iter().chain(builds).collect();
     plan.steps.splice(0..0, checked);
-    plan.format = PLAN_FORMAT_REBUILD;
+    plan.format = plan.format.max(PLAN_FORMAT_REBUILD);
     plan.strategy = strategy;
     plan.source = Some(source);
 }

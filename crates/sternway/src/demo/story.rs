@@ -18,7 +18,8 @@ use crate::{
     cli::{
         application,
         args::{DemoTrigger, StrategyArgs, Until},
-        plan, rollback,
+        plan,
+        rollback::{self, Because},
     },
     client::{
         Client, Conditions,
@@ -386,10 +387,14 @@ pub struct Asked {
 
 async fn asked(api: &Client, plan: &PlanAnswer) -> Result<Asked, Failure> {
     let note = format!("the demo: {BAD} answers 500 on its main path");
+    let because = Because {
+        reason: Reason::CriticalBug,
+        note: Some(&note),
+        ticked: &[],
+        break_glass: None,
+    };
     let at = Instant::now();
-    let accepted: RollbackAnswer = rollback::request(api, plan, Reason::CriticalBug, Some(&note))
-        .await?
-        .read()?;
+    let accepted: RollbackAnswer = rollback::request(api, plan, &because).await?.read()?;
     Ok(Asked {
         id: accepted.id,
         at,

@@ -164,6 +164,8 @@ impl Judging<'_> {
             requested_by: self.actor(),
             reason: self.reason(),
             note: Some(self.note()),
+            ticked: Vec::new(),
+            break_glass: None,
             idempotency: self.key(ask),
             approval_until: (ask == Ask::Propose).then(|| at.after(approval)),
             at,

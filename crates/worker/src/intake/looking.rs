@@ -104,6 +104,7 @@ pub(super) async fn look(
         look: &look,
         releases: &releases,
         outages: &outages,
+        last: None,
     };
     // Nothing is built without a person's plan, so what would have to be built is a blocker here.
     let (plan, blockers) = match planner::plan(&snapshot, &Target::LastKnownGood) {
