@@ -4,6 +4,8 @@
 #   sh docker/demo.sh            run the demo and leave nothing running
 #   sh docker/demo.sh --keep     leave it running at the end, to look around
 #   sh docker/demo.sh --stop     stop what --keep left running
+#   sh docker/demo.sh --trigger pagerduty
+#                                let a signed event of PagerDuty's kind start the rollback
 #
 # Works on a fresh Debian machine: installs what is missing, starts an engine if none answers,
 # builds the program and the demo's images, and runs `sternway demo`, to which every argument is

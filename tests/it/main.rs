@@ -8,6 +8,7 @@
 
 mod house;
 
+mod acting;
 mod cli;
 mod databases;
 mod drift;

@@ -23,13 +23,18 @@ fn ci(house: &House, name: &str, application: &str) {
         .expect(201);
 }
 
-fn now_s() -> u64 {
+/// Now, by the clock of this machine.
+pub(crate) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.expect("after 1970").as_secs()
+    i64::try_from(since.expect("after 1970").as_millis()).unwrap()
+}
+
+fn now_s() -> i64 {
+    now_ms() / 1000
 }
 
 fn told(data: &Value) -> String {
-    let at = domain::time::Moment::from_unix_ms(i64::try_from(now_s() * 1000).unwrap());
+    let at = domain::time::Moment::from_unix_ms(now_s() * 1000);
     json!({"type": "deploy.succeeded", "timestamp": at, "data": data}).to_string()
 }
 

@@ -137,6 +137,16 @@ fn authorize(principal: &Principal, act: Act) -> Result<(), Problem> {
 }
 
 impl<A> Permit<A> {
+    /// For what a program never does by itself, whatever its role.
+    pub(crate) fn must_be_person(&self, what: &'static str) -> Result<(), Problem> {
+        match self.principal.kind {
+            PrincipalKind::Service => {
+                Err(Problem::forbidden("of a service", what).next("a person has to do that"))
+            }
+            PrincipalKind::Person | PrincipalKind::Local | PrincipalKind::Setup => Ok(()),
+        }
+    }
+
     pub(crate) fn store(&self) -> &Store {
         self.app.store()
     }

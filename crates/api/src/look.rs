@@ -36,7 +36,9 @@ pub(crate) async fn ask<A: Action, T: DeserializeOwned>(
     let patience = match question {
         Question::Tags { .. } => REPOSITORY_TIMEOUT,
         Question::Project { .. } => ADOPTION_TIMEOUT,
-        Question::Application { .. } | Question::Images { .. } => LOOK_TIMEOUT,
+        Question::Application { .. } | Question::Images { .. } | Question::Alert { .. } => {
+            LOOK_TIMEOUT
+        }
     };
     let store = permit.store();
     let id = store.inquiry_ask(&question, permit.actor()).await?;

@@ -26,6 +26,7 @@ pub mod hooks;
 pub mod me;
 pub mod messages;
 pub mod ops;
+pub mod overrides;
 pub mod page;
 pub mod plans;
 pub mod releases;
@@ -58,6 +59,8 @@ fn list() -> OpenApiRouter<App> {
         .routes(routes!(automatic::put_one))
         .routes(routes!(windows::list, windows::add))
         .routes(routes!(windows::remove))
+        .routes(routes!(overrides::list, overrides::add))
+        .routes(routes!(overrides::end))
         .routes(routes!(decisions::list, decisions::decide))
         .routes(routes!(plans::make))
         .routes(routes!(plans::get))

@@ -244,6 +244,7 @@ fn understood(
         on_return: OnReturn::default(),
         timeouts: Timeouts::default(),
         source: None,
+        guards: domain::guard::GuardSettings::default(),
         retain: domain::retention::Retain::default(),
         probes: Vec::new(),
         components,

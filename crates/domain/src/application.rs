@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use crate::{
     compose::ComposeProject,
     front::Front,
+    guard::GuardSettings,
     name::{ApplicationName, ComponentName, EnvironmentName, PullReference},
     order,
     probe::{FrontProbe, Probe, VersionEndpoint},
@@ -59,6 +60,9 @@ pub struct Application {
     /// How long each thing may take.
     #[serde(default)]
     pub timeouts: Timeouts,
+    /// The limits within which an alert may roll it back by itself.
+    #[serde(default, skip_serializing_if = "GuardSettings::is_default")]
+    pub guards: GuardSettings,
     /// Where its source is, for versions whose images are gone and have to be built again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
@@ -240,6 +244,7 @@ impl Application {
         self.check_source(&mut bad);
         self.check_times(&mut bad);
         self.check_retain(&mut bad);
+        self.guards.check("guards", &mut bad);
         if bad.is_empty() { Ok(()) } else { Err(bad) }
     }
 

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use crate::{
     application::Application,
     engine_look::{Container, EngineLook, Health},
+    guard::Opinion,
     ledger,
     name::{ComponentName, ImageId, Version},
     probe::{Answer, Question},
+    seen::Seen,
     steps,
     time::{Millis, Moment},
 };
@@ -81,6 +83,47 @@ pub fn judge(
         Some(Red::NotRunning(said) | Red::Silent(said)) => not_running(watched, said, now),
         Some(Red::Sick(said)) => sick(application, watched, said, now),
     }
+}
+
+/// What the answers say of an application as it is, for somebody who was told that it fails.
+#[must_use]
+pub fn opinion(
+    application: &Application,
+    look: &EngineLook,
+    answers: &[Answer],
+    at: Moment,
+) -> Seen<Opinion> {
+    let failing = |said: String| {
+        Seen::Known(Opinion {
+            at,
+            failing: Some(said),
+        })
+    };
+    let mut all = replicas(application, look).peekable();
+    if all.peek().is_none() {
+        return failing("the engine has no container of it".to_owned());
+    }
+    if let Some(stopped) = all.find(|container| !container.runs()) {
+        return failing(format!("{} does not run", stopped.name));
+    }
+    let says = |health| replicas(application, look).find(|container| container.health == health);
+    if let Some(unhealthy) = says(Health::Unhealthy) {
+        return failing(format!(
+            "{}: its health check says unhealthy",
+            unhealthy.name
+        ));
+    }
+    if let Some(answer) = answers.iter().find(|answer| !answer.green) {
+        return failing(format!("{}: {}", answer.asked, answer.said));
+    }
+    let due = due(application, look);
+    if answers.len() < due {
+        return Seen::Unknown("not every check was answered".to_owned());
+    }
+    if due == 0 && says(Health::Healthy).is_none() {
+        return Seen::Absent;
+    }
+    Seen::Known(Opinion { at, failing: None })
 }
 
 enum Red {

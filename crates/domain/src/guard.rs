@@ -270,6 +270,17 @@ impl Decision {
         reasons
     }
 
+    /// Whether nothing but somebody's yes is missing: what was seen speaks for the rollback, and only limits that people
+    /// set speak against it.
+    #[must_use]
+    pub fn lacks_only_a_yes(&self) -> bool {
+        self.outcome == Outcome::Propose
+            && self
+                .reasons()
+                .iter()
+                .all(|answer| answer.answer == Answer::Ask && answer.is_a_limit())
+    }
+
     /// The code that stands for the decision: the first reason's guard; none when every guard passes.
     #[must_use]
     pub fn reason(&self) -> Option<Guard> {
@@ -374,6 +385,33 @@ fn judge(guard: Guard, facts: &Facts, policy: &Policy, now: Moment) -> GuardAnsw
 }
 
 impl GuardAnswer {
+    /// Whether it is about what may be done without asking, and not about what was seen.
+    fn is_a_limit(&self) -> bool {
+        match self.guard {
+            Guard::TriggerMode
+            | Guard::TrustTier
+            | Guard::RateCap
+            | Guard::BlastCap
+            | Guard::FreezeWindow
+            | Guard::Approval => true,
+            Guard::Severity => !people::forbids(self),
+            Guard::OwnAlert
+            | Guard::Application
+            | Guard::KillSwitch
+            | Guard::Episode
+            | Guard::Lateness
+            | Guard::Settle
+            | Guard::Flap
+            | Guard::DeployCorrelation
+            | Guard::NeverTwice
+            | Guard::TargetKnownGood
+            | Guard::TargetRestorable
+            | Guard::Hold
+            | Guard::SecurityFloor
+            | Guard::Cooldown => false,
+        }
+    }
+
     fn new(guard: Guard, answer: Answer, sentence: impl Into<String>) -> Self {
         Self {
             guard,

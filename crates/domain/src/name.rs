@@ -262,10 +262,16 @@ impl Actor {
         format!("{TRIGGER_MARK}{name}").parse()
     }
 
+    /// Whether it is a trigger: an alert that was let through.
+    #[must_use]
+    pub fn is_trigger(&self) -> bool {
+        self.0.starts_with(TRIGGER_MARK)
+    }
+
     /// Whether it acts by itself, with nobody who asked: what the kill switch stops.
     #[must_use]
     pub fn is_automatic(&self) -> bool {
-        self.0 == WATCHER || self.0.starts_with(TRIGGER_MARK)
+        self.0 == WATCHER || self.is_trigger()
     }
 }
 

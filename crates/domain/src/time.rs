@@ -29,6 +29,12 @@ impl Moment {
         Self::from_unix_ms(self.unix_ms().saturating_add(wait.0.cast_signed()))
     }
 
+    /// That much earlier.
+    #[must_use]
+    pub fn before(self, wait: Millis) -> Self {
+        Self::from_unix_ms(self.unix_ms().saturating_sub(wait.0.cast_signed()))
+    }
+
     /// How long after `earlier` this is; zero when it is not.
     #[must_use]
     pub fn since(self, earlier: Self) -> Millis {

@@ -1,11 +1,14 @@
 //! Triggers: what other systems tell us, and whether it may start a rollback. A trigger is an alert source or a feed of
 //! deployments that somebody set up; a message from it is verified, read into our words, and then judged by guards.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
     application::BadField,
+    guard::Impact,
     name::{ApplicationName, TriggerName},
 };
 
@@ -28,6 +31,9 @@ pub use trust::{Mode, TrustTier};
 
 /// Most routes of one trigger: each is tried for each alert.
 pub const ROUTES_MAX: usize = 64;
+/// Most words for severity of one trigger, and the longest.
+const SEVERITIES_MAX: usize = 64;
+const WORD_CHARS_MAX: usize = 64;
 
 /// Who sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -98,6 +104,9 @@ pub struct Trigger {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 64)]
     pub routes: Vec<route::Route>,
+    /// What its words for severity mean; the usual ones are known without.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub severities: BTreeMap<String, Impact>,
     /// What differs from sender to sender.
     #[serde(default, skip_serializing_if = "Settings::is_default")]
     pub settings: Settings,
@@ -122,9 +131,11 @@ impl Trigger {
             let what = format!("use at most `{}`: {}", self.proves().word(), self.why());
             bad.push(BadField::new("trust", what));
         }
-        if !matches!(self.mode, Mode::Off | Mode::Record) {
-            let what = "use `off` or `record`: no other mode is known yet";
-            bad.push(BadField::new("mode", what));
+        let long = |word: &String| word.is_empty() || word.len() > WORD_CHARS_MAX;
+        if self.severities.len() > SEVERITIES_MAX || self.severities.keys().any(long) {
+            let what =
+                format!("use at most {SEVERITIES_MAX} words of 1 to {WORD_CHARS_MAX} characters");
+            bad.push(BadField::new("severities", what));
         }
         if bad.is_empty() { Ok(()) } else { Err(bad) }
     }

@@ -156,6 +156,7 @@ impl Window {
     /// # Errors
     /// Why that can not be said.
     pub fn open_until(&self, now: Moment) -> Result<Option<Moment>, String> {
+        self.cron.understood()?;
         let rules = self.zone.rules()?;
         let today = rules.day_of(now);
         // The zone may be a day ahead or behind where the window began.
@@ -188,6 +189,7 @@ impl Window {
     /// # Errors
     /// Why that can not be said.
     pub fn next_after(&self, now: Moment) -> Result<Option<Moment>, String> {
+        self.cron.understood()?;
         let rules = self.zone.rules()?;
         let today = rules.day_of(now);
         for day in (-1..=AHEAD_DAYS).filter_map(|days| today.plus(days)) {

@@ -9,6 +9,7 @@ pub mod definition;
 pub mod holds;
 pub mod ledger;
 pub mod may_deploy;
+pub mod overrides;
 pub mod plan;
 pub mod rollback;
 pub mod status;
@@ -111,6 +112,7 @@ async fn run(cli: Cli, out: &Out) -> Result<Exit, Failure> {
             automatic::automatic(command.as_ref(), &client()?, out).await
         }
         Command::Windows(command) => automatic::windows(command, &client()?, out).await,
+        Command::Overrides(command) => overrides::run(command, &client()?, out).await,
         Command::Token(command) => token::run(command, &client()?, out).await,
         Command::Openapi => about::openapi(out),
         Command::Version => about::version(globals, out).await,

@@ -1,9 +1,11 @@
 //! `demo`: one real rollback in real containers, from a request to the proof, watched from outside. The demo
 //! is a client like any other; what it claims at the end it has asked the application itself.
 
+pub mod alert;
 pub mod clear;
 pub mod compose;
 pub mod folder;
+pub mod proof;
 pub mod server;
 pub mod story;
 pub mod summary;
@@ -106,7 +108,7 @@ async fn play(
     };
     stage.remember()?;
     let told = tokio::select! {
-        told = Box::pin(story::tell(&mut stage, out)) => told,
+        told = Box::pin(story::tell(&mut stage, args.trigger, out)) => told,
         failure = interrupted() => Err(failure),
     };
     match told {

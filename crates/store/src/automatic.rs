@@ -138,7 +138,11 @@ pub(crate) async fn until_commit(
     read(tx, application).await
 }
 
-async fn read(session: &mut PgConnection, application: &ApplicationName) -> Result<Switches> {
+/// The switches as they are now.
+pub(crate) async fn read(
+    session: &mut PgConnection,
+    application: &ApplicationName,
+) -> Result<Switches> {
     let rows: Vec<Row> = sqlx::query_as(OFF)
         .bind(application.as_str())
         .fetch_all(session)

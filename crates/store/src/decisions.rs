@@ -1,10 +1,11 @@
 //! What came of each thing that a trigger told us. One decision each, for ever: it is never changed.
 
 use domain::{
-    name::{ApplicationName, TriggerName},
+    name::{ApplicationName, PlanDigest, RollbackId, TriggerName},
     time::Moment,
 };
 use serde_json::Value;
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -24,10 +25,23 @@ pub enum DecisionOutcome {
     Deployed,
     /// It says nothing that anything is done with.
     Noted,
+    /// A rollback was started.
+    Acted,
+    /// A rollback is proposed to people.
+    Proposed,
+    /// Nothing was done; its trigger is tried out.
+    Shadowed,
 }
 
 impl DecisionOutcome {
-    const ALL: [Self; 3] = [Self::Recorded, Self::Deployed, Self::Noted];
+    const ALL: [Self; 6] = [
+        Self::Recorded,
+        Self::Deployed,
+        Self::Noted,
+        Self::Acted,
+        Self::Proposed,
+        Self::Shadowed,
+    ];
 
     /// The word in the API and the database.
     #[must_use]
@@ -36,6 +50,9 @@ impl DecisionOutcome {
             Self::Recorded => "recorded",
             Self::Deployed => "deployed",
             Self::Noted => "noted",
+            Self::Acted => "acted",
+            Self::Proposed => "proposed",
+            Self::Shadowed => "shadowed",
         }
     }
 }
@@ -55,6 +72,18 @@ pub struct NewDecision {
     pub notice: Value,
     /// The entry of the ledger.
     pub deployment: Option<Uuid>,
+    /// The trouble that it is about, of an alert.
+    pub episode: Option<String>,
+    /// What would have come of it in the mode `auto`.
+    pub would_be: Option<String>,
+    /// What each guard said.
+    pub guards: Option<Value>,
+    /// What a person may do next.
+    pub next_action: Option<String>,
+    /// The plan that is proposed.
+    pub plan: Option<PlanDigest>,
+    /// The rollback that it started.
+    pub rollback: Option<RollbackId>,
 }
 
 /// A decision.
@@ -80,6 +109,18 @@ pub struct Decision {
     pub notice: Value,
     /// The entry of the ledger.
     pub deployment: Option<Uuid>,
+    /// The trouble that it is about, of an alert.
+    pub episode: Option<String>,
+    /// What would have come of it in the mode `auto`.
+    pub would_be: Option<String>,
+    /// What each guard said.
+    pub guards: Option<Value>,
+    /// What a person may do next.
+    pub next_action: Option<String>,
+    /// The plan that is proposed.
+    pub plan: Option<PlanDigest>,
+    /// The rollback that it started.
+    pub rollback: Option<RollbackId>,
     /// When.
     pub decided_at: Moment,
 }
@@ -91,6 +132,48 @@ pub struct DecisionFilter {
     pub trigger: Option<TriggerName>,
     /// About these applications only; about all, and about none that we know, without.
     pub applications: Option<Vec<ApplicationName>>,
+    /// With this outcome only.
+    pub outcome: Option<DecisionOutcome>,
+}
+
+/// A decision with the place of what it is about.
+pub(crate) struct Led<'a> {
+    pub(crate) trigger: &'a TriggerName,
+    pub(crate) event_id: &'a str,
+    pub(crate) part: i32,
+    pub(crate) decision: &'a NewDecision,
+}
+
+impl Led<'_> {
+    /// Writes it. The first decision stays.
+    pub(crate) async fn write(&self, session: &mut PgConnection) -> Result<()> {
+        let new = self.decision;
+        sqlx::query(
+            "insert into decision (id, trigger_name, event_id, part, application, outcome, code, said, notice,
+                                   deployment_id, episode, would_be, guards, next_action, plan_digest, rollback_id)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+             on conflict on constraint decision_once do nothing",
+        )
+        .bind(Uuid::now_v7())
+        .bind(self.trigger.as_str())
+        .bind(self.event_id)
+        .bind(self.part)
+        .bind(new.application.as_ref().map(ApplicationName::as_str))
+        .bind(new.outcome.word())
+        .bind(&new.code)
+        .bind(&new.said)
+        .bind(&new.notice)
+        .bind(new.deployment)
+        .bind(&new.episode)
+        .bind(&new.would_be)
+        .bind(&new.guards)
+        .bind(&new.next_action)
+        .bind(new.plan.as_ref().map(PlanDigest::as_str))
+        .bind(new.rollback.map(|rollback| rollback.0))
+        .execute(session)
+        .await?;
+        Ok(())
+    }
 }
 
 #[derive(sqlx::FromRow)]
@@ -105,6 +188,12 @@ struct Row {
     said: String,
     notice: Value,
     deployment_id: Option<Uuid>,
+    episode: Option<String>,
+    would_be: Option<String>,
+    guards: Option<Value>,
+    next_action: Option<String>,
+    plan_digest: Option<String>,
+    rollback_id: Option<Uuid>,
     decided_at: OffsetDateTime,
 }
 
@@ -121,34 +210,24 @@ impl Store {
     ) -> Result<bool> {
         timed(async {
             let mut tx = self.pool.begin().await?;
-            let ours = sqlx::query("delete from inbox_due where trigger_name = $1 and event_id = $2")
-                .bind(trigger.as_str())
-                .bind(event_id)
-                .execute(&mut *tx)
-                .await?
-                .rows_affected();
+            let ours =
+                sqlx::query("delete from inbox_due where trigger_name = $1 and event_id = $2")
+                    .bind(trigger.as_str())
+                    .bind(event_id)
+                    .execute(&mut *tx)
+                    .await?
+                    .rows_affected();
             if ours == 0 {
                 return Ok(false);
             }
             for (part, new) in (0_i32..).zip(decisions) {
-                sqlx::query(
-                    "insert into decision (id, trigger_name, event_id, part, application, outcome, code, said, notice,
-                                           deployment_id)
-                     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-                     on conflict on constraint decision_once do nothing",
-                )
-                .bind(Uuid::now_v7())
-                .bind(trigger.as_str())
-                .bind(event_id)
-                .bind(part)
-                .bind(new.application.as_ref().map(ApplicationName::as_str))
-                .bind(new.outcome.word())
-                .bind(&new.code)
-                .bind(&new.said)
-                .bind(&new.notice)
-                .bind(new.deployment)
-                .execute(&mut *tx)
-                .await?;
+                let led = Led {
+                    trigger,
+                    event_id,
+                    part,
+                    decision: new,
+                };
+                led.write(&mut tx).await?;
             }
             tx.commit().await?;
             Ok(true)
@@ -195,16 +274,18 @@ impl Store {
         let rows: Vec<Row> = timed(async {
             Ok(sqlx::query_as(
                 "select id, trigger_name, event_id, part, application, outcome, code, said, notice, deployment_id,
-                        decided_at
+                        episode, would_be, guards, next_action, plan_digest, rollback_id, decided_at
                  from decision
                  where ($1::uuid is null or id < $1) and ($2::text is null or trigger_name = $2)
                    and ($3::text[] is null or application = any($3))
+                   and ($5::text is null or outcome = $5)
                  order by id desc limit $4",
             )
             .bind(page.after)
             .bind(filter.trigger.as_ref().map(TriggerName::as_str))
             .bind(within)
             .bind(page.fetch())
+            .bind(filter.outcome.map(DecisionOutcome::word))
             .fetch_all(&self.pool)
             .await?)
         })
@@ -231,6 +312,16 @@ fn decision(row: Row) -> Result<Decision> {
         said: row.said,
         notice: row.notice,
         deployment: row.deployment_id,
+        episode: row.episode,
+        would_be: row.would_be,
+        guards: row.guards,
+        next_action: row.next_action,
+        plan: row
+            .plan_digest
+            .map(|digest| digest.parse())
+            .transpose()
+            .map_err(bad)?,
+        rollback: row.rollback_id.map(RollbackId),
         decided_at: row.decided_at.into(),
     })
 }

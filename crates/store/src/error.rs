@@ -116,6 +116,12 @@ pub enum Constraint {
         /// The other application.
         by: ApplicationName,
     },
+    /// A trigger's name was another sender's.
+    #[error("this name is one of {kind}: a trigger keeps its kind, also when it was taken out")]
+    KindChanged {
+        /// Of which kind it is.
+        kind: &'static str,
+    },
     /// What is referred to is not there.
     #[error("there is no such {0}")]
     Unknown(&'static str),
@@ -155,6 +161,7 @@ fn missing(constraint: &str) -> Option<&'static str> {
         | "release_readiness_application"
         | "automatic_switch_application"
         | "freeze_window_application"
+        | "guard_override_application"
         | "triage_application"
         | "hold_application" => "application",
         "rollback_plan" => "plan",
@@ -165,6 +172,7 @@ fn missing(constraint: &str) -> Option<&'static str> {
         | "idempotency_rollback"
         | "pin_rollback"
         | "build_rollback"
+        | "decision_rollback"
         | "deployment_rollback"
         | "held_return_rollback"
         | "hold_rollback" => "rollback",
@@ -193,6 +201,7 @@ fn in_use(constraint: &str) -> Option<&'static str> {
         "plan_key" => "plan",
         "automatic_switch_key" => "switch",
         "freeze_window_key" => "window",
+        "guard_override_key" => "override",
         "triage_key" | "triage_passed_key" => "decision",
         "rollback_key" | "rollback_run_key" => "rollback",
         "rollback_event_key" => "event",

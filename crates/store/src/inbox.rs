@@ -152,6 +152,31 @@ impl Store {
         Ok(readable("message", rows, due))
     }
 
+    /// A message is to be decided then, and not before.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn inbox_later(
+        &self,
+        trigger: &TriggerName,
+        event_id: &str,
+        at: Moment,
+    ) -> Result<()> {
+        timed(async {
+            // Waiting is no failed try.
+            sqlx::query(
+                "update inbox_due set decide_at = $3, tries = 0 where trigger_name = $1 and event_id = $2",
+            )
+            .bind(trigger.as_str())
+            .bind(event_id)
+            .bind(OffsetDateTime::from(at))
+            .execute(&self.pool)
+            .await?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Clears away messages that are decided and old.
     pub(crate) async fn inbox_prune(&self) -> Result<u64> {
         self.cleared(

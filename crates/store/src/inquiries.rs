@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use domain::name::{Actor, ApplicationName, ComponentName, TagName};
+use domain::{
+    name::{Actor, ApplicationName, ComponentName, TagName, TriggerName},
+    trigger::alert::Alert,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::types::Json;
@@ -54,6 +57,17 @@ pub enum Question {
         /// Only this one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         only: Option<TagName>,
+    },
+    /// What every guard says of an alert; answered with a guards' decision.
+    Alert {
+        /// The application that it is about.
+        name: ApplicationName,
+        /// The trigger that it comes by.
+        trigger: TriggerName,
+        /// The event that it comes with.
+        event_id: String,
+        /// What it says.
+        alert: Box<Alert>,
     },
 }
 

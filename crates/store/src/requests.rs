@@ -19,6 +19,7 @@ use crate::{
     applications::acting,
     audit, automatic,
     connect::{Store, timed},
+    decisions::Led,
     error::{Constraint, Error, Result, corrupt},
     rollbacks::RollbackView,
     wake::Topic,
@@ -164,7 +165,7 @@ impl Store {
             .ok_or_else(|| Error::Unavailable(vanished.into()))
     }
 
-    fn accepted(&self, requested: Requested) -> Requested {
+    pub(crate) fn accepted(&self, requested: Requested) -> Requested {
         if requested == Requested::New {
             self.announce(Topic::Work);
             self.wake.notify(Topic::Events);
@@ -174,43 +175,67 @@ impl Store {
 
     /// None when the rollback in the way ended between our insert and our look for its name.
     async fn request_once(&self, ask: &NewRollback<'_>) -> Result<Option<Requested>> {
-        let mut tx = self.pool.begin().await?;
-        if let Some(earlier) = replayed(&mut tx, ask).await? {
-            return Ok(Some(Requested::Replayed(earlier)));
-        }
-        let name = &ask.plan.application.name;
-        lock_application(&mut tx, name).await?;
-        if ask.requested_by.is_automatic() {
-            must_be_on(&mut tx, name).await?;
-        }
-        insert_rollback(&mut tx, ask).await?;
-        match insert_run(&mut tx, ask).await {
-            Ok(()) => {}
+        self.request_in(self.pool.begin().await?, ask, None).await
+    }
+
+    /// The request, as the end of a transaction that may have looked at things before. None when the rollback in the way
+    /// ended between our insert and our look for its name.
+    pub(crate) async fn request_in(
+        &self,
+        mut tx: PgTransaction<'_>,
+        ask: &NewRollback<'_>,
+        led: Option<&Led<'_>>,
+    ) -> Result<Option<Requested>> {
+        match write(&mut tx, ask).await {
+            Ok(requested) => {
+                if let (Requested::New, Some(led)) = (requested, led) {
+                    led.write(&mut tx).await?;
+                }
+                tx.commit().await?;
+                Ok(Some(requested))
+            }
             Err(Error::Conflict(Constraint::Rule(rule))) if rule == "rollback_one_acting" => {
                 tx.rollback().await?;
-                let active = acting(&mut *self.pool.acquire().await?, name).await?;
-                return match active {
+                let name = &ask.plan.application.name;
+                match acting(&mut *self.pool.acquire().await?, name).await? {
                     Some(active) => Err(Error::Conflict(Constraint::OneActing { active })),
                     None => Ok(None),
-                };
+                }
             }
-            Err(error) => return Err(error),
+            Err(error) => Err(error),
         }
-        // After the insert: whoever acted until then is watching now, and visible.
-        supersede(&mut tx, ask).await?;
-        let detail = json!({"plan": ask.plan.digest(), "reason": ask.reason, "note": ask.note, "ticked": ask.ticked,
-            "break_glass": ask.break_glass, "application": name});
-        let object = format!("rollback/{}", ask.id);
-        audit::enter(
-            &mut tx,
-            &ask.requested_by,
-            "rollback.request",
-            &object,
-            detail,
-        )
+    }
+
+    /// Asks a rollback of an application that is only proposed to give way: it ends as called off by that actor. Which
+    /// one; none when nothing is proposed.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn proposal_withdraw(
+        &self,
+        application: &ApplicationName,
+        by: &Actor,
+    ) -> Result<Option<RollbackId>> {
+        let proposed: Option<Uuid> = timed(async {
+            Ok(sqlx::query_scalar(
+                "select r.rollback_id from rollback_run r join rollback b on b.id = r.rollback_id
+                 where r.application = $1 and r.acts and r.phase = 'awaiting_approval'
+                   and b.requested_by like 'trigger:%'",
+            )
+            .bind(application.as_str())
+            .fetch_optional(&self.pool)
+            .await?)
+        })
         .await?;
-        tx.commit().await?;
-        Ok(Some(Requested::New))
+        let Some(rollback) = proposed.map(RollbackId) else {
+            return Ok(None);
+        };
+        // One that was approved at this moment is under way, and stays.
+        let order = Order::Cancel { by: by.clone() };
+        match self.order_put(rollback, &order, by).await? {
+            OrderPut::Accepted => Ok(Some(rollback)),
+            OrderPut::Ended | OrderPut::TooLate(_) => Ok(None),
+        }
     }
 
     /// Tells a rollback's worker what somebody wants. Asking again before it was seen is asking once.
@@ -259,6 +284,26 @@ impl Store {
         }
         Ok(put)
     }
+}
+
+async fn write(tx: &mut PgTransaction<'_>, ask: &NewRollback<'_>) -> Result<Requested> {
+    if let Some(earlier) = replayed(tx, ask).await? {
+        return Ok(Requested::Replayed(earlier));
+    }
+    let name = &ask.plan.application.name;
+    lock_application(tx, name).await?;
+    if ask.requested_by.is_automatic() {
+        must_be_on(tx, name).await?;
+    }
+    insert_rollback(tx, ask).await?;
+    insert_run(tx, ask).await?;
+    // After the insert: whoever acted until then is watching now, and visible.
+    supersede(tx, ask).await?;
+    let detail = json!({"plan": ask.plan.digest(), "reason": ask.reason, "note": ask.note, "ticked": ask.ticked,
+        "break_glass": ask.break_glass, "application": name});
+    let object = format!("rollback/{}", ask.id);
+    audit::enter(tx, &ask.requested_by, "rollback.request", &object, detail).await?;
+    Ok(Requested::New)
 }
 
 /// The rollback of an earlier request with the same key; waits for one that is being accepted right now.

@@ -14,7 +14,7 @@ use crate::{
     applications::Put,
     audit,
     connect::{Store, timed},
-    error::{Error, Result, corrupt},
+    error::{Constraint, Error, Result, corrupt},
     page::{Listed, Page},
     seal::SecretKey,
 };
@@ -111,8 +111,12 @@ impl Store {
                     created: false,
                 });
             }
+            if let Some((text, _, _)) = &present {
+                same_kind(text, trigger)?;
+            }
+            let revision = insert(&mut tx, trigger, &definition, revision).await?;
             let put = Put {
-                revision: insert(&mut tx, trigger, &definition).await?,
+                revision: revision.ok_or(Error::Revision { present: None })?,
                 created: living.is_none(),
             };
             let object = format!("trigger/{}", trigger.name);
@@ -304,17 +308,41 @@ async fn living(tx: &mut PgTransaction<'_>, name: &TriggerName) -> Result<i32> {
     revision.ok_or(Error::NotFound("trigger"))
 }
 
-async fn insert(tx: &mut PgTransaction<'_>, trigger: &Trigger, definition: &str) -> Result<i32> {
+/// None: somebody made one of that name at the same moment.
+async fn insert(
+    tx: &mut PgTransaction<'_>,
+    trigger: &Trigger,
+    definition: &str,
+    present: Option<i32>,
+) -> Result<Option<i32>> {
     Ok(sqlx::query_scalar(
         "insert into trigger (name, definition, revision) values ($1, $2, 1)
          on conflict on constraint trigger_key do update
          set definition = excluded.definition, revision = trigger.revision + 1, updated_at = now(), removed_at = null
+         where trigger.removed_at is not null or trigger.revision = $3
          returning revision",
     )
     .bind(trigger.name.as_str())
     .bind(definition)
-    .fetch_one(&mut **tx)
+    .bind(present)
+    .fetch_optional(&mut **tx)
     .await?)
+}
+
+/// A name keeps its kind: what is still to be decided under it would be read as something else.
+fn same_kind(present: &str, trigger: &Trigger) -> Result<()> {
+    #[derive(serde::Deserialize)]
+    struct Former {
+        kind: domain::trigger::Kind,
+    }
+    let former: Former =
+        serde_json::from_str(present).map_err(|error| corrupt("trigger", error))?;
+    if former.kind == trigger.kind {
+        return Ok(());
+    }
+    Err(Error::Conflict(Constraint::KindChanged {
+        kind: former.kind.word(),
+    }))
 }
 
 fn opened(

@@ -3,9 +3,10 @@
 use domain::{
     name::{Actor, ApplicationName},
     time::{Millis, Moment},
-    window::Window,
+    window::{Cron, Window, Zone},
 };
 use serde_json::json;
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -17,6 +18,8 @@ use crate::{
 
 /// Most windows: each is looked at for every decision.
 pub const WINDOWS_MAX: i64 = 200;
+/// Most windows of one application, and most for all: whoever may add to one leaves room for the others.
+pub const WINDOWS_EACH_MAX: i64 = 50;
 /// Windows are added one after the other, so that their number is right.
 const WINDOW_LOCK: i64 = i64::from_be_bytes(*b"SternWin");
 
@@ -48,7 +51,7 @@ struct Row {
 }
 
 impl Store {
-    /// Adds a window; false when there are [`WINDOWS_MAX`] already.
+    /// Adds a window; false when there are [`WINDOWS_MAX`] already, or [`WINDOWS_EACH_MAX`] of its application.
     ///
     /// # Errors
     /// As every store function.
@@ -63,7 +66,9 @@ impl Store {
             let added = sqlx::query(
                 "insert into freeze_window (id, kind, application, cron, duration_s, zone, rollbacks, note, made_by, made_at)
                  select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10
-                 where (select count(*) from freeze_window where removed_at is null) < $11",
+                 where (select count(*) from freeze_window where removed_at is null) < $11
+                   and (select count(*) from freeze_window
+                        where removed_at is null and application is not distinct from $3) < $12",
             )
             .bind(window.id)
             .bind(window.kind.word())
@@ -76,6 +81,7 @@ impl Store {
             .bind(by.as_str())
             .bind(OffsetDateTime::from(new.made_at))
             .bind(WINDOWS_MAX)
+            .bind(WINDOWS_EACH_MAX)
             .execute(&mut *tx)
             .await?;
             if added.rows_affected() == 0 {
@@ -128,23 +134,53 @@ impl Store {
         &self,
         application: Option<&ApplicationName>,
     ) -> Result<Vec<StoredWindow>> {
-        let rows: Vec<Row> = timed(async {
-            Ok(sqlx::query_as(
-                "select id, kind, application, cron, duration_s, zone, rollbacks, note, made_by, made_at
-                 from freeze_window
-                 where removed_at is null and ($1::text is null or application is null or application = $1)
-                 order by id limit $2",
+        timed(async {
+            let mut session = self.pool.acquire().await?;
+            of(&mut session, application).await
+        })
+        .await
+    }
+
+    /// For which application a window is; none for all.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or as every store function.
+    pub async fn window_application(&self, id: Uuid) -> Result<Option<ApplicationName>> {
+        let found: Option<Option<String>> = timed(async {
+            Ok(sqlx::query_scalar(
+                "select application from freeze_window where id = $1 and removed_at is null",
             )
-            .bind(application.map(ApplicationName::as_str))
-            .bind(WINDOWS_MAX)
-            .fetch_all(&self.pool)
+            .bind(id)
+            .fetch_optional(&self.pool)
             .await?)
         })
         .await?;
-        rows.into_iter().map(stored).collect()
+        let name = found.ok_or(Error::NotFound("window"))?;
+        name.map(|name| name.parse().map_err(|error| corrupt("window", error)))
+            .transpose()
     }
 }
 
+/// See [`Store::windows`].
+pub(crate) async fn of(
+    session: &mut PgConnection,
+    application: Option<&ApplicationName>,
+) -> Result<Vec<StoredWindow>> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "select id, kind, application, cron, duration_s, zone, rollbacks, note, made_by, made_at
+         from freeze_window
+         where removed_at is null and ($1::text is null or application is null or application = $1)
+         order by id limit $2",
+    )
+    .bind(application.map(ApplicationName::as_str))
+    .bind(WINDOWS_MAX)
+    .fetch_all(session)
+    .await?;
+    rows.into_iter().map(stored).collect()
+}
+
+/// What this program does not understand of the times is still a window: it counts as one that nobody can read, and can be
+/// removed.
 fn stored(row: Row) -> Result<StoredWindow> {
     let bad = |error: String| corrupt("window", error);
     let name = |error: domain::name::BadName| corrupt("window", error);
@@ -157,9 +193,9 @@ fn stored(row: Row) -> Result<StoredWindow> {
                 .map(|name| name.parse())
                 .transpose()
                 .map_err(name)?,
-            cron: row.cron.parse().map_err(bad)?,
+            cron: Cron::stored(&row.cron),
             duration: Millis::from_secs(row.duration_s.max(0).cast_unsigned()),
-            zone: row.zone.parse().map_err(bad)?,
+            zone: Zone::stored(row.zone),
             rollbacks: row.rollbacks,
         },
         note: row.note,

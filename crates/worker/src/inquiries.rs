@@ -9,12 +9,14 @@ use std::{
 use domain::{
     application::Application,
     engine_look::EngineLook,
+    guard::Decision,
     ledger::ReleaseComponent,
-    name::{ApplicationName, ComponentName, ImageId, TagName, Version},
+    name::{ApplicationName, ComponentName, ImageId, TagName, TriggerName, Version},
     seen::Seen,
     source::TagsSeen,
     specification::Shape,
     supply::ImageSource,
+    trigger::alert::Alert,
 };
 use futures_util::{StreamExt, stream};
 use integrations::Candidate;
@@ -26,6 +28,7 @@ use uuid::Uuid;
 
 use crate::{
     eyes::Asked,
+    intake,
     world::{Real, StoreAway},
 };
 
@@ -85,7 +88,7 @@ pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: Can
 fn slow(question: &Question) -> bool {
     match question {
         Question::Tags { .. } | Question::Project { .. } => true,
-        Question::Application { .. } | Question::Images { .. } => false,
+        Question::Application { .. } | Question::Images { .. } | Question::Alert { .. } => false,
     }
 }
 
@@ -94,7 +97,7 @@ async fn answer(store: Store, real: Arc<Real>, id: Uuid, question: Question) {
         // git has a limit of its own, and says what it waited for.
         Question::Tags { .. } => Duration::MAX,
         Question::Project { .. } => PROJECT_LIMIT,
-        Question::Application { .. } => PLAN_LIMIT,
+        Question::Application { .. } | Question::Alert { .. } => PLAN_LIMIT,
         Question::Images { .. } => LIMIT,
     };
     let found = tokio::time::timeout(limit, find(&real, &question)).await;
@@ -125,7 +128,34 @@ async fn find(real: &Real, question: &Question) -> Result<Value, String> {
             let found = tags(real, name, only.as_ref()).await?;
             serde_json::to_value(found).map_err(|error| error.to_string())
         }
+        Question::Alert {
+            name,
+            trigger,
+            event_id,
+            alert,
+        } => {
+            let said = alert_of(real, name, trigger, event_id, alert).await?;
+            serde_json::to_value(said).map_err(|error| error.to_string())
+        }
     }
+}
+
+/// What the guards say of an alert, with our own eyes.
+async fn alert_of(
+    real: &Real,
+    name: &ApplicationName,
+    trigger: &TriggerName,
+    event_id: &str,
+    alert: &Alert,
+) -> Result<Decision, String> {
+    let (application, _) = real
+        .store
+        .application_get(name)
+        .await
+        .map_err(|error| error.to_string())?;
+    intake::explain(real, trigger, event_id, alert, &application)
+        .await
+        .map_err(|away| away.to_string())?
 }
 
 /// The tags of the application's repository.

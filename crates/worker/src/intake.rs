@@ -1,44 +1,71 @@
 //! What triggers told us: read, and brought to what comes of it. Everything that it goes by is a row, so a message is
 //! decided once, however many workers look and however often they die.
 
-use std::time::Duration;
+mod alert;
+mod ledger;
+mod looking;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use domain::{
-    ledger::DeploymentKind,
-    name::{Actor, ApplicationName},
-    trigger::sort::{Deployment, Matter, Part, sorted},
+    name::ApplicationName,
+    time::Moment,
+    trigger::{
+        Mode,
+        alert::Alert,
+        sort::{Matter, Part, sorted},
+    },
 };
+use futures_util::{StreamExt, stream};
 use metrics::counter;
-use sha2::{Digest as _, Sha256};
-use store::{
-    DecisionOutcome, DeploymentFilter, Due, Error, Idempotency, NewDecision, NewDeployment, Page,
-    Store, Topic, Wake,
-};
+use store::{DecisionOutcome, Due, Error, NewDecision, Store, Told, Topic, Wake};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-use crate::{metric, world::StoreAway};
+use self::{
+    alert::{Judged, Judging},
+    ledger::{Ledger, Recorded},
+    looking::Looked,
+};
+use crate::{
+    metric,
+    world::{Real, StoreAway},
+};
+
+pub(crate) use looking::explain;
 
 /// The truth is polled; a wake-up only saves the waiting.
 const POLL: Duration = Duration::from_millis(250);
-/// Messages taken in one turn.
-const AT_ONCE: u32 = 32;
-/// How long a message is ours: a worker that dies leaves it to others this much later.
-const LEASE: Duration = Duration::from_secs(10);
+/// Messages taken in one turn: an alert may need a look at an engine, and others do not wait for it.
+const AT_ONCE: u32 = 8;
+/// How long a message is ours: a worker that dies leaves it to others this much later. A look at an engine that does not
+/// answer takes most of it.
+const LEASE: Duration = Duration::from_secs(15);
 /// How often a message is tried before it is put down as one that can not be decided. A database that is away is no try.
 const TRIES_MAX: i32 = 8;
-/// Entries of the ledger among which the newest one that somebody told is looked for.
-const LOOKED_BACK: u32 = 10;
 
-pub(crate) async fn run(store: Store, wake: Wake, shutdown: CancellationToken) {
+/// Where messages are decided.
+struct Desk {
+    real: Arc<Real>,
+    /// Held by whoever waits for the right to let a rollback through.
+    turn: Mutex<()>,
+}
+
+pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: CancellationToken) {
     let mut wakes = wake.subscribe(Topic::Work);
+    let desk = Desk {
+        real,
+        turn: Mutex::new(()),
+    };
     while !shutdown.is_cancelled() {
         match store.inbox_due(AT_ONCE, LEASE).await {
             Ok(due) => {
                 let more = !due.is_empty();
-                for message in &due {
-                    decide(&store, message).await;
-                }
+                let all: Vec<_> = due.iter().map(|message| decide(&desk, message)).collect();
+                stream::iter(all)
+                    .buffer_unordered(AT_ONCE as usize)
+                    .collect::<Vec<()>>()
+                    .await;
                 if more {
                     continue;
                 }
@@ -54,10 +81,16 @@ pub(crate) async fn run(store: Store, wake: Wake, shutdown: CancellationToken) {
 }
 
 /// Decides one message. What fails now is due again when its lease is over.
-async fn decide(store: &Store, due: &Due) {
-    let trigger = &due.trigger.name;
-    let decisions = match decisions(store, due).await {
-        Ok(decisions) => decisions,
+async fn decide(desk: &Desk, due: &Due) {
+    let (store, trigger) = (&desk.real.store, &due.trigger.name);
+    let decisions = match decisions(desk, due).await {
+        Ok(Decided::Now(decisions)) => decisions,
+        Ok(Decided::Later(until)) => {
+            if let Err(error) = store.inbox_later(trigger, &due.event_id, until).await {
+                tracing::warn!(%trigger, %error, "a message is looked at again later than it should be");
+            }
+            return;
+        }
         Err(StoreAway(error)) if error.passes() || due.tries < TRIES_MAX => {
             return tracing::warn!(%trigger, %error, "a message could not be decided; trying again");
         }
@@ -71,63 +104,133 @@ async fn decide(store: &Store, due: &Due) {
         .decisions_put(trigger, &due.event_id, &decisions)
         .await
     {
-        Ok(true) => {
-            for decision in &decisions {
-                counter!(metric::DECISIONS, "outcome" => decision.outcome.word()).increment(1);
-                let (code, said) = (&decision.code, &decision.said);
-                let application = decision.application.as_ref().map(ToString::to_string);
-                tracing::info!(%trigger, application, code, said, "a message was decided");
-            }
-        }
+        Ok(true) => tell(due, &decisions),
         Ok(false) => {}
         Err(error) => tracing::warn!(%trigger, %error, "a decision was not written; trying again"),
     }
 }
 
-fn put_down(code: &str, said: String) -> NewDecision {
+fn tell(due: &Due, decisions: &[NewDecision]) {
+    let trigger = &due.trigger.name;
+    for decision in decisions {
+        counter!(metric::DECISIONS, "outcome" => decision.outcome.word()).increment(1);
+        let (code, said) = (&decision.code, &decision.said);
+        let application = decision.application.as_ref().map(ToString::to_string);
+        tracing::info!(%trigger, application, code, said, "a message was decided");
+    }
+}
+
+fn plain(
+    application: Option<ApplicationName>,
+    outcome: DecisionOutcome,
+    code: &str,
+    said: String,
+) -> NewDecision {
     NewDecision {
-        application: None,
-        outcome: DecisionOutcome::Recorded,
+        application,
+        outcome,
         code: code.to_owned(),
         said,
         notice: serde_json::Value::Null,
         deployment: None,
+        episode: None,
+        would_be: None,
+        guards: None,
+        next_action: None,
+        plan: None,
+        rollback: None,
     }
 }
 
-async fn decisions(store: &Store, due: &Due) -> Result<Vec<NewDecision>, StoreAway> {
+fn put_down(code: &str, said: String) -> NewDecision {
+    plain(None, DecisionOutcome::Recorded, code, said)
+}
+
+/// What came of a message. It is decided as a whole.
+enum Decided {
+    Now(Vec<NewDecision>),
+    Later(Moment),
+}
+
+async fn decisions(desk: &Desk, due: &Due) -> Result<Decided, StoreAway> {
     if due.removed {
-        return Ok(vec![put_down(
-            "trigger_removed",
-            "its trigger was taken out".to_owned(),
-        )]);
+        let said = "its trigger was taken out".to_owned();
+        return Ok(Decided::Now(vec![put_down("trigger_removed", said)]));
     }
-    let mut decisions = Vec::new();
-    for part in sorted(&due.trigger, &due.headers, &due.body) {
-        decisions.push(decision(store, due, part).await?);
+    let Some(parts) = parts(due).await else {
+        let said = "our reading of it broke off: a defect of ours".to_owned();
+        return Ok(Decided::Now(vec![put_down("undecidable", said)]));
+    };
+    let (mut decisions, mut later) = (Vec::new(), None);
+    let mut seen = BTreeMap::new();
+    for (at, part) in (0_i32..).zip(parts) {
+        match decision(desk, due, at, part, &mut seen).await? {
+            Judged::Decided(decision) => decisions.push(*decision),
+            Judged::Later(until) => later = later.max(Some(until)),
+        }
     }
-    Ok(decisions)
+    // What was started meanwhile for another of its alerts is found again by its key.
+    Ok(later.map_or(Decided::Now(decisions), Decided::Later))
 }
 
-async fn decision(store: &Store, due: &Due, part: Part) -> Result<NewDecision, StoreAway> {
-    let written = |outcome, code: &str, said: String, deployment| NewDecision {
-        application: part.application.clone(),
-        outcome,
-        code: code.to_owned(),
-        said,
-        notice: part.notice.clone(),
-        deployment,
+/// Everything that a message says. Many alerts against many rules take a while, and nobody else waits for that; what it
+/// can not stand is put down, and not tried again.
+async fn parts(due: &Due) -> Option<Vec<Part>> {
+    let (trigger, headers, body) = (due.trigger.clone(), due.headers.clone(), due.body.clone());
+    let read = tokio::task::spawn_blocking(move || sorted(&trigger, &headers, &body)).await;
+    let name = &due.trigger.name;
+    read.inspect_err(
+        |error| tracing::error!(trigger = %name, %error, "a message breaks our reading"),
+    )
+    .ok()
+}
+
+/// What was seen of each application that a message is about.
+type Seen = BTreeMap<ApplicationName, Option<Looked>>;
+
+async fn decision(
+    desk: &Desk,
+    due: &Due,
+    at: i32,
+    part: Part,
+    seen: &mut Seen,
+) -> Result<Judged, StoreAway> {
+    let written = |outcome, code: &str, said: String, deployment| {
+        let episode = part
+            .notice
+            .get("episode")
+            .and_then(serde_json::Value::as_str);
+        Judged::Decided(Box::new(NewDecision {
+            notice: part.notice.clone(),
+            deployment,
+            episode: episode.map(ToOwned::to_owned),
+            ..plain(part.application.clone(), outcome, code, said)
+        }))
     };
     let as_said = |outcome| written(outcome, part.code, part.said.clone(), None);
-    match &part.matter {
-        Matter::Nothing => Ok(as_said(DecisionOutcome::Noted)),
-        Matter::Known | Matter::Alert(_) => Ok(as_said(DecisionOutcome::Recorded)),
-        Matter::Deployment(told) => {
-            let ledger = Ledger { store, due, told };
-            let Some(application) = &part.application else {
-                return Ok(as_said(DecisionOutcome::Recorded));
+    match (&part.matter, &part.application) {
+        (Matter::Nothing, _) => Ok(as_said(DecisionOutcome::Noted)),
+        (Matter::Known, _) | (Matter::Alert(_) | Matter::Deployment(_), None) => {
+            Ok(as_said(DecisionOutcome::Recorded))
+        }
+        (Matter::Alert(alert), Some(name)) => match due.trigger.mode {
+            Mode::Off | Mode::Record => Ok(as_said(DecisionOutcome::Recorded)),
+            Mode::Propose | Mode::Shadow | Mode::Auto => {
+                let seen = seen.entry(name.clone()).or_default();
+                let judged = alerted(desk, due, at, alert, name, seen).await?;
+                Ok(judged.unwrap_or_else(|| {
+                    let said = format!("the route leads to {name}, which is no application here");
+                    written(DecisionOutcome::Recorded, "unknown_application", said, None)
+                }))
+            }
+        },
+        (Matter::Deployment(told), Some(name)) => {
+            let ledger = Ledger {
+                store: &desk.real.store,
+                due,
+                told,
             };
-            Ok(match ledger.record(application).await? {
+            Ok(match ledger.record(name).await? {
                 Recorded::In { id, said } => {
                     written(DecisionOutcome::Deployed, "deployed", said, Some(id))
                 }
@@ -139,109 +242,27 @@ async fn decision(store: &Store, due: &Due, part: Part) -> Result<NewDecision, S
     }
 }
 
-/// A deployment on its way into the ledger.
-struct Ledger<'a> {
-    store: &'a Store,
-    due: &'a Due,
-    told: &'a Deployment,
-}
-
-enum Recorded {
-    In { id: Uuid, said: String },
-    Not { code: &'static str, said: String },
-}
-
-impl Ledger<'_> {
-    /// Writes it as `record-deploy` does. The key is the deployment's own, so that telling it twice is telling it once.
-    async fn record(&self, name: &ApplicationName) -> Result<Recorded, StoreAway> {
-        let (store, told) = (self.store, self.told);
-        let not = |code, said: String| Ok(Recorded::Not { code, said });
-        let application = match store.application_get(name).await {
-            Ok((application, _)) => application,
-            Err(Error::NotFound(_)) => {
-                let said = format!("the route leads to {name}, which is no application here");
-                return not("unknown_application", said);
-            }
-            Err(error) => return Err(StoreAway(error)),
-        };
-        let components = application
-            .components
-            .iter()
-            .map(|component| &component.name);
-        let Some(images) = told.images_for(&components.collect::<Vec<_>>()) else {
-            let said = format!(
-                "it names no image for the components of {name}, or one of another component"
-            );
-            return not("no_image", said);
-        };
-        let actor = self.actor();
-        let mut hash = Sha256::new();
-        hash.update(serde_json::json!([name, told.version, told.commit, images]).to_string());
-        let new = NewDeployment {
-            id: Uuid::now_v7(),
-            application: name.clone(),
-            version: told.version.clone(),
-            commit: told.commit.clone(),
-            notes: told.notes.clone(),
-            images,
-            actor: actor.clone(),
-            idempotency: Some(Idempotency {
-                principal: actor.to_string(),
-                // Keys are short; a sender's own may be long.
-                key: domain::chain::sha256_hex(&[told.key.as_bytes()]),
-                body_hash: hash.finalize().to_vec(),
-            }),
-        };
-        if let Some(said) = self.late(name).await? {
-            return not("late", said);
-        }
-        match store.deployment_record(&new).await {
-            Ok(recorded) => {
-                let how = if recorded.new { "is in" } else { "was in" };
-                let said = format!("{} {how} the ledger of {name}", told.version);
-                Ok(Recorded::In {
-                    id: recorded.id,
-                    said,
-                })
-            }
-            Err(Error::IdempotencyMismatch) => {
-                let said = "it was told before with another version or other images".to_owned();
-                not("contradicts", said)
-            }
-            Err(Error::NotFound(_)) => not("unknown_application", format!("{name} was taken out")),
-            Err(error) => Err(StoreAway(error)),
-        }
-    }
-
-    /// A message that comes after a newer deployment would turn the ledger round.
-    async fn late(&self, name: &ApplicationName) -> Result<Option<String>, StoreAway> {
-        let page = Page {
-            after: None,
-            limit: LOOKED_BACK,
-        };
-        let any = DeploymentFilter::default();
-        let listed = self.store.deployment_list(name, &any, &page).await;
-        let listed = listed.map_err(StoreAway)?.items;
-        // What was detected is this very deployment, seen before it was told.
-        let newest = listed
-            .into_iter()
-            .find(|one| one.kind != DeploymentKind::Detected);
-        let Some(newest) = newest.filter(|newest| newest.version != self.told.version) else {
-            return Ok(None);
-        };
-        // Where a message told of it, by its sender's clock too: ours says only when we wrote it down.
-        let told = self.store.deployment_told_at(name, newest.id).await;
-        let deployed_at = told.map_err(StoreAway)?.unwrap_or(newest.deployed_at);
-        Ok((deployed_at > self.told.at).then(|| {
-            format!(
-                "it tells of {}, and {} was deployed after that, at {deployed_at}",
-                self.told.at, newest.version
-            )
-        }))
-    }
-
-    fn actor(&self) -> Actor {
-        let text = format!("trigger:{}", self.due.trigger.name);
-        text.parse().expect("a name behind a word is an actor")
-    }
+/// None: there is no such application.
+async fn alerted(
+    desk: &Desk,
+    due: &Due,
+    part: i32,
+    alert: &Alert,
+    name: &ApplicationName,
+    seen: &mut Option<Looked>,
+) -> Result<Option<Judged>, StoreAway> {
+    let application = match desk.real.store.application_get(name).await {
+        Ok((application, _)) => application,
+        Err(Error::NotFound(_)) => return Ok(None),
+        Err(error) => return Err(StoreAway(error)),
+    };
+    let told = Told {
+        trigger: &due.trigger,
+        event_id: &due.event_id,
+        alert,
+        received_at: due.received_at,
+        application: &application,
+    };
+    let judging = Judging { desk, told, part };
+    judging.judge(seen).await.map(Some)
 }

@@ -80,7 +80,12 @@ pub async fn run(
         wake.clone(),
         shutdown.clone(),
     ));
-    loops.spawn(intake::run(store.clone(), wake.clone(), shutdown.clone()));
+    loops.spawn(intake::run(
+        store.clone(),
+        hands.clone(),
+        wake.clone(),
+        shutdown.clone(),
+    ));
     loops.spawn(pins::run(store.clone(), shutdown.clone()));
     loops.spawn(deadlines::run(store.clone(), shutdown.clone()));
     loops.spawn(watch::run(store.clone(), hands.clone(), shutdown.clone()));

@@ -40,6 +40,9 @@ fn conflict(constraint: Constraint) -> Problem {
         Constraint::OneActing { active } => Problem::rollback_active(active, "the application"),
         off @ Constraint::AutomaticOff { .. } => Problem::new(Code::Conflict, off.to_string())
             .next("switch it on again: `sternway automatic on`"),
+        kind @ Constraint::KindChanged { .. } => {
+            Problem::new(Code::Conflict, kind.to_string()).next("give the new trigger another name")
+        }
         Constraint::Claimed { component, .. } => Problem::component_claimed(&component, None),
         Constraint::Unknown(what) => {
             Problem::new(Code::NotFound, format!("there is no such {what}"))

@@ -112,6 +112,10 @@ async fn switch(
     application: Option<ApplicationName>,
     ask: &AutomaticRequest,
 ) -> Result<Json<AutomaticAnswer>, Problem> {
+    if ask.automatic {
+        // What stops a machine is not undone by one.
+        permit.must_be_person("switch automatic rollbacks on")?;
+    }
     if ask.reason.trim().is_empty() || ask.reason.chars().count() > REASON_CHARS_MAX {
         let what = format!("say why in 1 to {REASON_CHARS_MAX} characters");
         return Err(Problem::fields([FieldError {

@@ -4,15 +4,19 @@
 use std::collections::BTreeMap;
 
 use axum::{Json, http::StatusCode};
-use domain::trigger::{
-    Headers,
-    answer::{Situation, status},
-    message::{event_id, headers_read},
-    sort::{Part, sorted},
-    verify::verify,
+use domain::{
+    guard::{self, GuardAnswer, Policy},
+    trigger::{
+        Headers, Trigger,
+        answer::{Situation, status},
+        message::{event_id, headers_read},
+        sort::{Matter, Part, sorted},
+        verify::verify,
+    },
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use store::{Question, Told};
 use utoipa::ToSchema;
 
 use super::triggers::TriggerPath;
@@ -20,11 +24,15 @@ use crate::{
     auth::{Administer, Permit, Signed},
     clock::now,
     input::{At, Input},
-    problem::Problem,
+    look::ask,
+    problem::{Code, Problem},
 };
 
 /// Most headers of a message to be explained.
 const HEADERS_MAX: usize = 32;
+
+/// Alerts of one explained message that are looked at with our own eyes: each takes a second or more.
+const LOOKED_AT_MAX: usize = 4;
 
 /// What was done with a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -118,6 +126,15 @@ pub struct ExplainedPart {
     /// What it says, in our words.
     #[schema(value_type = Object)]
     pub notice: Value,
+    /// What would be done about an alert: `auto`, `propose`, `shadow` or `record`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// The same in the mode `auto`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub would_be: Option<String>,
+    /// What each guard would say now of an alert that stays, with our own probes asked for the first few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guards: Vec<GuardAnswer>,
 }
 
 /// Says what would be done with a message, step by step, and does nothing.
@@ -154,26 +171,92 @@ pub(crate) async fn explain(
     let headers = headers.only(headers_read(trigger.kind));
     let id = event_id(trigger.kind, settings, &headers, body);
     let known = permit.store().inbox_knows(&trigger.name, &id).await?;
+    let mut parts = Vec::new();
+    for (at, part) in sorted(trigger, &headers, body).into_iter().enumerate() {
+        parts.push(explained(&permit, trigger, &id, part, at < LOOKED_AT_MAX).await?);
+    }
     Ok(Json(ExplainAnswer {
         proved: refusal.is_none(),
         refusal: refusal.map(|refusal| refusal.code().to_owned()),
         said: refusal.map(|refusal| refusal.to_string()),
         event_id: id,
         known,
-        parts: sorted(trigger, &headers, body)
-            .into_iter()
-            .map(Into::into)
-            .collect(),
+        parts,
     }))
 }
 
-impl From<Part> for ExplainedPart {
-    fn from(part: Part) -> Self {
-        Self {
-            application: part.application.map(Into::into),
-            code: part.code.to_owned(),
-            said: part.said,
-            notice: part.notice,
+/// Guard by guard.
+async fn explained(
+    permit: &Permit<Administer>,
+    trigger: &Trigger,
+    event_id: &str,
+    part: Part,
+    look: bool,
+) -> Result<ExplainedPart, Problem> {
+    let mut explained = ExplainedPart {
+        application: part.application.as_ref().map(ToString::to_string),
+        code: part.code.to_owned(),
+        said: part.said,
+        notice: part.notice,
+        outcome: None,
+        would_be: None,
+        guards: Vec::new(),
+    };
+    let (Matter::Alert(alert), Some(name)) = (part.matter, &part.application) else {
+        return Ok(explained);
+    };
+    let application = match permit.store().application_get(name).await {
+        Ok((application, _)) => application,
+        Err(store::Error::NotFound(_)) => {
+            if part.code == "guards" {
+                explained.code = "unknown_application".to_owned();
+                explained.said = format!("the route leads to {name}, which is no application here");
+            }
+            return Ok(explained);
         }
+        Err(error) => return Err(error.into()),
+    };
+    let policy = Policy::of(&application.guards);
+    let told = Told {
+        trigger,
+        event_id,
+        alert: &alert,
+        // As if it had stayed for as long as it has to.
+        received_at: now().before(policy.settle),
+        application: &application,
+    };
+    let decision = match look {
+        true => seen(permit, &told).await?,
+        false => None,
+    };
+    let decision = match decision {
+        Some(decision) => decision,
+        // What is recorded says a lot by itself.
+        None => {
+            let facts = permit.store().facts(&told).await?;
+            guard::decide(&facts, &policy, now())
+        }
+    };
+    explained.outcome = Some(decision.outcome.word().to_owned());
+    explained.would_be = Some(decision.would_be.word().to_owned());
+    explained.guards = decision.answers;
+    Ok(explained)
+}
+
+/// The same by the worker, which looks at the application as it would when the message came; none when none answers.
+async fn seen(
+    permit: &Permit<Administer>,
+    told: &Told<'_>,
+) -> Result<Option<guard::Decision>, Problem> {
+    let question = Question::Alert {
+        name: told.application.name.clone(),
+        trigger: told.trigger.name.clone(),
+        event_id: told.event_id.to_owned(),
+        alert: Box::new(told.alert.clone()),
+    };
+    match ask(permit, question).await {
+        Ok(answer) => Ok(answer.ok()),
+        Err(problem) if problem.code == Code::EngineUnreachable => Ok(None),
+        Err(problem) => Err(problem),
     }
 }

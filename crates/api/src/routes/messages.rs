@@ -2,12 +2,12 @@
 
 use axum::http::Uri;
 use domain::{
-    name::{ApplicationName, TriggerName},
+    name::{ApplicationName, PlanDigest, RollbackId, TriggerName},
     time::Moment,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::{Decision, DecisionFilter, Page};
+use store::{Decision, DecisionFilter, DecisionOutcome, Page};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -29,6 +29,9 @@ pub struct MessageParams {
     /// Only of this trigger.
     #[param(inline)]
     pub trigger: Option<TriggerName>,
+    /// Only with this outcome: `proposed` lists what waits for somebody to take it up, or did.
+    #[param(inline)]
+    pub outcome: Option<MessageOutcome>,
     /// The `next` of the page before.
     pub after: Option<Uuid>,
     /// Most rows.
@@ -62,6 +65,23 @@ pub struct MessageDecision {
     /// The entry of the ledger that it made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment_id: Option<Uuid>,
+    /// What would have come of it in the mode `auto`, of an alert.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub would_be: Option<String>,
+    /// What each guard said, those that pass included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<domain::guard::GuardAnswer>>)]
+    pub guards: Option<Value>,
+    /// The one thing to do next, as a command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_action: Option<String>,
+    /// The plan that is proposed, when no rollback waits for a yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan_digest: Option<PlanDigest>,
+    /// The rollback that it started, or that waits for a person's yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Uuid>)]
+    pub rollback_id: Option<RollbackId>,
     /// When it was decided.
     #[schema(value_type = String, format = DateTime)]
     pub decided_at: Moment,
@@ -77,6 +97,38 @@ pub enum MessageOutcome {
     Deployed,
     /// It says nothing that anything is done with.
     Noted,
+    /// A rollback was started.
+    Acted,
+    /// A rollback is proposed: a person may take it up.
+    Proposed,
+    /// Nothing was done: the trigger is tried out.
+    Shadowed,
+}
+
+impl From<DecisionOutcome> for MessageOutcome {
+    fn from(outcome: DecisionOutcome) -> Self {
+        match outcome {
+            DecisionOutcome::Recorded => Self::Recorded,
+            DecisionOutcome::Deployed => Self::Deployed,
+            DecisionOutcome::Noted => Self::Noted,
+            DecisionOutcome::Acted => Self::Acted,
+            DecisionOutcome::Proposed => Self::Proposed,
+            DecisionOutcome::Shadowed => Self::Shadowed,
+        }
+    }
+}
+
+impl From<MessageOutcome> for DecisionOutcome {
+    fn from(outcome: MessageOutcome) -> Self {
+        match outcome {
+            MessageOutcome::Recorded => Self::Recorded,
+            MessageOutcome::Deployed => Self::Deployed,
+            MessageOutcome::Noted => Self::Noted,
+            MessageOutcome::Acted => Self::Acted,
+            MessageOutcome::Proposed => Self::Proposed,
+            MessageOutcome::Shadowed => Self::Shadowed,
+        }
+    }
 }
 
 /// What came of what other systems told, newest first. With a token for some applications: of what is about them.
@@ -97,6 +149,7 @@ pub(crate) async fn list(
     let filter = DecisionFilter {
         trigger: ask.trigger,
         applications,
+        outcome: ask.outcome.map(Into::into),
     };
     let page = Page {
         after: ask.after,
@@ -118,15 +171,16 @@ impl From<Decision> for MessageDecision {
             event_id: decision.event_id,
             part: decision.part,
             application: decision.application,
-            outcome: match decision.outcome {
-                store::DecisionOutcome::Recorded => MessageOutcome::Recorded,
-                store::DecisionOutcome::Deployed => MessageOutcome::Deployed,
-                store::DecisionOutcome::Noted => MessageOutcome::Noted,
-            },
+            outcome: decision.outcome.into(),
             code: decision.code,
             said: decision.said,
             notice: decision.notice,
             deployment_id: decision.deployment,
+            would_be: decision.would_be,
+            guards: decision.guards,
+            next_action: decision.next_action,
+            plan_digest: decision.plan,
+            rollback_id: decision.rollback,
             decided_at: decision.decided_at,
         }
     }

@@ -17,7 +17,8 @@ use domain::{
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use store::{
-    Idempotency, NewRollback, OrderPut, Page, Requested, RollbackFilter, RollbackView, Verified,
+    Idempotency, NewRollback, OrderPut, Page, Requested, RollbackFilter, RollbackSummary,
+    RollbackView, Verified,
 };
 use utoipa::IntoParams;
 use uuid::Uuid;
@@ -44,6 +45,9 @@ pub use request::RollbackRequest;
 
 /// Longest wait of a long poll, in seconds: most proxies cut a silent request off after a minute.
 pub const WAIT_S_MAX: u32 = 60;
+/// How long the end of a proposal is waited for: a worker sees the order at once. Without one the request is refused, and
+/// says which rollback is in its way.
+const MAKE_WAY_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest key.
 const KEY_CHARS_MAX: usize = 255;
 
@@ -224,6 +228,7 @@ async fn admit(
         at,
     };
     let accepted = new.as_accepted()?;
+    make_way(permit, &name).await?;
     match store.rollback_request(&new).await {
         Ok(Requested::New) => {
             if let Some(why) = &new.break_glass {
@@ -260,10 +265,25 @@ pub(crate) async fn none_acts<A: Action>(
             },
         )
         .await?;
-    match active.items.iter().find(|row| row.run.phase.acts()) {
+    // What an alert only proposes has touched nothing.
+    let acts = |row: &&RollbackSummary| {
+        let proposed = matches!(row.run.phase, Phase::AwaitingApproval { .. });
+        row.run.phase.acts() && !(proposed && row.requested_by.is_trigger())
+    };
+    match active.items.iter().find(acts) {
         Some(row) => Err(Problem::rollback_active(row.id, name.as_str())),
         None => Ok(()),
     }
+}
+
+/// What an alert only proposes gives way to whoever asks: it is called off in their name, and its end is waited for.
+async fn make_way(permit: &Permit<Operate>, name: &ApplicationName) -> Result<(), Problem> {
+    let store = permit.store();
+    let Some(proposed) = store.proposal_withdraw(name, permit.actor()).await? else {
+        return Ok(());
+    };
+    let mut view = store.rollback_get(proposed).await?;
+    follow(permit, &mut view, MAKE_WAY_TIMEOUT).await
 }
 
 /// Rollbacks, newest first.

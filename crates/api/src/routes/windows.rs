@@ -7,7 +7,7 @@ use domain::{
     window::{Cron, DURATION_MAX, Window, WindowKind, Zone},
 };
 use serde::{Deserialize, Serialize};
-use store::{StoredWindow, WINDOWS_MAX};
+use store::{StoredWindow, WINDOWS_EACH_MAX, WINDOWS_MAX};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -87,6 +87,9 @@ pub struct WindowAnswer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub next_at: Option<Moment>,
+    /// Why this program does not understand its times; then nothing is rolled back by itself, if it is for rollbacks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
 }
 
 /// Names one window.
@@ -137,7 +140,9 @@ pub(crate) async fn add(
         made_at: now,
     };
     if !permit.store().window_add(&stored).await? {
-        let what = format!("there are {WINDOWS_MAX} windows already: remove one first");
+        let what = format!(
+            "there are {WINDOWS_MAX} windows already, or {WINDOWS_EACH_MAX} of them for the same: remove one first"
+        );
         return Err(Problem::fields([field("kind", what)]));
     }
     Ok((StatusCode::CREATED, Json(answer(stored, now))))
@@ -145,19 +150,20 @@ pub(crate) async fn add(
 
 /// Removes a freeze window, now.
 #[utoipa::path(delete, path = "/api/v1/freeze-windows/{id}", operation_id = "remove_window", tag = "guards",
-    params(WindowPath), responses((status = 204, description = "It counts no more")))]
+    params(WindowPath), responses((status = 204, description = "It counts no more"),
+        (status = 403, description = "A service may add windows, not remove them", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn remove(
     permit: Permit<Operate>,
     At(path): At<WindowPath>,
 ) -> Result<StatusCode, Problem> {
     let missing = || Problem::not_found("window", &path.id.to_string());
-    let all = permit.store().windows(None).await?;
-    let found = all.into_iter().find(|stored| stored.window.id == path.id);
-    match &found.ok_or_else(missing)?.window.application {
-        None => permit.must_see_all()?,
-        Some(name) if permit.sees(name) => {}
-        Some(_) => return Err(missing()),
+    match permit.store().window_application(path.id).await {
+        Ok(None) => permit.must_see_all()?,
+        Ok(Some(name)) if permit.sees(&name) => {}
+        Ok(Some(_)) | Err(store::Error::NotFound(_)) => return Err(missing()),
+        Err(error) => return Err(error.into()),
     }
+    permit.must_be_person("remove freeze windows")?;
     match permit.store().window_remove(path.id, permit.actor()).await {
         Err(store::Error::NotFound(_)) => Err(missing()),
         done => done.map(|()| StatusCode::NO_CONTENT).map_err(Into::into),
@@ -208,6 +214,7 @@ fn field(name: &str, what: impl Into<String>) -> FieldError {
 fn answer(stored: StoredWindow, now: Moment) -> WindowAnswer {
     let window = stored.window;
     WindowAnswer {
+        unreadable: window.open_until(now).err(),
         open_until: window.open_until(now).ok().flatten(),
         next_at: window.next_after(now).ok().flatten(),
         id: window.id,

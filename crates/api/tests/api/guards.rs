@@ -159,3 +159,81 @@ async fn a_decision_asks_until_it_can_advise_and_keeps_who_said_what() {
         .await;
     assert_eq!(refused.json()["errors"][0]["field"], "answers[0].source");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_may_stop_what_goes_by_itself_and_not_let_it_go_again() {
+    let house = House::new().await;
+    house.application(&shop("shop")).await.ok(201);
+    let service = house
+        .token("ci", TokenKind::Service, Role::Operator, None)
+        .await;
+    let send = async |ask: Ask| ask.token(&service).to(house.address).await;
+    let path = "/api/v1/applications/shop/automatic";
+    let switch = |automatic: bool| {
+        let body = json!({"automatic": automatic, "reason": "we move"});
+        Ask::new("PUT", path).json(&body)
+    };
+    send(switch(false)).await.ok(200);
+    assert_eq!(send(switch(true)).await.code(), "forbidden");
+    let window = json!({"kind": "deny", "application": "shop", "cron": "0 0 * * *", "duration_s": 60, "zone": "UTC"});
+    let made = send(Ask::new("POST", "/api/v1/freeze-windows").json(&window))
+        .await
+        .ok(201);
+    let one = format!("/api/v1/freeze-windows/{}", made["id"].as_str().unwrap());
+    assert_eq!(send(Ask::new("DELETE", &one)).await.code(), "forbidden");
+    house.send(switch(true)).await.ok(200);
+    house.send(Ask::new("DELETE", &one)).await.ok(204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_override_names_guard_person_and_reason_and_some_guards_have_none() {
+    let house = House::new().await;
+    house.application(&shop("shop")).await.ok(201);
+    let path = "/api/v1/applications/shop/overrides";
+    for guard in domain::guard::Guard::ALL {
+        let ask = json!({"guard": guard, "reason": "we know"});
+        let reply = house.post(path, &ask).await;
+        match guard.fixed() {
+            None => {
+                reply.ok(201);
+            }
+            Some(why) => {
+                assert_eq!(reply.code(), "invalid_fields");
+                let said = reply.json()["errors"][0]["what"].clone();
+                assert!(said.as_str().unwrap().contains(why), "{said}");
+            }
+        }
+    }
+    for bad in [
+        json!({"guard": "settle", "reason": " "}),
+        json!({"guard": "settle", "reason": "x", "for_s": 59}),
+        json!({"guard": "settle", "reason": "x", "for_s": 14401}),
+    ] {
+        assert_eq!(house.post(path, &bad).await.code(), "invalid_fields");
+    }
+    let items = house.get(path).await.ok(200)["items"].clone();
+    let items = items.as_array().unwrap().clone();
+    let free = domain::guard::Guard::ALL
+        .iter()
+        .filter(|guard| guard.fixed().is_none());
+    assert_eq!(items.len(), free.count());
+    assert!(
+        items
+            .iter()
+            .all(|one| one["reason"] == "we know" && one["person"].is_string())
+    );
+    let service = house
+        .token("ci", TokenKind::Service, Role::Operator, None)
+        .await;
+    let ask = Ask::new("POST", path).json(&json!({"guard": "settle", "reason": "x"}));
+    let reply = ask.token(&service).to(house.address).await;
+    assert_eq!(reply.code(), "forbidden");
+    let one = format!("{path}/{}", items[0]["id"].as_str().unwrap());
+    house.send(Ask::new("DELETE", &one)).await.ok(204);
+    assert_eq!(
+        house.send(Ask::new("DELETE", &one)).await.code(),
+        "not_found"
+    );
+    let left = house.get(path).await.ok(200)["items"].clone();
+    assert_eq!(left.as_array().unwrap().len(), items.len() - 1);
+}

@@ -287,10 +287,6 @@ async fn a_trigger_says_what_is_wrong_with_it() {
             "trust",
         ),
         (
-            json!({"name": "t", "kind": "pagerduty", "mode": "auto"}),
-            "mode",
-        ),
-        (
             json!({"name": "t", "kind": "pagerduty", "routes": [{"application": "shop", "rule": "labels.all(x, true)"}]}),
             "routes[0].rule",
         ),

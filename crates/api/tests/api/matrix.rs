@@ -186,6 +186,12 @@ fn of_guards() -> Vec<Row> {
         },
         // There is none: the same answer as for one that is not visible.
         row("remove_window", Operate, false, 404),
+        row("list_overrides", Read, true, 200),
+        Row {
+            body: || Some(json!({"guard": "settle", "reason": "x"})),
+            ..row("add_override", Operate, true, 201)
+        },
+        row("end_override", Operate, true, 404),
     ]
 }
 

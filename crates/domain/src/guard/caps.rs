@@ -19,9 +19,10 @@ fn rollbacks(facts: &Facts, guard: Guard) -> Result<&[Recent], GuardAnswer> {
     }
 }
 
+/// What is only proposed has not started anything.
 fn by_alert(recent: &&Recent) -> bool {
     match recent.by {
-        Asker::Trigger => true,
+        Asker::Trigger => !recent.proposed,
         Asker::Person | Asker::Watcher => false,
     }
 }
@@ -42,8 +43,12 @@ pub(super) fn cooldown(facts: &Facts, policy: &Policy, now: Moment) -> GuardAnsw
     let here = rollbacks
         .iter()
         .filter(|recent| recent.application == subject.name);
-    let mut newest = None;
+    let (mut newest, mut proposed) = (None, None);
     for recent in here {
+        if recent.proposed {
+            proposed = Some(recent.rollback);
+            continue;
+        }
         let Some(rested_at) = recent.rested_at else {
             return GuardAnswer::refuse(
                 guard,
@@ -68,10 +73,15 @@ pub(super) fn cooldown(facts: &Facts, policy: &Policy, now: Moment) -> GuardAnsw
                 .with("rollback", rollback)
                 .with("until", at.after(policy.cooldown))
         }
-        Some(_) | None => GuardAnswer::pass(
-            guard,
-            "nothing acts on the application, and nothing did of late",
-        ),
+        Some(_) | None => {
+            let what = "nothing acts on the application, and nothing did of late";
+            let answer = GuardAnswer::pass(guard, what);
+            match proposed {
+                // It gives way to whatever is started.
+                Some(rollback) => answer.with("proposed", rollback),
+                None => answer,
+            }
+        }
     }
 }
 

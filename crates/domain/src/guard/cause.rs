@@ -74,7 +74,9 @@ pub(super) fn never_twice(facts: &Facts) -> GuardAnswer {
         Seen::Unknown(why) => return GuardAnswer::unseen(guard, "earlier rollbacks", why),
     };
     let before = rollbacks.iter().find(|recent| {
+        // What is only proposed undid nothing yet.
         recent.undid == Some(newest.id)
+            && !recent.proposed
             && match recent.by {
                 Asker::Trigger | Asker::Watcher => true,
                 Asker::Person => false,

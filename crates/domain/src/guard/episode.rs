@@ -43,12 +43,12 @@ pub(super) fn episode(facts: &Facts) -> GuardAnswer {
     if alert.repeated {
         return refuse("it only says again what was said before", "nothing");
     }
-    if let Some(earlier) = known.decided {
+    if let Some(earlier) = &known.decided {
         return refuse(
             "an earlier message about the same trouble was decided on",
             "look at that decision",
         )
-        .with("decision", earlier);
+        .with("event", earlier);
     }
     let ended = known.states.iter().rev().find(|state| {
         state.at >= alert.occurred_at

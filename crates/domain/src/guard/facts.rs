@@ -44,7 +44,7 @@ pub struct Facts {
     /// What the planner would go back to; absent when there is no such release.
     pub target: Seen<TargetFacts>,
     /// Rollbacks of every application that act now, or were asked for in the last 24 hours, or undid the newest
-    /// deployment of this one however long ago.
+    /// deployment of this one however long ago; without those that ended before they did anything.
     pub rollbacks: Seen<Vec<Recent>>,
     /// Freeze windows of this application and of all.
     pub windows: Seen<Vec<Window>>,
@@ -135,8 +135,9 @@ pub struct Switch {
 pub struct EpisodeFacts {
     /// Every state that messages of this episode's key told of in the last hours, this one's included, oldest first.
     pub states: Vec<EpisodeState>,
-    /// An earlier message about the same trouble that waits to be decided, or was decided as `auto` or `propose`.
-    pub decided: Option<Uuid>,
+    /// The event of an earlier message about the same trouble that waits to be decided, or was decided as `auto` or
+    /// `propose`.
+    pub decided: Option<String>,
 }
 
 /// A state that a message told of.
@@ -208,6 +209,9 @@ pub struct Recent {
     pub episode: Option<String>,
     /// The deployment that it undid.
     pub undid: Option<Uuid>,
+    /// Whether it is only proposed: an alert asked for it, and a person's yes is waited for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub proposed: bool,
 }
 
 /// Who asked for a rollback.
@@ -279,10 +283,11 @@ pub fn impact_of_word(word: &str) -> Option<Impact> {
 
 fn usual(word: &str) -> Option<Impact> {
     match word {
-        "critical" | "fatal" | "emergency" | "page" | "p1" | "sev1" | "sev-1" | "high" | "down" => {
+        "critical" | "fatal" | "emergency" | "page" | "p1" | "sev1" | "sev-1" | "down" => {
             Some(Impact::Down)
         }
-        "error" | "p2" | "sev2" | "sev-2" | "major" | "many" => Some(Impact::Many),
+        // `high` is what PagerDuty says of every incident of a service unless somebody set it otherwise.
+        "error" | "p2" | "sev2" | "sev-2" | "major" | "high" | "many" => Some(Impact::Many),
         "warning" | "p3" | "sev3" | "sev-3" | "slow" | "performance" => Some(Impact::Slow),
         "info" | "low" | "minor" | "none" | "p4" | "p5" | "sev4" | "sev-4" => Some(Impact::Minor),
         "security" | "vulnerability" => Some(Impact::Security),

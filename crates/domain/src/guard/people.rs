@@ -128,6 +128,13 @@ pub(super) fn severity(facts: &Facts) -> GuardAnswer {
         .with("impact", impact.map_or("unknown", Impact::word))
 }
 
+/// Whether a severity's answer is about trouble that a rollback can make worse.
+pub(super) fn forbids(answer: &GuardAnswer) -> bool {
+    let worse = [Impact::DataCorruption.word(), Impact::Security.word()];
+    let impact = answer.evidence.get("impact");
+    impact.is_some_and(|impact| worse.contains(&impact.as_str()))
+}
+
 /// What is never done by itself, whoever says so: a rollback over damaged data, or to a version with a hole.
 pub(super) fn never_overridden(facts: &Facts) -> bool {
     match impact_of(&facts.alert, &facts.trigger.severities) {

@@ -111,6 +111,7 @@ fn recent(application: &str, by: Asker, asked: i64, rested: Option<i64>) -> Rece
         rested_at: rested.map(at),
         episode: None,
         undid: None,
+        proposed: false,
     }
 }
 
@@ -217,7 +218,7 @@ fn of_the_trouble() -> [(Guard, Answer, Change); 15] {
         }),
         (Guard::Episode, Refuse, |f| f.alert.repeated = true),
         (Guard::Episode, Refuse, |f| {
-            known(&mut f.episode).unwrap().decided = Some(uuid(9));
+            known(&mut f.episode).unwrap().decided = Some("E0".to_owned());
         }),
         (Guard::Episode, Refuse, |f| {
             said(f, -20, AlertState::Resolved)
@@ -659,5 +660,64 @@ proptest! {
         worse.overrides.clone_from(&facts.overrides);
         let after = decide(&worse, &Policy::default(), when);
         prop_assert!(decision.outcome == Outcome::Auto || after.outcome != Outcome::Auto);
+    }
+}
+
+#[test]
+fn what_is_only_proposed_stands_in_nothing_s_way() {
+    let mut facts = fine();
+    let proposals = ["shop", "shop", "blog", "wiki"].map(|name| Recent {
+        proposed: true,
+        undid: Some(uuid(5)),
+        episode: Some("Q1".to_owned()),
+        ..recent(name, Asker::Trigger, -60, None)
+    });
+    *known(&mut facts.rollbacks).unwrap() = proposals.to_vec();
+    let decision = decide(&facts, &Policy::default(), now());
+    assert_eq!(decision.outcome, Outcome::Auto, "{:?}", decision.reasons());
+}
+
+#[test]
+fn a_high_urgency_alone_does_not_say_that_it_is_down() {
+    let mut facts = fine();
+    facts.alert.severity = Some("high".to_owned());
+    let decision = decide(&facts, &Policy::default(), now());
+    assert_eq!(decision.outcome, Outcome::Propose);
+    assert_eq!(decision.reason(), Some(Guard::Severity));
+    facts.trigger.severities = [("High".to_owned(), Impact::Down)].into();
+    let decision = decide(&facts, &Policy::default(), now());
+    assert_eq!(decision.outcome, Outcome::Auto);
+}
+
+#[test]
+fn only_limits_that_people_set_leave_nothing_but_a_yes_to_be_asked_for() {
+    let lacks = |change: Change| {
+        let mut facts = fine();
+        change(&mut facts);
+        decide(&facts, &Policy::default(), now()).lacks_only_a_yes()
+    };
+    let limits: [Change; 5] = [
+        |f| f.trigger.mode = Mode::Propose,
+        |f| f.trigger.trust = TrustTier::Bearer,
+        |f| known(&mut f.application).unwrap().approval = true,
+        |f| f.alert.severity = Some("error".to_owned()),
+        |f| f.windows = Seen::Known(vec![window("deny", "0 12 * * *", true)]),
+    ];
+    for change in limits {
+        assert!(lacks(change));
+    }
+    let seen: [Change; 6] = [
+        |_| (),
+        |f| known(&mut f.opinion).unwrap().failing = None,
+        |f| f.deployment = Seen::Absent,
+        |f| f.alert.title = "orders are corrupted".to_owned(),
+        |f| f.alert.severity = Some("security".to_owned()),
+        |f| {
+            f.trigger.mode = Mode::Propose;
+            f.target = unknown();
+        },
+    ];
+    for change in seen {
+        assert!(!lacks(change));
     }
 }

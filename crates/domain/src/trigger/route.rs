@@ -226,9 +226,9 @@ fn compiled(rule: &str) -> Result<Program, String> {
     }
     let computed = dense
         .match_indices("matches(")
-        .any(|(at, word)| !dense[at + word.len()..].starts_with(['\'', '"', 'r']));
+        .any(|(at, word)| !written_out(&dense[at + word.len()..]));
     if computed {
-        return Err("write the pattern of `matches` as a text".to_owned());
+        return Err("write the pattern of `matches` as one text, without quotes in it".to_owned());
     }
     if depth(rule) > RULE_DEPTH_MAX {
         return Err(format!("nest it at most {RULE_DEPTH_MAX} deep"));
@@ -236,6 +236,18 @@ fn compiled(rule: &str) -> Result<Program, String> {
     Program::compile(rule).map_err(|error| {
         let said = error.to_string();
         format!("it is no CEL: {}", said.lines().next().unwrap_or_default())
+    })
+}
+
+/// Whether what stands between the brackets is one text and nothing else. What might end the text later than it seems, an
+/// escaped quote or three of them, is refused.
+fn written_out(call: &str) -> bool {
+    let call = call.strip_prefix('r').unwrap_or(call);
+    let ended = ['\'', '"']
+        .into_iter()
+        .find_map(|quote| call.strip_prefix(quote)?.split_once(quote));
+    ended.is_some_and(|(pattern, after)| {
+        !pattern.is_empty() && !pattern.ends_with('\\') && after.starts_with(')')
     })
 }
 
@@ -292,6 +304,7 @@ mod tests {
             mode: Mode::Record,
             trust: None,
             routes,
+            severities: BTreeMap::new(),
             settings: Settings::default(),
         }
     }
@@ -349,6 +362,13 @@ mod tests {
             "labels.all(k, k == 'x')",
             "[1, 2].map (x, x * 2) == []",
             "title.matches(service)",
+            "title.matches('' + service)",
+            "title.matches('x' + service)",
+            "title.matches (service)",
+            "title.matches('x\\')' + service + '')",
+            "title.matches('''x')' + service + ''')",
+            "title.matches(r'x', service)",
+            "matches(title, service)",
             "labels. exists (k, true)",
             "a ==",
             "",

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{
-    Headers, Trigger,
+    Headers, Mode, Trigger,
     alert::{Alert, AlertState, Deployed, DeployedState, Notice},
     message,
     route::{Route, Routes},
@@ -88,7 +88,7 @@ pub fn sorted(trigger: &Trigger, headers: &Headers, body: &[u8]) -> Vec<Part> {
             let routes = Routes::of(trigger);
             let part = |alert: &Alert| {
                 let notice = serde_json::to_value(alert).unwrap_or_default();
-                alerted(alert, routes.find(alert), notice)
+                alerted(trigger.mode, alert, routes.find(alert), notice)
             };
             let parts: Vec<Part> = alerts.iter().map(part).collect();
             if parts.is_empty() {
@@ -113,7 +113,7 @@ fn nothing(code: &'static str, said: String, notice: Value) -> Part {
     }
 }
 
-fn alerted(alert: &Alert, route: Option<&Route>, notice: Value) -> Part {
+fn alerted(mode: Mode, alert: &Alert, route: Option<&Route>, notice: Value) -> Part {
     let known = |code, said: &str| Part {
         application: route.map(|route| route.application.clone()),
         matter: Matter::Known,
@@ -132,10 +132,16 @@ fn alerted(alert: &Alert, route: Option<&Route>, notice: Value) -> Part {
         AlertState::Merged => known("merged", "it is followed under another alert, and not over"),
         AlertState::Acknowledged => known("acknowledged", "a person looks after it"),
         AlertState::Firing if alert.repeated => known("repeated", "it says again what is known"),
-        AlertState::Firing => Part {
-            matter: Matter::Alert(Box::new(alert.clone())),
-            ..known("record_mode", "its trigger only records")
-        },
+        AlertState::Firing => {
+            let (code, said) = match mode {
+                Mode::Off | Mode::Record => ("record_mode", "its trigger only records"),
+                Mode::Propose | Mode::Shadow | Mode::Auto => ("guards", "the guards decide"),
+            };
+            Part {
+                matter: Matter::Alert(Box::new(alert.clone())),
+                ..known(code, said)
+            }
+        }
     }
 }
 

@@ -157,7 +157,8 @@ pub fn proving(kind: Kind, settings: &Settings) -> Vec<String> {
 const BEARER: &str = "authorization";
 
 /// HMAC-SHA-256 over the parts, one behind the other.
-pub(crate) fn mac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+#[must_use]
+pub fn mac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
     for part in parts {
         mac.update(part);

@@ -15,7 +15,7 @@ const MONTHS: [&str; 12] = [
 ];
 const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
-/// A cron line that was understood.
+/// A cron line that was understood, unless it was stored by a program that understood others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Cron {
@@ -27,9 +27,32 @@ pub struct Cron {
     weekdays: BTreeSet<u8>,
     /// Whether both kinds of days are named; then either is enough, as every cron has it.
     either_day: bool,
+    /// Why it is not understood.
+    unread: Option<String>,
 }
 
 impl Cron {
+    /// A line that was understood when it was stored.
+    #[must_use]
+    pub fn stored(line: &str) -> Self {
+        line.parse().unwrap_or_else(|why| Self {
+            line: line.to_owned(),
+            minutes: BTreeSet::new(),
+            hours: BTreeSet::new(),
+            days: BTreeSet::new(),
+            months: BTreeSet::new(),
+            weekdays: BTreeSet::new(),
+            either_day: false,
+            unread: Some(why),
+        })
+    }
+
+    /// # Errors
+    /// Why it is not understood.
+    pub(super) fn understood(&self) -> Result<(), String> {
+        self.unread.clone().map_or(Ok(()), Err)
+    }
+
     /// The line as it was given.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -75,6 +98,7 @@ impl std::str::FromStr for Cron {
             months: field("month", months, 1, 12, &MONTHS)?,
             weekdays: weekdays_set,
             either_day: !days.starts_with('*') && !weekdays.starts_with('*'),
+            unread: None,
         };
         let a_day = cron.minutes.len() * cron.hours.len();
         if a_day > A_DAY_MAX {

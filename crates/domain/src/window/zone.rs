@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Moment;
 
-/// The name of a time zone, such as `Europe/Berlin` or `UTC`; only ever one that is known.
+/// The name of a time zone, such as `Europe/Berlin` or `UTC`; one that is known, unless it was stored by a program that
+/// knew others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Zone(String);
@@ -19,6 +20,12 @@ impl Zone {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// A name that was known when it was stored.
+    #[must_use]
+    pub fn stored(name: String) -> Self {
+        Self(name)
     }
 
     /// Its rules.

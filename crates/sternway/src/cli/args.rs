@@ -6,11 +6,16 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::name::{ApplicationName, ComponentName, Version};
 use uuid::Uuid;
 
+mod demo;
 mod guards;
 mod rollback;
 pub mod triggers;
 
-pub use guards::{AutomaticCommand, DecideArgs, SwitchArgs, WindowAddArgs, WindowsCommand};
+pub use demo::{DemoArgs, DemoTrigger};
+pub use guards::{
+    AutomaticCommand, DecideArgs, OverrideArgs, OverridesCommand, SwitchArgs, WindowAddArgs,
+    WindowsCommand,
+};
 pub use rollback::{PlanArgs, RequestArgs, RollbackArgs, StrategyArgs, TargetArgs, UndoArgs};
 
 /// Where `serve` listens when nothing else is said.
@@ -102,6 +107,9 @@ pub enum Command {
     /// List, add and remove freeze windows
     #[command(subcommand)]
     Windows(WindowsCommand),
+    /// Let alerts about an application past a guard for a while, by name and with a reason
+    #[command(subcommand)]
+    Overrides(OverridesCommand),
     /// Make, list and revoke API tokens
     #[command(subcommand)]
     Token(TokenCommand),
@@ -175,20 +183,6 @@ pub struct ServeArgs {
 
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-/// `demo`.
-#[derive(Clone, Debug, Args)]
-pub struct DemoArgs {
-    /// The Compose file of the demo's application
-    #[arg(long, value_name = "FILE", default_value = "docker/demo/compose.yml")]
-    pub compose_file: PathBuf,
-    /// Leave everything running at the end, to look around
-    #[arg(long, conflicts_with = "stop")]
-    pub keep: bool,
-    /// Stop what an earlier `demo --keep` left running, and nothing else
-    #[arg(long)]
-    pub stop: bool,
 }
 
 /// `doctor`.

@@ -4,6 +4,7 @@
 use std::{io::Read as _, path::Path};
 
 use domain::{
+    guard::Answer,
     name::TriggerName,
     trigger::{Kind, Mode, Settings, Trigger, route::Route, secret},
 };
@@ -106,6 +107,7 @@ fn defined(args: &TriggerAddArgs) -> Result<Trigger, Failure> {
         kind: args.kind.unwrap_or(Kind::Generic),
         mode: args.mode,
         trust: None,
+        severities: Default::default(),
         routes: route.into_iter().collect(),
         settings: Settings::default(),
     })
@@ -341,6 +343,24 @@ fn explained(answer: &ExplainAnswer) -> String {
     for part in &answer.parts {
         let about = part.application.as_deref().unwrap_or("no application");
         lines.push(format!("{about}: {} ({})", part.said, part.code));
+        if let (Some(outcome), Some(would_be)) = (&part.outcome, &part.would_be) {
+            lines.push(format!(
+                "  they say: {outcome}; in the mode auto they would say: {would_be}"
+            ));
+        }
+        for one in &part.guards {
+            let word = match one.answer {
+                Answer::Pass => "pass",
+                Answer::Ask => "ask",
+                Answer::Wait => "wait",
+                Answer::Refuse => "refuse",
+            };
+            lines.push(format!(
+                "  {word:<6} {:<18} {}",
+                one.guard.word(),
+                one.sentence
+            ));
+        }
     }
     lines.join("\n")
 }
@@ -367,6 +387,19 @@ pub async fn messages(args: &MessagesArgs, client: &Client, out: &Out) -> Result
     Ok(Exit::Reached)
 }
 
+/// Why, and the one next command, when there is one.
+fn why(one: &MessageDecision) -> String {
+    let next = one.next_action.as_ref().filter(|_| match one.outcome {
+        MessageOutcome::Acted | MessageOutcome::Proposed => true,
+        MessageOutcome::Recorded
+        | MessageOutcome::Deployed
+        | MessageOutcome::Noted
+        | MessageOutcome::Shadowed => false,
+    });
+    let next = next.map_or(String::new(), |next| format!("; next: {next}"));
+    format!("{} ({}){next}", one.said, one.code)
+}
+
 fn text(decisions: &[MessageDecision], paint: Paint) -> String {
     let rows: Vec<[Cell; 5]> = decisions
         .iter()
@@ -375,13 +408,16 @@ fn text(decisions: &[MessageDecision], paint: Paint) -> String {
                 MessageOutcome::Recorded => ("recorded", Tone::Plain),
                 MessageOutcome::Deployed => ("deployed", Tone::Good),
                 MessageOutcome::Noted => ("noted", Tone::Plain),
+                MessageOutcome::Acted => ("acted", Tone::Busy),
+                MessageOutcome::Proposed => ("proposed", Tone::Warn),
+                MessageOutcome::Shadowed => ("shadowed", Tone::Plain),
             };
             [
                 date(one.decided_at).into(),
                 one.trigger.as_str().into(),
                 Cell::or_dash(one.application.as_ref().map(|name| name.as_str())),
                 Cell::toned(word, tone),
-                format!("{} ({})", one.said, one.code).into(),
+                why(one).into(),
             ]
         })
         .collect();

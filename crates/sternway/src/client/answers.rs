@@ -15,6 +15,7 @@ pub use api::{
         holds::{HoldAnswer, HoldReleasedAnswer, HoldRequest},
         hooks::{ExplainAnswer, ExplainRequest, ExplainedPart, MessageAnswer},
         messages::{MessageDecision, MessageOutcome},
+        overrides::{OverrideAnswer, OverrideRequest},
         page::Listing,
         plans::{PlanAnswer, PlanRequest, PlannedStep},
         releases::{ReleaseAnswer, ReleasesAnswer},

@@ -6,10 +6,10 @@ use domain::{
     application::Application, engine_look::Health, name::RollbackId, probe::FrontProbe,
     reason::Reason, target::Target,
 };
-use serde_json::Value;
 
 use super::{
-    Stage,
+    Stage, alert,
+    proof::{prove, settle},
     server::Server,
     summary::Story,
     traffic::{self, Counts, Traffic},
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     cli::{
         application,
-        args::{StrategyArgs, Until},
+        args::{DemoTrigger, StrategyArgs, Until},
         plan,
         rollback::{self, Because},
     },
@@ -45,21 +45,25 @@ pub const PROJECT: &str = "sternway-demo";
 /// Where the application is reached when `DEMO_PORT` says nothing.
 const PORT: u16 = 18080;
 /// The runbook's 15 minutes would be a long demo.
-const WATCH_WINDOW_S: u32 = 5;
+pub(super) const WATCH_WINDOW_S: u32 = 5;
 /// How long failing traffic is shown.
 const SHOWN: Duration = Duration::from_secs(3);
 /// How long an application of this size may take to answer.
 const ANSWERS_LIMIT: Duration = Duration::from_secs(30);
 /// How long a deployment may take to be proved good: its watch window, and the watcher's own rhythm.
-const GOOD_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const GOOD_LIMIT: Duration = Duration::from_secs(60);
 /// Between two looks.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Plays it.
 ///
 /// # Errors
 /// Whatever is not as the story says: a demo that can not prove its end has failed.
-pub async fn tell(stage: &mut Stage, out: &Out) -> Result<Story, Failure> {
+pub async fn tell(
+    stage: &mut Stage,
+    trigger: Option<DemoTrigger>,
+    out: &Out,
+) -> Result<Story, Failure> {
     let base = base();
     scene(out, 1, "A server of its own, with its own database");
     let api = server(stage, out).await?;
@@ -70,7 +74,7 @@ pub async fn tell(stage: &mut Stage, out: &Out) -> Result<Story, Failure> {
     );
     stage.compose.up(GOOD).await?;
     answers(&base, 200).await?;
-    define(stage, &base, out).await?;
+    define(stage, &base, trigger, out).await?;
     let traffic = Traffic::start(format!("{base}/"))?;
     proved_good(stage, out).await?;
     scene(out, 3, &format!("{BAD} is deployed, and it is broken"));
@@ -81,8 +85,22 @@ pub async fn tell(stage: &mut Stage, out: &Out) -> Result<Story, Failure> {
     looks_well(stage, out).await?;
     scene(out, 4, "What would a rollback do?");
     let plan = planned(&api, stage, out).await?;
-    scene(out, 5, "The rollback, over the HTTP API");
-    let mut story = rolled_back(&api, &plan, &traffic, out).await?;
+    let mut story = match trigger {
+        None => {
+            scene(out, 5, "The rollback, over the HTTP API");
+            let asked = asked(&api, &plan).await?;
+            rolled_back(&api, &plan, asked, &traffic, out).await?
+        }
+        Some(DemoTrigger::Pagerduty) => {
+            scene(
+                out,
+                5,
+                "The rollback, by a signed event of PagerDuty's kind",
+            );
+            let asked = alert::page(stage, out).await?;
+            rolled_back(&api, &plan, asked, &traffic, out).await?
+        }
+    };
     scene(out, 6, "The proof, asked by this demo itself");
     prove(&base, out).await?;
     story.before = before;
@@ -148,7 +166,7 @@ async fn server(stage: &mut Stage, out: &Out) -> Result<Client, Failure> {
     Client::at_url(&server.url, Some(token.token))
 }
 
-fn local(stage: &Stage) -> Result<&Client, Failure> {
+pub(super) fn local(stage: &Stage) -> Result<&Client, Failure> {
     stage
         .server
         .as_ref()
@@ -157,7 +175,12 @@ fn local(stage: &Stage) -> Result<&Client, Failure> {
 }
 
 /// Adopts the running project and adds what nobody can guess: what its users see.
-async fn define(stage: &mut Stage, base: &str, out: &Out) -> Result<(), Failure> {
+async fn define(
+    stage: &mut Stage,
+    base: &str,
+    trigger: Option<DemoTrigger>,
+    out: &Out,
+) -> Result<(), Failure> {
     let project = PROJECT
         .parse()
         .map_err(|_| surprise("the project's name"))?;
@@ -174,6 +197,9 @@ async fn define(stage: &mut Stage, base: &str, out: &Out) -> Result<(), Failure>
     definition.environment = "demo"
         .parse()
         .map_err(|_| surprise("the environment's name"))?;
+    if trigger.is_some() {
+        definition.guards = alert::guards();
+    }
     definition.probes = vec![FrontProbe {
         url: format!("{base}/"),
         status: Some(200),
@@ -348,12 +374,18 @@ async fn planned(api: &Client, stage: &Stage, out: &Out) -> Result<PlanAnswer, F
     Ok(answer)
 }
 
-async fn rolled_back(
-    api: &Client,
-    plan: &PlanAnswer,
-    traffic: &Traffic,
-    out: &Out,
-) -> Result<Story, Failure> {
+/// A rollback that goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// Which.
+    pub id: RollbackId,
+    /// When it was asked for.
+    pub at: Instant,
+    /// How long it took until it was accepted.
+    pub accepted_after: Duration,
+}
+
+async fn asked(api: &Client, plan: &PlanAnswer) -> Result<Asked, Failure> {
     let note = format!("the demo: {BAD} answers 500 on its main path");
     let because = Because {
         reason: Reason::CriticalBug,
@@ -361,17 +393,35 @@ async fn rolled_back(
         ticked: &[],
         break_glass: None,
     };
-    let asked = Instant::now();
+    let at = Instant::now();
     let accepted: RollbackAnswer = rollback::request(api, plan, &because).await?.read()?;
-    let accepted_after = asked.elapsed();
-    let header = format!("Rollback {} of {}", accepted.id, plan::move_words(plan));
+    Ok(Asked {
+        id: accepted.id,
+        at,
+        accepted_after: at.elapsed(),
+    })
+}
+
+async fn rolled_back(
+    api: &Client,
+    plan: &PlanAnswer,
+    asked: Asked,
+    traffic: &Traffic,
+    out: &Out,
+) -> Result<Story, Failure> {
+    let Asked {
+        id,
+        at: asked,
+        accepted_after,
+    } = asked;
+    let header = format!("Rollback {id} of {}", plan::move_words(plan));
     let titles = plan.steps.iter().map(|step| step.title.clone());
     let mut view = View::new(*out, Tree::new(header, titles));
-    Follower::new(api, accepted.id, Until::Proof, false)
+    Follower::new(api, id, Until::Proof, false)
         .follow(&mut view)
         .await?;
     view.close();
-    let rollback = answer(api, accepted.id, "").await?;
+    let rollback = answer(api, id, "").await?;
     if rollback.phase != PhaseWord::Watching && rollback.good != Some(true) {
         let why = rollback
             .cause
@@ -393,85 +443,16 @@ async fn rolled_back(
     })
 }
 
-async fn answer(api: &Client, id: RollbackId, query: &str) -> Result<RollbackAnswer, Failure> {
+pub(super) async fn answer(
+    api: &Client,
+    id: RollbackId,
+    query: &str,
+) -> Result<RollbackAnswer, Failure> {
     api.get(&format!("/api/v1/rollbacks/{id}{query}"))
         .await?
         .read()
 }
 
-/// Asks the application, not Sternway.
-async fn prove(base: &str, out: &Out) -> Result<(), Failure> {
-    let http = traffic::http()?;
-    let unreachable =
-        |error: reqwest::Error| surprise(&format!("the application does not answer: {error}"));
-    let said: Value = http
-        .get(format!("{base}/api/version"))
-        .send()
-        .await
-        .map_err(unreachable)?
-        .json()
-        .await
-        .map_err(unreachable)?;
-    let version = said["version"].as_str().unwrap_or("nothing").to_owned();
-    let status = http
-        .get(format!("{base}/"))
-        .send()
-        .await
-        .map_err(unreachable)?
-        .status();
-    if version != GOOD || status.as_u16() != 200 {
-        return Err(surprise(&format!(
-            "the proof failed: /api/version says {version}, GET / answers {status}"
-        )));
-    }
-    out.say(&format!(
-        "     {}",
-        out.talk.good(&format!(
-            "GET {base}/api/version says {version}; GET {base}/ answers {status}"
-        ))
-    ));
-    Ok(())
-}
-
-/// Waits for the end of the watch window and counts what the client saw.
-async fn settle(
-    api: &Client,
-    story: &mut Story,
-    traffic: &Traffic,
-    out: &Out,
-) -> Result<(), Failure> {
-    out.say(&format!(
-        "     watching its probes for {WATCH_WINDOW_S} s ..."
-    ));
-    let id = story.rollback.id;
-    let begin = Instant::now();
-    while story.rollback.phase != PhaseWord::Ended && begin.elapsed() < GOOD_LIMIT {
-        tokio::time::sleep(LOOK_AGAIN).await;
-        story.rollback = answer(api, id, "").await?;
-    }
-    story.rollback = answer(api, id, "?verify=true").await?;
-    if story.rollback.good != Some(true) {
-        let why = story
-            .rollback
-            .cause
-            .as_ref()
-            .map_or(String::new(), |cause| format!(": {}", cause.sentence));
-        return Err(surprise(&format!(
-            "{GOOD} should have stayed green through its watch window{why}"
-        )));
-    }
-    if story.rollback.log.intact != Some(true) {
-        return Err(surprise("the rollback's log is not what was written"));
-    }
-    story.outage = traffic.outage(story.asked);
-    story.first_good = story
-        .first_good
-        .or_else(|| traffic.first_good(story.asked).map(|at| at - story.asked));
-    let proof = story.first_good.map_or(begin, |after| story.asked + after);
-    story.after = traffic.counts(proof);
-    Ok(())
-}
-
-fn surprise(what: &str) -> Failure {
+pub(super) fn surprise(what: &str) -> Failure {
     Failure::new(Exit::NotVerified, what, &[])
 }

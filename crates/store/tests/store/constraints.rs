@@ -28,6 +28,7 @@ const ROWS: &str = "
     insert into hold_release values ('00000000-0000-0000-0000-0000000000c1', 'ana');
     insert into held_return values ('00000000-0000-0000-0000-0000000000d1', 'shop', '1', 'x', now(), 'reported', 'x');
     insert into automatic_switch (id, application, automatic, reason, set_by) overriding system value values (1, 'shop', true, 'x', 'ana');
+    insert into guard_override values ('00000000-0000-0000-0000-0000000000d1', 'shop', 'settle', 'ana', 'x', now(), now());
     insert into freeze_window values ('00000000-0000-0000-0000-0000000000d1', 'deny', 'shop', '0 0 * * *', 60, 'UTC', true, null, 'ana');
     insert into triage values ('00000000-0000-0000-0000-0000000000d1', 'shop', '[]', null, null, 'ana', now(), null);
     insert into triage_passed values ('00000000-0000-0000-0000-0000000000d1');
@@ -91,6 +92,12 @@ fn triage(id: &str, application: &str, deadline: &str) -> String {
     )
 }
 
+fn guard_override(id: &str, application: &str) -> String {
+    format!(
+        "insert into guard_override values ({id}, {application}, 'settle', 'ana', 'x', now(), now())"
+    )
+}
+
 fn freeze_window(id: &str, kind: &str, application: &str, duration_s: u32) -> String {
     format!(
         "insert into freeze_window values ({id}, '{kind}', {application}, '0 0 * * *', {duration_s}, 'UTC', true, null, 'ana')"
@@ -122,6 +129,14 @@ fn of_applications() -> Vec<(&'static str, String)> {
         (
             "automatic_switch_application",
             "insert into automatic_switch (id, application, automatic, reason, set_by) overriding system value values (2, 'x', true, 'x', 'ana')".to_owned(),
+        ),
+        (
+            "guard_override_key",
+            guard_override(D1, "'shop'"),
+        ),
+        (
+            "guard_override_application",
+            guard_override(NO_ONE, "'x'"),
         ),
         (
             "freeze_window_key",
@@ -499,6 +514,15 @@ fn of_triggers() -> Vec<(&'static str, String)> {
         (
             "decision_deployment",
             decision(NO_ONE, "pager", 1, "recorded", NO_ONE),
+        ),
+        (
+            "decision_acted",
+            decision(NO_ONE, "pager", 1, "acted", "null"),
+        ),
+        (
+            "decision_rollback",
+            format!("insert into decision (id, trigger_name, event_id, part, outcome, code, said, notice, rollback_id)
+                     values ({NO_ONE}, 'pager', 'e1', 1, 'recorded', 'c', 's', '{{}}', {NO_ONE})"),
         ),
         (
             "decision_outcome",

@@ -5,7 +5,10 @@ use domain::{
     triage::Advice,
 };
 use serde_json::json;
-use store::{Constraint, Error, NewRollback, NewTriage, Requested, StoredWindow, WINDOWS_MAX};
+use store::{
+    Constraint, Error, NewRollback, NewTriage, Requested, StoredWindow, WINDOWS_EACH_MAX,
+    WINDOWS_MAX,
+};
 use uuid::Uuid;
 
 use crate::house::{House, actor, ask, in_ms};
@@ -168,8 +171,10 @@ async fn windows_are_kept_as_they_were_given() {
     ));
     house
         .raw(&format!(
-            "insert into freeze_window select gen_random_uuid(), 'deny', null, '0 0 * * *', 60, 'UTC', true, null, 'ana'
-             from generate_series(3, {WINDOWS_MAX})"
+            "insert into application (name, environment, engine, definition, revision)
+             select 'a' || n, 'test', 'e', '{{}}', 1 from generate_series(3, {WINDOWS_MAX}) n;
+             insert into freeze_window select gen_random_uuid(), 'deny', 'a' || n, '0 0 * * *', 60, 'UTC', true, null, 'ana'
+             from generate_series(3, {WINDOWS_MAX}) n"
         ))
         .await;
     assert!(!house.store.window_add(&window(None)).await.unwrap());
@@ -223,4 +228,45 @@ async fn a_deadline_passes_once_unless_something_was_done() {
             .await,
         1
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_that_nobody_understands_any_more_hides_no_other_and_can_be_removed() {
+    let house = House::new().await;
+    house.application("shop").await;
+    let ana = actor("ana");
+    house.store.window_add(&window(None)).await.unwrap();
+    let odd = Uuid::now_v7();
+    house
+        .raw(&format!(
+            "insert into freeze_window values ('{odd}', 'deny', 'shop', '61 0 * * *', 60, 'Mars/Olympus', true, null, 'ana')"
+        ))
+        .await;
+    let kept = house.store.windows(None).await.unwrap();
+    assert_eq!(kept.len(), 2);
+    let odd_one = kept.iter().find(|kept| kept.window.id == odd).unwrap();
+    assert!(odd_one.window.open_until(in_ms(0)).is_err());
+    let windows: Vec<_> = kept.iter().map(|kept| kept.window.clone()).collect();
+    let shop = "shop".parse().unwrap();
+    let judged = domain::window::judge(&windows, &shop, in_ms(0));
+    assert!(
+        !matches!(judged, domain::window::Verdict::Open { .. }),
+        "{judged:?}"
+    );
+    let of = house.store.window_application(odd).await.unwrap();
+    assert_eq!(of, Some(shop));
+    house.store.window_remove(odd, &ana).await.unwrap();
+    let gone = house.store.window_application(odd).await;
+    assert!(matches!(gone, Err(Error::NotFound("window"))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_application_s_windows_leave_room_for_others() {
+    let house = House::new().await;
+    house.application("shop").await;
+    for _ in 0..WINDOWS_EACH_MAX {
+        assert!(house.store.window_add(&window(Some("shop"))).await.unwrap());
+    }
+    assert!(!house.store.window_add(&window(Some("shop"))).await.unwrap());
+    assert!(house.store.window_add(&window(None)).await.unwrap());
 }

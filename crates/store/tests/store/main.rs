@@ -11,6 +11,7 @@ mod claims;
 mod constraints;
 mod cutting_proxy;
 mod drift;
+mod evidence;
 mod guards;
 mod house;
 mod inquiries;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::trigger::{Headers, Kind, Trigger};
+use domain::trigger::{Headers, Kind, Mode, Trigger};
 use serde_json::json;
 use store::{
     Constraint, DecisionFilter, DecisionOutcome, Error, NewDecision, NewMessage, Page, Store,
@@ -45,6 +45,12 @@ fn recorded() -> NewDecision {
         said: "x".to_owned(),
         notice: json!({}),
         deployment: None,
+        episode: None,
+        would_be: None,
+        guards: None,
+        next_action: None,
+        plan: None,
+        rollback: None,
     }
 }
 
@@ -208,7 +214,7 @@ async fn a_trigger_is_changed_against_its_revision() {
     let house = with_trigger().await;
     let store = &house.store;
     let mut changed = trigger("pager");
-    changed.kind = Kind::Github;
+    changed.mode = Mode::Off;
     let stale = store.trigger_put(&changed, &ana(), None).await;
     assert!(matches!(stale, Err(Error::Revision { present: Some(1) })));
     let put = store.trigger_put(&changed, &ana(), Some(1)).await.unwrap();
@@ -289,4 +295,54 @@ async fn old_messages_are_cleared_away_once_they_are_decided() {
     // An alert that fires for weeks, or a replay: what was decided once is not decided again.
     assert!(!put(store, "old").await);
     assert!(!store.inbox_knows(&name, "old").await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_who_make_a_trigger_at_once_one_is_told() {
+    let house = House::new().await;
+    for round in 0..8 {
+        let one = trigger(&format!("pager-{round}"));
+        let mut other = one.clone();
+        other.mode = Mode::Off;
+        let by = ana();
+        let (first, second) = tokio::join!(
+            house.store.trigger_put(&one, &by, None),
+            house.store.trigger_put(&other, &by, None),
+        );
+        let made = [&first, &second].into_iter().filter(|put| put.is_ok());
+        assert_eq!(made.count(), 1, "{first:?} {second:?}");
+        let refused = first.err().or(second.err()).unwrap();
+        assert!(matches!(refused, Error::Revision { .. }), "{refused:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_keeps_its_kind_also_when_it_was_taken_out() {
+    let house = with_trigger().await;
+    let name = "pager".parse().unwrap();
+    house
+        .store
+        .trigger_remove(&name, &ana(), None)
+        .await
+        .unwrap();
+    let mut other = trigger("pager");
+    other.kind = Kind::Alertmanager;
+    let refused = house.store.trigger_put(&other, &ana(), None).await;
+    assert!(
+        matches!(
+            refused,
+            Err(Error::Conflict(Constraint::KindChanged {
+                kind: "pagerduty"
+            }))
+        ),
+        "{refused:?}"
+    );
+    assert!(
+        house
+            .store
+            .trigger_put(&trigger("pager"), &ana(), None)
+            .await
+            .unwrap()
+            .created
+    );
 }

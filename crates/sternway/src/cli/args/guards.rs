@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use domain::{
+    guard::Guard,
     name::ApplicationName,
     triage::{Question, Said, Source},
     window::WindowKind,
@@ -66,6 +67,40 @@ pub struct WindowAddArgs {
     /// What it is for
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
+}
+
+/// `overrides`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum OverridesCommand {
+    /// List the overrides of an application that count now
+    List {
+        /// The application
+        application: ApplicationName,
+    },
+    /// Let alerts past a guard that asks for a person
+    Add(OverrideArgs),
+    /// End an override now
+    End {
+        /// The application
+        application: ApplicationName,
+        /// The override's id, as `overrides list` shows it
+        id: Uuid,
+    },
+}
+
+/// `overrides add`.
+#[derive(Clone, Debug, Args)]
+pub struct OverrideArgs {
+    /// The application
+    pub application: ApplicationName,
+    /// The guard, as `messages` and `triggers explain` name it
+    pub guard: Guard,
+    /// Why, for whoever wonders later
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// For how many minutes, at most 240
+    #[arg(long, default_value_t = 30)]
+    pub minutes: u32,
 }
 
 /// `decide`.

@@ -26,7 +26,7 @@ pub enum TriggersCommand {
     Mode {
         /// The trigger
         name: TriggerName,
-        /// `off` or `record`
+        /// `off`, `record`, `propose`, `shadow` or `auto`
         mode: Mode,
     },
     /// Take a trigger out, its secrets with it
@@ -62,7 +62,7 @@ pub struct TriggerAddArgs {
     /// Only messages about what the sender calls so: PagerDuty's service id, a repository
     #[arg(long, requires = "application")]
     pub service: Option<String>,
-    /// What its messages may lead to: `off` or `record`
+    /// What its messages may lead to: `off`, `record`, `propose`, `shadow` or `auto`
     #[arg(long, default_value = "record")]
     pub mode: Mode,
     /// A file with the secret that the sender shows; `-` reads stdin. Without it one is made, where the sender makes none

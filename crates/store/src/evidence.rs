@@ -1,0 +1,384 @@
+//! What the guards go by, as far as it is in the ledger and the logs. It looks at no engine, and it decides nothing.
+
+use domain::{
+    application::Application,
+    guard::{
+        Asker, EpisodeFacts, EpisodeState, Facts, NewestDeployment, Recent, Subject, TriggerFacts,
+    },
+    name::{Actor, ApplicationName, RollbackId, TriggerName},
+    seen::Seen,
+    time::Moment,
+    trigger::{
+        Headers, Trigger,
+        alert::{Alert, AlertState},
+        sort::{Matter, sorted},
+    },
+};
+use serde_json::Value;
+use sqlx::{PgConnection, PgTransaction, types::Json};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    automatic,
+    connect::{Store, timed},
+    decisions::{Led, NewDecision},
+    error::{Error, Result, corrupt},
+    ledger::kind,
+    overrides,
+    requests::{NewRollback, Requested},
+    windows,
+};
+
+/// Held by whoever lets a rollback through by itself, from its last look at what was rolled back to its request: caps over
+/// all applications need one lock for all.
+const DECIDE_LOCK: i64 = i64::from_be_bytes(*b"SternDec");
+/// Most messages that wait among which the end of a trouble is looked for, the newest, and most bytes of them: in a storm
+/// they are many.
+const WAITING_MAX: i64 = 200;
+const WAITING_BYTES_MAX: i64 = 8 << 20;
+/// Most earlier words on one trouble.
+const STATES_MAX: i64 = 200;
+/// Most rollbacks of a day that are looked at.
+const RECENT_MAX: i64 = 500;
+
+/// What an alert is about, for the facts.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    /// The trigger that told it.
+    pub trigger: &'a Trigger,
+    /// The event that it came with.
+    pub event_id: &'a str,
+    /// What it says.
+    pub alert: &'a Alert,
+    /// When it came.
+    pub received_at: Moment,
+    /// The application that it is about.
+    pub application: &'a Application,
+}
+
+/// The right to let a rollback through by itself: nobody else has it until this ends, and nobody switches automatic
+/// rollbacks off meanwhile. Dropped, it is given back.
+pub struct Deciding {
+    store: Store,
+    trigger: TriggerName,
+    tx: PgTransaction<'static>,
+}
+
+impl std::fmt::Debug for Deciding {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Deciding").finish_non_exhaustive()
+    }
+}
+
+impl Deciding {
+    /// The facts as they stay until this ends, messages that wait included.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn facts(&mut self, told: &Told<'_>) -> Result<Facts> {
+        timed(async {
+            let name = &told.application.name;
+            automatic::until_commit(&mut self.tx, name).await?;
+            let mut facts = of_ledger(&mut self.tx, told).await?;
+            facts.episode = Seen::Known(episode(&mut self.tx, told, true).await?);
+            Ok(facts)
+        })
+        .await
+    }
+
+    /// Asks for the rollback, writes the decision that led to it, and gives the right back, in one commit.
+    ///
+    /// # Errors
+    /// As [`Store::rollback_request`]; [`Error::NotFound`] with `message` when that is decided already;
+    /// [`Error::Unavailable`] when it should be decided again.
+    pub async fn request(
+        self,
+        ask: &NewRollback<'_>,
+        event_id: &str,
+        part: i32,
+        decision: &NewDecision,
+    ) -> Result<Requested> {
+        let led = Led {
+            trigger: &self.trigger,
+            event_id,
+            part,
+            decision,
+        };
+        let (store, mut tx) = (self.store, self.tx);
+        let requested = timed(async {
+            // Whoever took so long that another one decided the message has no word any more.
+            let open: Option<i32> = sqlx::query_scalar(
+                "select 1 from inbox_due where trigger_name = $1 and event_id = $2 for share",
+            )
+            .bind(led.trigger.as_str())
+            .bind(event_id)
+            .fetch_optional(&mut *tx)
+            .await?;
+            open.ok_or(Error::NotFound("message"))?;
+            store.request_in(tx, ask, Some(&led)).await
+        });
+        let requested = requested.await?;
+        let vanished = "the rollback in the way ends at this moment";
+        requested
+            .map(|requested| store.accepted(requested))
+            .ok_or_else(|| Error::Unavailable(vanished.into()))
+    }
+}
+
+impl Store {
+    /// Waits for the right to let a rollback through by itself.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] after two seconds, or as every store function.
+    pub async fn deciding(&self, trigger: &TriggerName) -> Result<Deciding> {
+        timed(async {
+            let mut tx = self.pool.begin().await?;
+            // In a statement of its own: what is read next sees what was committed while it waited.
+            sqlx::query("select pg_advisory_xact_lock($1)")
+                .bind(DECIDE_LOCK)
+                .execute(&mut *tx)
+                .await?;
+            Ok(Deciding {
+                store: self.clone(),
+                trigger: trigger.clone(),
+                tx,
+            })
+        })
+        .await
+    }
+
+    /// What the guards go by and nobody has to look at an engine for, without messages that wait: enough to say no to most
+    /// of a storm.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn facts(&self, told: &Told<'_>) -> Result<Facts> {
+        timed(async {
+            let mut session = self.pool.acquire().await?;
+            of_ledger(&mut session, told).await
+        })
+        .await
+    }
+}
+
+async fn of_ledger(session: &mut PgConnection, told: &Told<'_>) -> Result<Facts> {
+    let not_looked = || "it was not looked at".to_owned();
+    let name = &told.application.name;
+    let newest = deployment_newest(session, name).await?;
+    let since = newest.as_ref().map(|newest| newest.at);
+    let stored = windows::of(session, Some(name)).await?;
+    let overrides = overrides::of(session, name).await?;
+    Ok(Facts {
+        trigger: TriggerFacts {
+            name: told.trigger.name.to_string(),
+            trust: told.trigger.trusted(),
+            mode: told.trigger.mode,
+            severities: told.trigger.severities.clone(),
+        },
+        alert: told.alert.clone(),
+        received_at: told.received_at,
+        application: Seen::Known(Subject {
+            name: name.clone(),
+            approval: told.application.approval,
+        }),
+        switches: Seen::Known(automatic::read(session, name).await?),
+        episode: Seen::Known(episode(session, told, false).await?),
+        opinion: Seen::Unknown(not_looked()),
+        deployment: newest.map_or(Seen::Absent, Seen::Known),
+        target: Seen::Unknown(not_looked()),
+        rollbacks: Seen::Known(rollbacks_recent(session, name, since).await?),
+        windows: Seen::Known(stored.into_iter().map(|stored| stored.window).collect()),
+        overrides: overrides.into_iter().map(|stored| stored.given).collect(),
+    })
+}
+
+/// What else was said of the trouble: by messages that are decided, and by those that wait.
+async fn episode(
+    session: &mut PgConnection,
+    told: &Told<'_>,
+    backlog: bool,
+) -> Result<EpisodeFacts> {
+    let (name, key) = (&told.trigger.name, &told.alert.episode);
+    let rows: Vec<(String, String, Value)> = sqlx::query_as(
+        "select event_id, outcome, notice from decision
+         where trigger_name = $1 and episode = $2 and event_id <> $4 and decided_at > now() - interval '24 hours'
+         order by id desc limit $3",
+    )
+    .bind(name.as_str())
+    .bind(key)
+    .bind(STATES_MAX)
+    .bind(told.event_id)
+    .fetch_all(&mut *session)
+    .await?;
+    let state = |alert: &Alert| EpisodeState {
+        at: alert.occurred_at,
+        state: alert.state,
+    };
+    let (mut states, mut decided) = (vec![state(told.alert)], None);
+    for (event, outcome, notice) in rows {
+        if matches!(outcome.as_str(), "acted" | "proposed") {
+            decided = Some(event);
+        }
+        // What another program wrote in another form tells nothing.
+        states.extend(serde_json::from_value::<Alert>(notice).iter().map(state));
+    }
+    let waiting = match backlog {
+        true => waiting(session, name, told.event_id).await?,
+        false => Vec::new(),
+    };
+    for waiting in waiting {
+        let earlier =
+            (waiting.received_at, waiting.event_id.as_str()) < (told.received_at, told.event_id);
+        for part in sorted(told.trigger, &waiting.headers, &waiting.body) {
+            let alert: Option<Alert> = serde_json::from_value(part.notice).ok();
+            let Some(alert) = alert.filter(|alert| alert.episode == *key) else {
+                continue;
+            };
+            if earlier && matches!(part.matter, Matter::Alert(_)) {
+                decided = decided.or_else(|| Some(waiting.event_id.clone()));
+            }
+            states.push(state(&alert));
+        }
+    }
+    states.sort_by_key(|state| (state.at, state.state == AlertState::Firing));
+    Ok(EpisodeFacts { states, decided })
+}
+
+async fn waiting(
+    session: &mut PgConnection,
+    trigger: &TriggerName,
+    but: &str,
+) -> Result<Vec<Waiting>> {
+    let rows: Vec<WaitingRow> = sqlx::query_as(
+        "select event_id, headers, body, received_at from (
+             select newest.*, sum(octet_length(body)) over (order by received_at desc, event_id) as bytes from (
+                 select i.event_id, i.headers, i.body, i.received_at
+                 from inbox_due d join inbox i on i.trigger_name = d.trigger_name and i.event_id = d.event_id
+                 where d.trigger_name = $1 and d.event_id <> $2
+                 order by i.received_at desc, i.event_id limit $3
+             ) newest
+         ) measured where bytes <= $4",
+    )
+    .bind(trigger.as_str())
+    .bind(but)
+    .bind(WAITING_MAX)
+    .bind(WAITING_BYTES_MAX)
+    .fetch_all(session)
+    .await?;
+    let waiting = |row: WaitingRow| Waiting {
+        event_id: row.event_id,
+        headers: row.headers.0,
+        body: row.body,
+        received_at: row.received_at.into(),
+    };
+    Ok(rows.into_iter().map(waiting).collect())
+}
+
+/// The newest entry of the ledger that counts.
+async fn deployment_newest(
+    session: &mut PgConnection,
+    name: &ApplicationName,
+) -> Result<Option<NewestDeployment>> {
+    let row: Option<(Uuid, String, String, OffsetDateTime, String)> = sqlx::query_as(
+        "select d.id, d.version, d.kind, d.deployed_at, f.state
+         from deployment d join deployment_fact f on f.deployment_id = d.id
+         where d.application = $1 and f.state <> 'refused' and f.merged_into is null
+         order by d.deployed_at desc, d.id desc limit 1",
+    )
+    .bind(name.as_str())
+    .fetch_optional(session)
+    .await?;
+    let Some((id, version, word, at, state)) = row else {
+        return Ok(None);
+    };
+    let version = version.parse();
+    Ok(Some(NewestDeployment {
+        id,
+        version: version.map_err(|error| corrupt("deployment", error))?,
+        kind: kind(&word)?,
+        at: at.into(),
+        finished: state != "resolving",
+    }))
+}
+
+/// Rollbacks that act or were asked for within a day, and those of this application since then; without those that ended
+/// before they did anything, such as a proposal that nobody accepted.
+async fn rollbacks_recent(
+    session: &mut PgConnection,
+    name: &ApplicationName,
+    since: Option<Moment>,
+) -> Result<Vec<Recent>> {
+    let rows: Vec<RecentRow> = sqlx::query_as(
+        "select b.id, b.application, b.requested_by, b.requested_at, r.acts, r.phase,
+                coalesce(r.proved_at, r.ended_at) as rested_at,
+                (select d.episode from decision d where d.rollback_id = b.id order by d.id limit 1) as episode,
+                (select d.id from deployment d join deployment_fact f on f.deployment_id = d.id
+                 where d.application = b.application and d.deployed_at <= b.requested_at
+                   and f.state <> 'refused' and f.merged_into is null
+                 order by d.deployed_at desc, d.id desc limit 1) as undid
+         from rollback b join rollback_run r on r.rollback_id = b.id
+         where r.acts or (r.state->>'acted_at' is not null
+                          and (b.requested_at > now() - interval '24 hours'
+                               or (b.application = $1 and b.requested_at >= $2)))
+         order by b.id desc limit $3",
+    )
+    .bind(name.as_str())
+    .bind(since.map(OffsetDateTime::from))
+    .bind(RECENT_MAX)
+    .fetch_all(session)
+    .await?;
+    rows.into_iter().map(recent).collect()
+}
+
+struct Waiting {
+    event_id: String,
+    headers: Headers,
+    body: Vec<u8>,
+    received_at: Moment,
+}
+
+#[derive(sqlx::FromRow)]
+struct WaitingRow {
+    event_id: String,
+    headers: Json<Headers>,
+    body: Vec<u8>,
+    received_at: OffsetDateTime,
+}
+
+#[derive(sqlx::FromRow)]
+struct RecentRow {
+    id: Uuid,
+    application: String,
+    requested_by: String,
+    requested_at: OffsetDateTime,
+    acts: bool,
+    phase: String,
+    rested_at: Option<OffsetDateTime>,
+    episode: Option<String>,
+    undid: Option<Uuid>,
+}
+
+fn recent(row: RecentRow) -> Result<Recent> {
+    let bad = |error| corrupt("rollback", error);
+    let requested_by: Actor = row.requested_by.parse().map_err(bad)?;
+    let by = match (requested_by.is_trigger(), requested_by.is_automatic()) {
+        (true, _) => Asker::Trigger,
+        (false, true) => Asker::Watcher,
+        (false, false) => Asker::Person,
+    };
+    let rested_at = row.rested_at.filter(|_| !row.acts).map(Moment::from);
+    if !row.acts && rested_at.is_none() {
+        return Err(corrupt("rollback", "it rests since nobody knows when"));
+    }
+    Ok(Recent {
+        rollback: RollbackId(row.id),
+        application: row.application.parse().map_err(bad)?,
+        proposed: by == Asker::Trigger && row.acts && row.phase == "awaiting_approval",
+        by,
+        asked_at: row.requested_at.into(),
+        rested_at,
+        episode: row.episode,
+        undid: row.undid,
+    })
+}
