@@ -115,6 +115,11 @@ fn intention(plan: &Plan, effect: &Effect) -> String {
         Effect::RemoveContainer { container } => {
             format!("removing {}; its volumes stay", named(plan, container))
         }
+        Effect::PointFront {
+            component,
+            server,
+            to,
+        } => format!("sending the clients of {component} ({server}) to {to}"),
         Effect::Record => "writing the rollback into the ledger".to_owned(),
     }
 }

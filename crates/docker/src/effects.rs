@@ -74,7 +74,8 @@ pub struct Performed {
 }
 
 impl Engine {
-    /// Performs an effect once. `Record` belongs to the ledger and is refused here.
+    /// Performs an effect once. `Record` belongs to the ledger, `PointFront` to a balancer: both are
+    /// refused here.
     pub async fn perform(&self, effect: &Effect, ctx: &PerformContext<'_>) -> Performed {
         let result = match effect {
             Effect::TakeLock { image } => self.take_lock(image, ctx).await,
@@ -119,8 +120,8 @@ impl Engine {
                     },
                 };
             }
-            Effect::Record => {
-                let said = "the ledger is not the engine's to write".to_owned();
+            Effect::Record | Effect::PointFront { .. } => {
+                let said = "neither the ledger nor a balancer is the engine's to change".to_owned();
                 return Performed {
                     outcome: Outcome::Failed {
                         failure: Failure::Refused,
@@ -135,6 +136,15 @@ impl Engine {
             outcome,
             capture: None,
         }
+    }
+
+    /// Refuses an act elsewhere, such as on a balancer, when we are the past: whoever acts on an application marks
+    /// its engine.
+    ///
+    /// # Errors
+    /// When somebody newer acts on the application, or the engine can not be asked.
+    pub async fn must_be_ours(&self, ctx: &PerformContext<'_>) -> Result<(), Error> {
+        self.fence_check(None, ctx).await
     }
 
     /// Refuses to change `target` when we are the past: the rollback itself has a newer owner, or another one holds

@@ -146,6 +146,7 @@ impl Engine {
         containers.sort_by(|a, b| a.name.cmp(&b.name));
         let name = &request.application.name;
         let look = EngineLook {
+            fronts: BTreeMap::new(),
             at,
             engine,
             containers,

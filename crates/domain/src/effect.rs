@@ -1,5 +1,7 @@
 //! Everything that a decision may ask to be done, and what came of it.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -83,6 +85,15 @@ pub enum Effect {
         /// The container.
         container: ContainerId,
     },
+    /// Send the clients of one of a front's servers to an address, and make the balancer's file say so.
+    PointFront {
+        /// The component behind the front.
+        component: ComponentName,
+        /// What the balancer calls the server.
+        server: String,
+        /// Where clients are to be sent.
+        to: SocketAddr,
+    },
     /// Write the rollback into the ledger and hold the release that was rolled back.
     Record,
 }
@@ -94,7 +105,8 @@ impl Effect {
         match self {
             Self::StopContainer { .. }
             | Self::StartContainer { .. }
-            | Self::RenameContainer { .. } => true,
+            | Self::RenameContainer { .. }
+            | Self::PointFront { .. } => true,
             Self::TakeLock { .. }
             | Self::KeepImage { .. }
             | Self::PullImage { .. }
@@ -103,6 +115,25 @@ impl Effect {
             | Self::CreateContainer { .. }
             | Self::RemoveContainer { .. }
             | Self::Record => false,
+        }
+    }
+
+    /// The container that it changes or looks at; none when it is about something else.
+    #[must_use]
+    pub fn container(&self) -> Option<&ContainerId> {
+        match self {
+            Self::Capture { container, .. }
+            | Self::StopContainer { container, .. }
+            | Self::StartContainer { container, .. }
+            | Self::RenameContainer { container, .. }
+            | Self::RemoveContainer { container } => Some(container),
+            Self::TakeLock { .. }
+            | Self::KeepImage { .. }
+            | Self::PullImage { .. }
+            | Self::LoadImage { .. }
+            | Self::CreateContainer { .. }
+            | Self::PointFront { .. }
+            | Self::Record => None,
         }
     }
 
@@ -119,6 +150,7 @@ impl Effect {
             | Self::CreateContainer { .. }
             | Self::StartContainer { .. }
             | Self::RenameContainer { .. }
+            | Self::PointFront { .. }
             | Self::Record => false,
         }
     }
@@ -138,6 +170,7 @@ impl Effect {
             | Self::StartContainer { .. }
             | Self::RenameContainer { .. }
             | Self::RemoveContainer { .. }
+            | Self::PointFront { .. }
             | Self::Record => false,
         }
     }

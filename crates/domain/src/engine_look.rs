@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    front::FrontLook,
     name::{
         ComponentName, ContainerId, Fence, ImageId, PullReference, RollbackId, SpecificationDigest,
     },
@@ -34,6 +35,9 @@ pub struct EngineLook {
     pub kept: BTreeMap<ImageId, ContainerId>,
     /// Who holds the application's lock on this engine.
     pub lock: Option<Lock>,
+    /// The balancers in front of components, where they were looked at.
+    #[serde(default)]
+    pub fronts: BTreeMap<ComponentName, Seen<FrontLook>>,
 }
 
 /// Facts of an engine.

@@ -103,7 +103,8 @@ pub fn lands_within(effect: &Effect) -> Millis {
         | Effect::CreateContainer { .. }
         | Effect::StartContainer { .. }
         | Effect::RenameContainer { .. }
-        | Effect::RemoveContainer { .. } => CALL_MAX,
+        | Effect::RemoveContainer { .. }
+        | Effect::PointFront { .. } => CALL_MAX,
         // They change nothing on the engine.
         Effect::Capture { .. } | Effect::Record => Millis(0),
         // An image that arrives late is in nobody's way.

@@ -89,6 +89,7 @@ pub fn scope(plan: &Plan, run: &Run, claim: Claim) -> Scope {
         Phase::Watching { .. } => Scope {
             engine: true,
             deployments: true,
+            fronts: true,
             probes: Some(Side::Target),
             ..Scope::default()
         },
@@ -283,7 +284,9 @@ fn probed(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Option<Tally> {
             | Step::Keep
             | Step::Capture
             | Step::Create { .. }
+            | Step::Raise { .. }
             | Step::Switch { .. }
+            | Step::Point { .. }
             | Step::Prove
             | Step::Record
             | Step::Retire,

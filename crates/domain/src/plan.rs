@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::{
     application::Application,
     engine_look::RestartPolicy,
+    front::Front,
     name::{
         ComponentName, ContainerId, ImageId, PlanDigest, RollbackId, SpecificationDigest, Version,
     },
@@ -85,6 +86,9 @@ pub struct Swap {
     /// one, removed with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leftovers: Vec<ContainerId>,
+    /// The server of the component's front that stands for this replica; none without a front.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
 }
 
 /// A replica that already is what the target wants.
@@ -121,6 +125,20 @@ impl Plan {
     #[must_use]
     pub fn supplies(&self, image: &ImageId) -> bool {
         self.supplies.iter().any(|supply| supply.image == *image)
+    }
+
+    /// The front of the component that a swap belongs to, with the server that stands for the replica.
+    #[must_use]
+    pub fn front_of<'a>(&'a self, swap: &'a Swap) -> Option<(&'a Front, &'a str)> {
+        let component = self.application.component(&swap.component)?;
+        component.front.as_ref().zip(swap.server.as_deref())
+    }
+
+    /// Whether the target's container of a swap runs beside the former one.
+    #[must_use]
+    pub fn side_by_side(&self, swap: &Swap) -> bool {
+        self.front_of(swap)
+            .is_some_and(|(front, _)| front.two_versions)
     }
 
     /// The swaps of one component, in order.

@@ -1,6 +1,7 @@
 //! The planner: what is known in, a plan or the reasons against one out. Planning never changes anything.
 
 mod blocker;
+mod front;
 mod outlook;
 mod place;
 mod supply;
@@ -230,7 +231,9 @@ impl Planner<'_> {
                 container.name
             ));
         }
+        let server = self.server(place)?;
         Some(Swap {
+            server,
             component: container.component.clone(),
             replica: container.replica,
             name: place.name.to_owned(),
@@ -430,9 +433,7 @@ fn assemble(
         steps.extend(touched.iter().map(|component| Step::Create {
             component: component.clone(),
         }));
-        steps.extend(touched.iter().map(|component| Step::Switch {
-            component: component.clone(),
-        }));
+        steps.extend(front::switches(application, &touched));
         steps.extend([Step::Prove, Step::Record, Step::Retire]);
     }
     Plan {

@@ -4,9 +4,12 @@
 mod capture;
 mod check;
 mod create;
+mod front;
 mod keep;
 mod lock;
+mod point;
 mod prove;
+mod raise;
 mod record;
 mod retire;
 mod supply;
@@ -27,8 +30,10 @@ use crate::{
     verdict::{Cause, CauseCode},
 };
 
+pub(crate) use point::failure as point_failure;
 pub use prove::{expected_questions, front_questions, health_answers, replica_questions};
 pub(crate) use prove::{failure as proof_failure, replaced, tally, tally_of};
+pub(crate) use raise::failure as raise_failure;
 pub(crate) use record::forward as recorded;
 
 /// One step of a plan. Its data is the plan's own; here is only which part it is about.
@@ -47,6 +52,17 @@ pub enum Step {
     Capture,
     /// Create the target's containers of one component beside the present ones.
     Create {
+        /// The component.
+        component: ComponentName,
+    },
+    /// Start the target's containers of one component behind a front and prove each at its own address, before
+    /// any client is sent there.
+    Raise {
+        /// The component.
+        component: ComponentName,
+    },
+    /// Send the clients of one component's front to the target's containers, and hand over the names.
+    Point {
         /// The component.
         component: ComponentName,
     },
@@ -70,6 +86,8 @@ pub enum Side {
     Former,
     /// What shall serve.
     Target,
+    /// The target's containers that run behind a front and that no client is sent to yet.
+    Beside,
 }
 
 /// What a step wants to know beyond the application's containers.
@@ -83,6 +101,10 @@ pub struct Scope {
     pub records: bool,
     /// What was deployed after this rollback.
     pub deployments: bool,
+    /// The balancers in front of components.
+    pub fronts: bool,
+    /// What is under way at each address behind them.
+    pub sessions: bool,
     /// The probes of one side.
     pub probes: Option<Side>,
 }
@@ -147,11 +169,13 @@ impl Step {
         match self {
             Self::Check if backward => Scope::default(),
             Self::Lock if backward => Scope {
+                fronts: true,
                 probes: Some(Side::Former),
                 ..engine
             },
             Self::Check => Scope {
                 supplies: true,
+                fronts: true,
                 probes: Some(Side::Former),
                 ..engine
             },
@@ -164,7 +188,21 @@ impl Step {
                 ..engine
             },
             Self::Prove if !backward => Scope {
+                fronts: true,
                 probes: Some(Side::Target),
+                ..engine
+            },
+            Self::Raise { .. } if !backward => Scope {
+                probes: Some(Side::Beside),
+                ..engine
+            },
+            Self::Point { .. } => Scope {
+                fronts: true,
+                ..engine
+            },
+            Self::Retire => Scope {
+                fronts: true,
+                sessions: true,
                 ..engine
             },
             Self::Record => Scope {
@@ -175,9 +213,9 @@ impl Step {
             | Self::Supply
             | Self::Keep
             | Self::Create { .. }
+            | Self::Raise { .. }
             | Self::Switch { .. }
-            | Self::Prove
-            | Self::Retire => engine,
+            | Self::Prove => engine,
         }
     }
 
@@ -191,7 +229,9 @@ impl Step {
             Self::Keep => keep::forward(ctx),
             Self::Capture => capture::forward(ctx),
             Self::Create { component } => create::forward(ctx, component),
+            Self::Raise { component } => raise::forward(ctx, component),
             Self::Switch { component } => switch::forward(ctx, component),
+            Self::Point { component } => point::forward(ctx, component),
             Self::Prove => prove::forward(ctx),
             Self::Record => record::forward(ctx.world),
             Self::Retire => retire::forward(ctx),
@@ -205,8 +245,10 @@ impl Step {
             Self::Check => Next::Done("a look leaves nothing to undo".to_owned()),
             Self::Lock => lock::backward(ctx),
             Self::Create { component } => create::backward(ctx, component),
+            Self::Raise { component } => raise::backward(ctx, component),
             Self::Switch { component } => switch::backward(ctx, component),
             Self::Supply => Next::Done("the images that were brought stay".to_owned()),
+            Self::Point { component } => point::backward(ctx, component),
             Self::Keep => Next::Done("the images stay protected".to_owned()),
             Self::Capture => Next::Done("what was captured stays".to_owned()),
             Self::Prove | Self::Record | Self::Retire => Next::Done("nothing to undo".to_owned()),
@@ -223,10 +265,35 @@ impl Step {
             | Self::Supply
             | Self::Keep
             | Self::Create { .. }
+            | Self::Raise { .. }
             | Self::Switch { .. }
+            | Self::Point { .. }
             | Self::Prove
             | Self::Record => false,
         }
+    }
+
+    /// Whether an act of this step may change what clients see. What is created beside the present containers and
+    /// started there serves nobody yet.
+    pub(crate) fn touches(&self, plan: &Plan, effect: &Effect) -> bool {
+        let beside = match self {
+            Self::Create { .. } | Self::Raise { .. } | Self::Lock => true,
+            Self::Check
+            | Self::Supply
+            | Self::Keep
+            | Self::Capture
+            | Self::Switch { .. }
+            | Self::Point { .. }
+            | Self::Prove
+            | Self::Record
+            | Self::Retire => false,
+        };
+        let found = |id: &ContainerId| {
+            plan.swaps
+                .iter()
+                .any(|swap| swap.former == *id || swap.leftovers.contains(id))
+        };
+        effect.touches() && (!beside || effect.container().is_none_or(found))
     }
 
     /// How long it may be tried.
@@ -251,7 +318,20 @@ impl Step {
                     .sum();
                 Millis::from_secs(plan.application.timeouts.step_s).and(Millis(graces))
             }
-            Self::Keep | Self::Create { .. } | Self::Record | Self::Retire => {
+            // One version at a time: the former one is given its whole grace before the target starts.
+            Self::Raise { component } => {
+                let graces = plan
+                    .swaps_of(component)
+                    .map(|swap| u64::from(swap.stop_grace_s) * 1000)
+                    .sum();
+                plan.application.timeouts.proof().and(Millis(graces))
+            }
+            Self::Retire => {
+                let drains = plan.swaps.iter().filter_map(|swap| plan.front_of(swap));
+                let longest = drains.map(|(front, _)| front.drain_s).max().unwrap_or(0);
+                Millis::from_secs(plan.application.timeouts.step_s).and(Millis::from_secs(longest))
+            }
+            Self::Keep | Self::Create { .. } | Self::Point { .. } | Self::Record => {
                 Millis::from_secs(plan.application.timeouts.step_s)
             }
         }
@@ -267,7 +347,9 @@ impl Step {
             Self::Keep => keep::explain(plan),
             Self::Capture => capture::explain(plan),
             Self::Create { component } => create::explain(plan, component),
+            Self::Raise { component } => raise::explain(plan, component),
             Self::Switch { component } => switch::explain(plan, component),
+            Self::Point { component } => point::explain(plan, component),
             Self::Prove => prove::explain(plan),
             Self::Record => record::explain(plan),
             Self::Retire => retire::explain(plan),
@@ -284,7 +366,9 @@ impl Step {
             Self::Keep => "keep images".to_owned(),
             Self::Capture => "capture".to_owned(),
             Self::Create { component } => format!("create {component}"),
+            Self::Raise { component } => format!("raise {component}"),
             Self::Switch { component } => format!("switch {component}"),
+            Self::Point { component } => format!("point {component}"),
             Self::Prove => "prove".to_owned(),
             Self::Record => "record".to_owned(),
             Self::Retire => "retire".to_owned(),

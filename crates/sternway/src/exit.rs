@@ -110,6 +110,8 @@ impl Exit {
             | CauseCode::Architecture
             | CauseCode::SpecificationMissing
             | CauseCode::DiskFull
+            | CauseCode::BalancerUnreachable
+            | CauseCode::BalancerUnfit
             | CauseCode::EngineRefused
             | CauseCode::DeadlinePassed
             | CauseCode::ProofFailed

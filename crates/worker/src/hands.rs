@@ -1,14 +1,16 @@
 //! Performing: one effect, under one claim. What came of it is only a hint; the next look decides.
 
-use std::time::Instant;
+use std::{net::SocketAddr, time::Instant};
 
 use docker::{Capture, PerformContext};
 use domain::{
     effect::{Effect, Failure, Outcome},
     name::{ComponentName, ContainerId, RollbackId, SpecificationDigest},
     plan::Plan,
+    specification::Specification,
     steps::{Scope, World as Seen},
 };
+use integrations::Trouble;
 use metrics::{counter, histogram};
 use store::{ArtifactKind, NewArtifact};
 
@@ -31,6 +33,11 @@ impl World for Real {
         let begun = Instant::now();
         let outcome = match effect {
             Effect::Record => self.record(grant).await,
+            Effect::PointFront {
+                component,
+                server,
+                to,
+            } => self.point(plan, grant, component, server, *to).await,
             Effect::TakeLock { .. }
             | Effect::KeepImage { .. }
             | Effect::PullImage { .. }
@@ -63,15 +70,7 @@ impl Real {
             },
             None => None,
         };
-        let context = PerformContext {
-            application: &plan.application,
-            rollback: grant.held.rollback,
-            fence: grant.held.fence,
-            step: grant.step,
-            owner: &self.settings.owner,
-            specification: specification.as_ref(),
-            claim: &grant.lease,
-        };
+        let context = self.context(plan, grant, specification.as_ref());
         let performed = engine.perform(effect, &context).await;
         match (effect, performed.capture) {
             (
@@ -85,6 +84,52 @@ impl Real {
                     .await
             }
             _ => performed.outcome,
+        }
+    }
+
+    /// The balancer knows no fences: the engine that its application runs on is asked first.
+    async fn point(
+        &self,
+        plan: &Plan,
+        grant: &Grant,
+        component: &ComponentName,
+        server: &str,
+        to: SocketAddr,
+    ) -> Outcome {
+        let component = plan.application.component(component);
+        let Some(front) = component.and_then(|component| component.front.as_ref()) else {
+            return Outcome::Failed {
+                failure: Failure::Missing,
+                said: "the plan's definition has no such front".to_owned(),
+            };
+        };
+        let engine = match self.engines.get(&plan.application.engine) {
+            Ok(engine) => engine,
+            Err(error) => return error.into_outcome(),
+        };
+        let context = self.context(plan, grant, None);
+        if let Err(error) = engine.must_be_ours(&context).await {
+            return error.into_outcome();
+        }
+        let holds = || grant.lease.holds();
+        let pointed = self.balancers.point(front, server, to, &holds).await;
+        pointed.map_or_else(Trouble::into_outcome, |()| Outcome::Done)
+    }
+
+    fn context<'a>(
+        &'a self,
+        plan: &'a Plan,
+        grant: &'a Grant,
+        specification: Option<&'a Specification>,
+    ) -> PerformContext<'a> {
+        PerformContext {
+            application: &plan.application,
+            rollback: grant.held.rollback,
+            fence: grant.held.fence,
+            step: grant.step,
+            owner: &self.settings.owner,
+            specification,
+            claim: &grant.lease,
         }
     }
 
@@ -133,6 +178,7 @@ fn specification_of(effect: &Effect) -> Option<&SpecificationDigest> {
         | Effect::StartContainer { .. }
         | Effect::RenameContainer { .. }
         | Effect::RemoveContainer { .. }
+        | Effect::PointFront { .. }
         | Effect::Record => None,
     }
 }
@@ -177,6 +223,7 @@ fn effect_word(effect: &Effect) -> &'static str {
         Effect::StartContainer { .. } => "start_container",
         Effect::RenameContainer { .. } => "rename_container",
         Effect::RemoveContainer { .. } => "remove_container",
+        Effect::PointFront { .. } => "point_front",
         Effect::Record => "record",
     }
 }

@@ -14,7 +14,7 @@ pub mod world;
 
 use std::{sync::Arc, time::Duration};
 
-use integrations::Prober;
+use integrations::{Balancers, Prober};
 use store::{Store, Wake};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -52,7 +52,7 @@ pub async fn run(
     wake: Wake,
     shutdown: CancellationToken,
 ) -> Result<(), integrations::Error> {
-    let prober = Prober::new()?;
+    let (prober, balancers) = (Prober::new()?, Balancers::new()?);
     let engines = Arc::new(engines);
     let hands = world::Real {
         settings: settings.clone(),
@@ -60,6 +60,7 @@ pub async fn run(
         engines: engines.clone(),
         prober,
         sources,
+        balancers,
     };
     let hands = Arc::new(hands);
     let mut loops = JoinSet::new();

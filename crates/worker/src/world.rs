@@ -9,7 +9,7 @@ use domain::{
     plan::Plan,
     steps::{Scope, World as Seen},
 };
-use integrations::Prober;
+use integrations::{Balancers, Prober};
 use store::{Held, Store};
 use uuid::Uuid;
 
@@ -60,4 +60,5 @@ pub(crate) struct Real {
     pub(crate) engines: Arc<Engines>,
     pub(crate) prober: Prober,
     pub(crate) sources: Sources,
+    pub(crate) balancers: Balancers,
 }

@@ -131,6 +131,7 @@ impl Engine {
             sources: BTreeMap::new(),
             kept: BTreeMap::new(),
             lock: None,
+            fronts: BTreeMap::new(),
             containers,
         };
         Self {
@@ -152,8 +153,8 @@ impl Engine {
                     stale: false,
                 });
             }
-            // No plan of this world lacks an image.
-            Effect::PullImage { .. } | Effect::LoadImage { .. } => {}
+            // No plan of this world lacks an image or has a balancer.
+            Effect::PullImage { .. } | Effect::LoadImage { .. } | Effect::PointFront { .. } => {}
             Effect::KeepImage { image } => {
                 let id = self.new_id();
                 self.look.kept.insert(image.clone(), id);

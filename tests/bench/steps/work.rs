@@ -124,6 +124,7 @@ fn plan(application: Application) -> Outcome<Plan> {
                 image: good.clone(),
                 specification: specification()?,
                 leftovers: Vec::new(),
+                server: None,
             });
         }
     }

@@ -303,6 +303,7 @@ fn look(runs: &str) -> EngineLook {
         names: BTreeMap::new(),
         kept: BTreeMap::new(),
         lock: None,
+        fronts: BTreeMap::new(),
     }
 }
 

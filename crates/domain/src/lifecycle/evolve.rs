@@ -102,11 +102,11 @@ impl Run {
     }
 
     fn intended(&mut self, plan: &Plan, effect: &Effect, at: Moment) -> Option<()> {
-        self.step(plan)?;
+        let touches = self.step(plan)?.touches(plan, effect);
         self.acts = self.acts.saturating_add(1);
         self.acted_at.get_or_insert(at);
         self.outstanding = Some(lease::lands_within(effect));
-        if effect.touches() {
+        if touches {
             self.touched_at.get_or_insert(at);
         }
         Some(())
@@ -163,7 +163,9 @@ impl Run {
                     | Step::Keep
                     | Step::Capture
                     | Step::Create { .. }
+                    | Step::Raise { .. }
                     | Step::Switch { .. }
+                    | Step::Point { .. }
                     | Step::Record
                     | Step::Retire => {}
                 }

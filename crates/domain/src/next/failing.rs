@@ -12,6 +12,8 @@ use crate::{
 pub(super) fn too_late(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Cause {
     match (step, forward) {
         (Step::Prove, true) => steps::proof_failure(ctx),
+        (Step::Raise { component }, true) => steps::raise_failure(ctx, component),
+        (Step::Point { component }, _) => steps::point_failure(ctx, component),
         (
             Step::Check
             | Step::Lock
@@ -19,6 +21,7 @@ pub(super) fn too_late(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Cause {
             | Step::Keep
             | Step::Capture
             | Step::Create { .. }
+            | Step::Raise { .. }
             | Step::Switch { .. }
             | Step::Prove
             | Step::Record
@@ -68,7 +71,9 @@ pub(super) fn failed(ctx: &Ctx<'_>, step: &Step, forward: bool, cause: Cause) ->
         | Step::Supply
         | Step::Keep
         | Step::Create { .. }
-        | Step::Switch { .. } => turn_back(ctx.run, cause),
+        | Step::Raise { .. }
+        | Step::Switch { .. }
+        | Step::Point { .. } => turn_back(ctx.run, cause),
         Step::Record => end(needs_human(ctx.plan, ctx.run, cause)),
     }
 }

@@ -1,7 +1,7 @@
 //! The application's lock on its engine: a container name, the only compare-and-set that an engine has.
 //! It keeps a control plane with another database from acting on the same application.
 
-use super::{Ctx, Next, Side, Step, create, prove, switch};
+use super::{Ctx, Next, Side, Step, create, point, prove, raise, switch};
 use crate::{
     effect::Effect,
     engine_look::Container,
@@ -73,6 +73,10 @@ fn undone(ctx: &Ctx<'_>) -> Option<Next> {
         Step::Switch { component } if ctx.run.touched_at.is_some() => {
             Some(switch::backward(ctx, component))
         }
+        Step::Point { component } if ctx.run.touched_at.is_some() => {
+            Some(point::backward(ctx, component))
+        }
+        Step::Raise { component } => Some(raise::backward(ctx, component)),
         Step::Create { component } => Some(create::backward(ctx, component)),
         Step::Check
         | Step::Lock
@@ -80,6 +84,7 @@ fn undone(ctx: &Ctx<'_>) -> Option<Next> {
         | Step::Keep
         | Step::Capture
         | Step::Switch { .. }
+        | Step::Point { .. }
         | Step::Prove
         | Step::Record
         | Step::Retire => None,

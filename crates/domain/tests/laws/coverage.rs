@@ -40,8 +40,8 @@ fn every_step_is_walked_in_both_directions() {
         }
     }
     let steps = [
-        "check", "lock", "supply", "keep", "capture", "create", "switch", "prove", "record",
-        "retire",
+        "check", "lock", "supply", "keep", "capture", "create", "raise", "switch", "point",
+        "prove", "record", "retire",
     ];
     for step in steps {
         assert!(
@@ -56,14 +56,15 @@ fn every_step_is_walked_in_both_directions() {
         assert_eq!(back, !one_way, "{step} backward");
     }
     for step in [
-        "lock", "supply", "keep", "capture", "create", "switch", "record", "retire",
+        "lock", "supply", "keep", "capture", "create", "raise", "switch", "point", "record",
+        "retire",
     ] {
         assert!(
             covered.contains(&("forward", step, "intended")),
             "{step} never acted forward"
         );
     }
-    for step in ["lock", "create", "switch"] {
+    for step in ["lock", "create", "raise", "switch", "point"] {
         assert!(
             covered.contains(&("backward", step, "intended")),
             "{step} never acted backward"

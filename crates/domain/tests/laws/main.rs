@@ -12,6 +12,7 @@
 
 mod day;
 mod engine;
+mod front;
 mod shop;
 mod store;
 mod watch;
@@ -21,6 +22,7 @@ mod world;
 mod calm;
 mod coverage;
 mod dead_ends;
+mod fronted;
 mod golden;
 mod random;
 mod steps;

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::{
     day::{Blow, Director, Evening, live},
     engine::Mood,
+    front::Behind,
     shop::{Leftover, Part, Recipe, State},
     world::{Fate, World},
 };
@@ -92,6 +93,14 @@ fn part(dice: &mut Dice) -> Part {
             Leftover::Interim,
         ]),
         missing: dice.one_in(6),
+        behind: dice.pick(&[
+            Behind::Port,
+            Behind::Port,
+            Behind::Port,
+            Behind::Beside,
+            Behind::Beside,
+            Behind::OneAtATime,
+        ]),
     }
 }
 
@@ -150,12 +159,20 @@ impl Director for Trouble {
         if !self.strikes(40) {
             return Blow::None;
         }
-        match self.dice.below(9) {
+        match self.dice.below(11) {
             0 | 1 => return Blow::Kill,
             2 => return Blow::KillHost,
             3 | 4 => return Blow::KillInCall(self.dice.below(11_000)),
             5 => return Blow::Freeze(usize::try_from(1 + self.dice.below(60)).unwrap()),
             6 => world.engine_restarts(Millis(self.dice.below(5000))),
+            9 => {
+                let (away, forgets) = (Millis(self.dice.below(4000)), self.dice.one_in(3));
+                world.engine.fronts.restart(away, forgets, world.now);
+            }
+            10 => {
+                let away = Millis(100_000_000 * self.dice.below(2));
+                world.engine.fronts.restart(away, false, world.now);
+            }
             7 => {
                 let away = if self.dice.one_in(4) {
                     100_000_000

@@ -15,7 +15,10 @@ use domain::{
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::engine::{Engine, Mood, container_id, policy};
+use crate::{
+    engine::{Engine, Mood, container_id, policy},
+    front::{Behind, server},
+};
 
 /// When every simulated day begins.
 pub(crate) fn start() -> Moment {
@@ -56,6 +59,7 @@ pub(crate) struct Part {
     pub(crate) leftover: Leftover,
     /// The target's image is not on the engine and has to be brought.
     pub(crate) missing: bool,
+    pub(crate) behind: Behind,
 }
 
 impl Part {
@@ -71,6 +75,7 @@ impl Part {
             restart: "unless-stopped",
             leftover: Leftover::None,
             missing: false,
+            behind: Behind::Port,
         }
     }
 }
@@ -106,6 +111,14 @@ impl Recipe {
             },
             silent,
         ])
+    }
+
+    /// Two replicas behind a front, and a component that is reached by a port.
+    pub(crate) fn behind(behind: Behind, good: Mood) -> Self {
+        let mut recipe = Self::with_target(good).with_bad(Mood::Healthy);
+        recipe.parts[0].behind = behind;
+        recipe.front = true;
+        recipe
     }
 
     /// Two components of which the target is like this.
@@ -183,7 +196,11 @@ impl Recipe {
             }
             for replica in 1..=part.replicas {
                 number += 1;
-                engine.put(container(number, at, replica, part), part.port);
+                let port = part.port && part.behind == Behind::Port;
+                engine.put(container(number, at, replica, part), port);
+                if part.behind != Behind::Port {
+                    engine.fronts.put(&name, replica, &container_id(number));
+                }
                 if replica == 1 {
                     number += 1;
                     leave(&mut engine, number, part);
@@ -230,13 +247,22 @@ pub(crate) struct Morning {
 }
 
 fn component(at: usize, part: &Part) -> serde_json::Value {
-    let name = Recipe::name(at);
+    let mut component = json!({"name": Recipe::name(at)});
     if part.probed {
-        json!({"name": name, "probes": [{"kind": "http", "port": 80, "path": "/health"}],
-               "version_endpoint": {"port": 80, "path": "/version"}})
-    } else {
-        json!({"name": name})
+        component["probes"] = json!([{"kind": "http", "port": 80, "path": "/health"}]);
+        component["version_endpoint"] = json!({"port": 80, "path": "/version"});
     }
+    let servers: Vec<String> = (1..=part.replicas).map(server).collect();
+    let front = |two_versions: bool| {
+        json!({"balancer": {"kind": "haproxy", "socket": "/run/h.sock", "backend": "shop"}, "servers": servers,
+               "port": 80, "two_versions": two_versions, "drain_s": 2})
+    };
+    match part.behind {
+        Behind::Port => {}
+        Behind::Beside => component["front"] = front(true),
+        Behind::OneAtATime => component["front"] = front(false),
+    }
+    component
 }
 
 fn released(at: usize, good: bool) -> ReleaseComponent {

@@ -11,6 +11,7 @@ use domain::{
 use crate::{
     day::{Blow, Calm, Director, Evening, live},
     engine::Mood,
+    front::Behind,
     shop::{Leftover, Morning, Part, Recipe, State},
     world::{Fate, World},
 };
@@ -54,6 +55,10 @@ pub(crate) fn recipes() -> Vec<Recipe> {
             ..usual
         }]),
         Recipe::with_target(Mood::SickAfter(3000)),
+        Recipe::behind(Behind::Beside, Mood::Healthy),
+        Recipe::behind(Behind::Beside, Mood::Sick),
+        Recipe::behind(Behind::OneAtATime, Mood::Healthy),
+        Recipe::behind(Behind::OneAtATime, Mood::Crashes(30)),
     ]
 }
 

@@ -18,7 +18,7 @@ use domain::{
 use uuid::Uuid;
 
 use crate::{
-    engine::{By, Engine},
+    engine::{By, Engine, Mood},
     shop::{Morning, start},
     store::Store,
 };
@@ -187,8 +187,11 @@ impl World {
     /// The front reaches the first component: whatever of it is up.
     fn front_serves(&self) -> bool {
         let first = &self.plan.application.components[0].name;
+        let fronts = &self.engine.fronts;
+        let reached = |id| !fronts.has(first) || (fronts.aims_at(id) && fronts.answers(self.now));
         self.engine.boxes.values().any(|found| {
-            found.seen.component == *first && self.engine.serves(&found.seen.id, self.now)
+            let seen = &found.seen;
+            seen.component == *first && reached(&seen.id) && self.engine.serves(&seen.id, self.now)
         })
     }
 
@@ -259,6 +262,7 @@ impl World {
         );
         if let Effect::StopContainer { container, .. } = effect {
             self.target_is_there(container);
+            self.no_client_is_sent_there(container);
         }
         if let Effect::StartContainer { container, .. } = effect {
             self.nothing_else_is_up(container);
@@ -303,6 +307,24 @@ impl World {
         );
     }
 
+    /// Where two versions may run at once, nothing stops that clients are sent to.
+    fn no_client_is_sent_there(&self, stopped: &ContainerId) {
+        let beside = |swap: &&Swap| {
+            let next = self.next_of(swap).is_some_and(|next| next.id == *stopped);
+            self.plan.side_by_side(swap) && (swap.former == *stopped || next)
+        };
+        let both = |swap: &Swap| {
+            let serves = |id: &ContainerId| self.engine.serves(id, self.now);
+            serves(&swap.former) && self.next_of(swap).is_some_and(|next| serves(&next.id))
+        };
+        let swap = self.plan.swaps.iter().find(beside);
+        assert!(
+            !(swap.is_some_and(both) && self.engine.fronts.aims_at(stopped)),
+            "{}: stopped what clients are sent to",
+            self.label
+        );
+    }
+
     /// The target never starts beside what it replaces, unless a late request brought that back.
     fn nothing_else_is_up(&self, started: &ContainerId) {
         let Some(swap) = self
@@ -320,7 +342,7 @@ impl World {
                 .is_some_and(|found| found.seen.is_up())
         };
         assert!(
-            !up(&swap.former),
+            !up(&swap.former) || self.plan.side_by_side(swap),
             "{}: {} was started beside its former container",
             self.label,
             swap.name
@@ -353,7 +375,8 @@ impl World {
         };
         let swapped = self.plan.swaps.iter().all(|swap| {
             self.next_of(swap).is_some_and(|c| {
-                c.runs() && c.name == swap.name && c.image == swap.image && probed(c)
+                let aimed = swap.server.is_none() || self.engine.fronts.aims_at(&c.id);
+                c.runs() && c.name == swap.name && c.image == swap.image && probed(c) && aimed
             })
         });
         let settled = self.plan.settled.iter().all(|settled| {
@@ -376,12 +399,21 @@ impl World {
                     &self.at_first.boxes[&swap.former].seen,
                     self.engine.boxes.get(&swap.former),
                 );
+                let aimed = swap.server.is_none() || self.engine.fronts.aims_at(&swap.former);
                 now.is_some_and(|now| {
-                    now.seen.is_up()
+                    aimed
+                        && now.seen.is_up()
                         && now.seen.name == then.name
                         && now.seen.restart == then.restart
                 })
             })
+    }
+
+    fn former_crashes(&self) -> bool {
+        self.plan.swaps.iter().any(|swap| {
+            let mood = self.engine.moods.get(&swap.former_image);
+            matches!(mood, Some(Mood::Crashes(_)))
+        })
     }
 
     /// Rules about the end of every run.
@@ -410,7 +442,8 @@ impl World {
                 );
             }
             Verdict::Restored { .. } | Verdict::Cancelled { .. } | Verdict::Refused { .. } => {
-                let owed = touched && !self.restarted;
+                // Nobody owes that what ends by itself runs: it did not before, either.
+                let owed = touched && !self.restarted && !self.former_crashes();
                 assert!(
                     !owed || self.former_runs(),
                     "{label}: what served before does not run: {}",

@@ -319,6 +319,8 @@ impl Hand {
                 | Step::Keep
                 | Step::Capture
                 | Step::Create { .. }
+                | Step::Raise { .. }
+                | Step::Point { .. }
                 | Step::Prove
                 | Step::Retire => {}
             }
@@ -421,6 +423,7 @@ pub(crate) fn report(application: &Application, version: &str) -> NewDeployment 
 pub(crate) fn plan(application: Application, target: Uuid) -> Plan {
     let specification: SpecificationDigest = "5".repeat(64).parse().unwrap();
     let swap = Swap {
+        server: None,
         component: component(),
         replica: 1,
         name: "shop-api-1".to_owned(),
