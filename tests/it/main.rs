@@ -11,6 +11,7 @@ mod house;
 mod cli;
 mod databases;
 mod engines;
+mod fronted;
 mod happy;
 mod input;
 mod kill;

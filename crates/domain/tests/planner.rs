@@ -762,7 +762,7 @@ fn the_digest_of_a_plan_is_stable() {
     assert_eq!(plan.format, 2);
     assert_eq!(
         plan.digest().as_str(),
-        "bc6a51dfd95ab17a2e77238a5c349a58b125d2dbccec01d7555a182adc299bf3"
+        "f6a37f9960743a0b124bc1bed90c16f7f06cc7b8080199a9f2a2ad616473fdcc"
     );
 }
 
