@@ -438,7 +438,11 @@ fn assemble(
     }
     Plan {
         // The oldest that can execute it: while two versions run side by side, both can do most of the work.
-        format: if supplies.is_empty() { 1 } else { PLAN_FORMAT },
+        format: if supplies.is_empty() && !front::any(application) {
+            1
+        } else {
+            PLAN_FORMAT
+        },
         strategy: Strategy::Quick,
         application: application.clone(),
         target: target.clone(),

@@ -30,8 +30,9 @@ use crate::{
     verdict::{Cause, CauseCode},
 };
 
+pub use front::front_questions;
 pub(crate) use point::failure as point_failure;
-pub use prove::{expected_questions, front_questions, health_answers, replica_questions};
+pub use prove::{expected_questions, health_answers, replica_questions};
 pub(crate) use prove::{failure as proof_failure, replaced, tally, tally_of};
 pub(crate) use raise::failure as raise_failure;
 pub(crate) use record::forward as recorded;

@@ -41,6 +41,12 @@ pub(super) fn switches(application: &Application, touched: &[ComponentName]) -> 
     steps
 }
 
+/// Whether a part of the application is behind a balancer: an older binary can not read such a definition.
+pub(super) fn any(application: &Application) -> bool {
+    let components = &application.components;
+    components.iter().any(|component| component.front.is_some())
+}
+
 impl Planner<'_> {
     /// The server that stands for a replica: `Some(None)` without a front, none with a blocker.
     pub(super) fn server(&mut self, place: &Place<'_>) -> Option<Option<String>> {

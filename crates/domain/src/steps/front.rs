@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 
 use super::{Ctx, Next, point::point};
 use crate::{
+    application::Application,
     engine_look::{Container, EngineLook},
     front::FrontServer,
     plan::{Plan, Swap},
-    probe::{Answer, Subject},
+    probe::{Answer, Ask, FrontProbe, Question, Subject},
     seen::Seen,
     verdict::{Cause, CauseCode},
 };
@@ -90,4 +91,18 @@ pub(super) fn front_answer(
         green: red.is_none(),
         said: red.unwrap_or_else(|| "it does".to_owned()),
     })
+}
+
+/// The questions to ask through an application's front.
+#[must_use]
+pub fn front_questions(application: &Application) -> Vec<Question> {
+    let ask = |front: &FrontProbe| Question {
+        subject: Subject::Front,
+        ask: Ask::Http {
+            url: front.url.clone(),
+            status: front.status,
+            contains: front.contains.clone(),
+        },
+    };
+    application.probes.iter().map(ask).collect()
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{
     Ctx, Next, Side,
-    front::{front_answer, strayed},
+    front::{front_answer, front_questions, strayed},
 };
 use crate::{
     application::Application,
@@ -432,20 +432,6 @@ pub fn expected_questions(
         questions.extend(front_questions(&plan.application));
     }
     questions
-}
-
-/// The questions to ask through an application's front.
-#[must_use]
-pub fn front_questions(application: &Application) -> Vec<Question> {
-    let ask = |front: &crate::probe::FrontProbe| Question {
-        subject: Subject::Front,
-        ask: Ask::Http {
-            url: front.url.clone(),
-            status: front.status,
-            contains: front.contains.clone(),
-        },
-    };
-    application.probes.iter().map(ask).collect()
 }
 
 /// The questions to ask of one container of an application.
