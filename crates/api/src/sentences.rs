@@ -140,6 +140,11 @@ fn intention(plan: &Plan, effect: &Effect) -> String {
             ),
             None => format!("connecting {} where it belongs", named(plan, to)),
         },
+        Effect::PointFront {
+            component,
+            server,
+            to,
+        } => format!("sending the clients of {component} ({server}) to {to}"),
         Effect::Record => "writing the rollback into the ledger".to_owned(),
     }
 }

@@ -84,7 +84,8 @@ pub struct Performed {
 }
 
 impl Engine {
-    /// Performs an effect once. `Record` belongs to the ledger and is refused here.
+    /// Performs an effect once. `Record` belongs to the ledger, `PointFront` to a balancer: both are
+    /// refused here.
     pub async fn perform(&self, effect: &Effect, ctx: &PerformContext<'_>) -> Performed {
         let result = match effect {
             Effect::TakeLock { image } => self.take_lock(image, ctx).await,
@@ -142,9 +143,13 @@ impl Engine {
                 Box::pin(self.hand_over(&wanted, ctx)).await
             }
             Effect::Capture { container, .. } => return self.captured(container).await,
-            Effect::Record | Effect::WritePin { .. } | Effect::PutBackPin { .. } => Err(
-                Error::new(Kind::Refused, "it is not the engine's to write".to_owned()),
-            ),
+            Effect::Record
+            | Effect::WritePin { .. }
+            | Effect::PutBackPin { .. }
+            | Effect::PointFront { .. } => Err(Error::new(
+                Kind::Refused,
+                "it is not the engine's to write".to_owned(),
+            )),
         };
         let outcome = result.map_or_else(Error::into_outcome, |()| Outcome::Done);
         Performed {
@@ -164,6 +169,15 @@ impl Engine {
                 capture: None,
             },
         }
+    }
+
+    /// Refuses an act elsewhere, such as on a balancer, when we are the past: whoever acts on an application marks
+    /// its engine.
+    ///
+    /// # Errors
+    /// When somebody newer acts on the application, or the engine can not be asked.
+    pub async fn must_be_ours(&self, ctx: &PerformContext<'_>) -> Result<(), Error> {
+        self.fence_check(None, ctx).await
     }
 
     /// Refuses to change `target` when we are the past: the rollback itself has a newer claim, or is over and has no

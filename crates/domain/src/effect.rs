@@ -1,5 +1,7 @@
 //! Everything that a decision may ask to be done, and what came of it.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -145,6 +147,15 @@ pub enum Effect {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         restart: Option<RestartPolicy>,
     },
+    /// Send the clients of one of a front's servers to an address, and make the balancer's file say so.
+    PointFront {
+        /// The component behind the front.
+        component: ComponentName,
+        /// What the balancer calls the server.
+        server: String,
+        /// Where clients are to be sent.
+        to: SocketAddr,
+    },
     /// Write the rollback into the ledger and hold the release that was rolled back.
     Record,
 }
@@ -157,7 +168,8 @@ impl Effect {
             Self::StopContainer { .. }
             | Self::StartContainer { .. }
             | Self::RenameContainer { .. }
-            | Self::HandOver { .. } => true,
+            | Self::HandOver { .. }
+            | Self::PointFront { .. } => true,
             Self::TakeLock { .. }
             | Self::KeepImage { .. }
             | Self::PullImage { .. }
@@ -172,6 +184,32 @@ impl Effect {
             | Self::LeaveStage { .. }
             | Self::ClearStage { .. }
             | Self::Record => false,
+        }
+    }
+
+    /// The container that it changes or looks at; none when it is about something else.
+    #[must_use]
+    pub fn container(&self) -> Option<&ContainerId> {
+        match self {
+            Self::Capture { container, .. }
+            | Self::StopContainer { container, .. }
+            | Self::StartContainer { container, .. }
+            | Self::RenameContainer { container, .. }
+            | Self::RemoveContainer { container } => Some(container),
+            Self::TakeLock { .. }
+            | Self::KeepImage { .. }
+            | Self::PullImage { .. }
+            | Self::LoadImage { .. }
+            | Self::CreateContainer { .. }
+            | Self::WritePin { .. }
+            | Self::PutBackPin { .. }
+            | Self::SetStage { .. }
+            | Self::EnterStage { .. }
+            | Self::LeaveStage { .. }
+            | Self::ClearStage { .. }
+            | Self::HandOver { .. }
+            | Self::PointFront { .. }
+            | Self::Record => None,
         }
     }
 
@@ -197,6 +235,7 @@ impl Effect {
             | Self::LeaveStage { .. }
             | Self::ClearStage { .. }
             | Self::HandOver { .. }
+            | Self::PointFront { .. }
             | Self::Record => None,
         }
     }
@@ -222,6 +261,7 @@ impl Effect {
             | Self::EnterStage { .. }
             | Self::LeaveStage { .. }
             | Self::ClearStage { .. }
+            | Self::PointFront { .. }
             | Self::Record => false,
         }
     }
@@ -248,6 +288,7 @@ impl Effect {
             | Self::LeaveStage { .. }
             | Self::ClearStage { .. }
             | Self::HandOver { .. }
+            | Self::PointFront { .. }
             | Self::Record => false,
         }
     }

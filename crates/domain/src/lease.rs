@@ -111,7 +111,8 @@ pub fn lands_within(effect: &Effect) -> Millis {
         | Effect::SetStage { .. }
         | Effect::EnterStage { .. }
         | Effect::ClearStage { .. }
-        | Effect::HandOver { .. } => CALL_MAX,
+        | Effect::HandOver { .. }
+        | Effect::PointFront { .. } => CALL_MAX,
         // They change nothing on the engine.
         Effect::Capture { .. } | Effect::Record => Millis(0),
         // An image that arrives late is in nobody's way.

@@ -89,6 +89,7 @@ pub fn scope(plan: &Plan, run: &Run, claim: Claim) -> Scope {
         Phase::Watching { .. } => Scope {
             engine: true,
             deployments: true,
+            fronts: true,
             probes: Some(Side::Target),
             ..Scope::default()
         },
@@ -293,8 +294,10 @@ fn probed(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Option<Tally> {
             | Step::Pin
             | Step::Create { .. }
             | Step::Stage { .. }
+            | Step::Raise { .. }
             | Step::Switch { .. }
             | Step::Handover { .. }
+            | Step::Point { .. }
             | Step::Prove
             | Step::Record
             | Step::Retire,

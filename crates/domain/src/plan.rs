@@ -12,6 +12,7 @@ use crate::{
     application::Application,
     compose::PlannedProject,
     engine_look::RestartPolicy,
+    front::Front,
     name::{
         ComponentName, ContainerId, ImageId, PlanDigest, RollbackId, SpecificationDigest, Version,
     },
@@ -110,6 +111,9 @@ pub struct Swap {
     /// Where its two containers belong, when its component is handed over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends: Option<Ends>,
+    /// The server of the component's front that stands for this replica; none without a front.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
 }
 
 /// A replica that already is what the target wants.
@@ -179,6 +183,20 @@ impl Plan {
             .iter()
             .find(|chosen| chosen.component == *component)
             .map(|chosen| &chosen.manner)
+    }
+
+    /// The front of the component that a swap belongs to, with the server that stands for the replica.
+    #[must_use]
+    pub fn front_of<'a>(&'a self, swap: &'a Swap) -> Option<(&'a Front, &'a str)> {
+        let component = self.application.component(&swap.component)?;
+        component.front.as_ref().zip(swap.server.as_deref())
+    }
+
+    /// Whether the target's container of a swap runs beside the former one.
+    #[must_use]
+    pub fn side_by_side(&self, swap: &Swap) -> bool {
+        let manner = self.manner_of(&swap.component);
+        matches!(manner, Some(Manner::Front { two_versions: true }))
     }
 
     /// The swaps of one component, in order.

@@ -2,6 +2,7 @@
 
 mod assemble;
 mod blocker;
+mod front;
 mod host;
 mod manner;
 mod outlook;
@@ -331,7 +332,9 @@ impl<'a> Planner<'a> {
                 format!("if {name} is the one that should stay, stop and remove {} first, then ask again", container.name),
             );
         }
+        let server = self.server(place)?;
         Some(Swap {
+            server,
             component: container.component.clone(),
             replica: container.replica,
             name: place.name.to_owned(),

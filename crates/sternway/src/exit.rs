@@ -112,6 +112,8 @@ impl Exit {
             | CauseCode::BindSourceMissing
             | CauseCode::SpecificationMissing
             | CauseCode::DiskFull
+            | CauseCode::BalancerUnreachable
+            | CauseCode::BalancerUnfit
             | CauseCode::EngineRefused
             | CauseCode::DeadlinePassed
             | CauseCode::ProofFailed

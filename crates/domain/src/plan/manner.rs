@@ -27,6 +27,11 @@ pub enum Manner {
         /// Why nothing better is possible, and which setting would change that.
         why: String,
     },
+    /// Prove the target at its own address first, then point the balancer in front of the component to it.
+    Front {
+        /// Whether the target runs beside what serves; else what serves stops first.
+        two_versions: bool,
+    },
     /// Prove the target on an internal network first, then move the published port to it.
     Handover {
         /// Who else is on that network while the target is proved there.

@@ -40,7 +40,8 @@ pub(super) fn assemble(
     let keep = images.into_iter().cloned().collect();
     let steps = steps(&parts);
     // The oldest that can execute it: while two versions run side by side, both can do most of the work.
-    let format = if parts.swaps.iter().any(|swap| swap.ends.is_some()) {
+    let newest = |swap: &Swap| swap.ends.is_some() || swap.server.is_some();
+    let format = if parts.swaps.iter().any(newest) {
         PLAN_FORMAT
     } else if parts.supplies.is_empty() {
         1
@@ -77,10 +78,10 @@ fn steps(parts: &Parts) -> Vec<Step> {
             touched.push(swap.component.clone());
         }
     }
-    let handed_over = |component: &ComponentName| {
-        parts.manners.iter().any(|chosen| {
-            chosen.component == *component && matches!(chosen.manner, Manner::Handover { .. })
-        })
+    let manner = |component: &ComponentName| {
+        let mut manners = parts.manners.iter();
+        let chosen = manners.find(|chosen| chosen.component == *component);
+        chosen.map(|chosen| &chosen.manner)
     };
     let mut steps = vec![Step::Check, Step::Lock];
     steps.extend((!parts.supplies.is_empty()).then_some(Step::Supply));
@@ -91,15 +92,35 @@ fn steps(parts: &Parts) -> Vec<Step> {
             .cloned()
             .map(|component| Step::Create { component }),
     );
-    let staged = touched.iter().filter(|component| handed_over(component));
-    steps.extend(staged.cloned().map(|component| Step::Stage { component }));
-    steps.extend(touched.iter().cloned().map(|component| {
-        if handed_over(&component) {
-            Step::Handover { component }
-        } else {
-            Step::Switch { component }
+    steps.extend(touched.iter().filter_map(|component| {
+        let component = component.clone();
+        match manner(&component) {
+            Some(Manner::Handover { .. }) => Some(Step::Stage { component }),
+            Some(Manner::Front { two_versions: true }) => Some(Step::Raise { component }),
+            Some(
+                Manner::Front {
+                    two_versions: false,
+                }
+                | Manner::StopStart { .. },
+            )
+            | None => None,
         }
     }));
+    for component in touched {
+        match manner(&component) {
+            Some(Manner::Handover { .. }) => steps.push(Step::Handover { component }),
+            Some(Manner::Front { two_versions: true }) => steps.push(Step::Point { component }),
+            Some(Manner::Front {
+                two_versions: false,
+            }) => steps.extend([
+                Step::Raise {
+                    component: component.clone(),
+                },
+                Step::Point { component },
+            ]),
+            Some(Manner::StopStart { .. }) | None => steps.push(Step::Switch { component }),
+        }
+    }
     steps.extend([Step::Prove, Step::Record, Step::Retire]);
     steps
 }

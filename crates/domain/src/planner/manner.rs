@@ -22,6 +22,12 @@ pub(super) fn choose(
     part: &ReleaseComponent,
     places: &[&Place<'_>],
 ) -> (Manner, Vec<Option<Ends>>) {
+    if let Some(front) = &component.front {
+        // What shares with the former one lasts as long as that: it would be cut off from whoever serves.
+        let alone = |place: &&Place<'_>| shares_with_nobody(snapshot.look, place.replica).is_ok();
+        let two_versions = front.two_versions && places.iter().all(alone);
+        return (Manner::Front { two_versions }, vec![None; places.len()]);
+    }
     let stop_start = |why: String| (Manner::StopStart { why }, vec![None; places.len()]);
     let ends: Result<Vec<Ends>, String> = places
         .iter()

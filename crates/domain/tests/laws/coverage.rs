@@ -40,8 +40,8 @@ fn every_step_is_walked_in_both_directions() {
         }
     }
     let steps = [
-        "check", "lock", "supply", "keep", "capture", "pin", "create", "stage", "switch",
-        "handover", "prove", "record", "retire",
+        "check", "lock", "supply", "keep", "capture", "pin", "create", "stage", "raise", "switch",
+        "handover", "point", "prove", "record", "retire",
     ];
     for step in steps {
         assert!(
@@ -56,15 +56,17 @@ fn every_step_is_walked_in_both_directions() {
         assert_eq!(back, !one_way, "{step} backward");
     }
     for step in [
-        "lock", "supply", "keep", "capture", "pin", "create", "stage", "switch", "handover",
-        "record", "retire",
+        "lock", "supply", "keep", "capture", "pin", "create", "stage", "raise", "switch",
+        "handover", "point", "record", "retire",
     ] {
         assert!(
             covered.contains(&("forward", step, "intended")),
             "{step} never acted forward"
         );
     }
-    for step in ["lock", "pin", "create", "stage", "switch", "handover"] {
+    for step in [
+        "lock", "pin", "create", "stage", "raise", "switch", "handover", "point",
+    ] {
         assert!(
             covered.contains(&("backward", step, "intended")),
             "{step} never acted backward"

@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::{
     day::{Blow, Director, live},
     engine::Mood,
+    front::Behind,
     shop::Recipe,
     world::World,
 };
@@ -127,7 +128,7 @@ fn days() -> Vec<Day> {
     };
     let sick = |bad| Recipe::with_target(Mood::Sick).with_bad(bad);
     let fades = Recipe::with_target(Mood::SickAfter(3000));
-    vec![
+    let mut days = vec![
         (
             "1-rolled-back",
             "proved, recorded and green for its watch window",
@@ -170,7 +171,18 @@ fn days() -> Vec<Day> {
             fades,
             nothing(),
         ),
-    ]
+    ];
+    days.push(behind_a_front());
+    days
+}
+
+fn behind_a_front() -> Day {
+    (
+        "2-behind-a-front",
+        "proved beside what served, then the balancer was pointed at it",
+        Recipe::behind(Behind::Beside, Mood::Healthy),
+        At(usize::MAX, |_| ()),
+    )
 }
 
 #[expect(

@@ -11,6 +11,7 @@ use domain::{
 use crate::{
     day::{Blow, Calm, Director, Evening, live},
     engine::Mood,
+    front::Behind,
     shop::{Leftover, Morning, Part, Pin, Recipe, State},
     world::{Fate, World},
 };
@@ -76,6 +77,10 @@ pub(crate) fn recipes() -> Vec<Recipe> {
             },
             usual,
         ]),
+        Recipe::behind(Behind::Beside, Mood::Healthy),
+        Recipe::behind(Behind::Beside, Mood::Sick),
+        Recipe::behind(Behind::OneAtATime, Mood::Healthy),
+        Recipe::behind(Behind::OneAtATime, Mood::Crashes(30)),
     ]
     .into_iter()
     .chain(handovers())
