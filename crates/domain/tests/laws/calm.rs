@@ -142,22 +142,25 @@ fn what_can_not_be_removed_is_said_and_keeps_nothing_else() {
 /// What serves now is what the target is measured by, and it may have been deployed a moment ago.
 #[test]
 fn what_started_a_moment_ago_is_not_taken_for_bad() {
-    let silent = Part {
-        probed: false,
-        bad: Mood::Healthy,
-        ..Part::usual()
-    };
-    let sick = Part {
-        good: Mood::Sick,
-        bad: Mood::Healthy,
-        ..Part::usual()
-    };
-    let mut morning = Recipe::of(vec![sick, silent, silent]).morning();
-    for found in morning.engine.boxes.values_mut() {
-        found.seen.started_at = Some(start());
+    for networked in [false, true] {
+        let silent = Part {
+            probed: false,
+            bad: Mood::Healthy,
+            networked,
+            ..Part::usual()
+        };
+        let sick = Part {
+            good: Mood::Sick,
+            bad: Mood::Healthy,
+            ..Part::usual()
+        };
+        let mut morning = Recipe::of(vec![sick, silent, silent]).morning();
+        for found in morning.engine.boxes.values_mut() {
+            found.seen.started_at = Some(start());
+        }
+        let evening = live(&morning, "fresh", &mut Calm);
+        assert_eq!(evening.said(), "restored ProofFailed");
     }
-    let evening = live(&morning, "fresh", &mut Calm);
-    assert_eq!(evening.said(), "restored ProofFailed");
 }
 
 /// What was free when the plan was made and is not when it begins is found before anything is done.

@@ -256,11 +256,6 @@ impl Engine {
         self.moods.get(image).copied().unwrap_or(Mood::Healthy)
     }
 
-    /// Whether a container of this image runs for a while only, whoever starts it.
-    pub(crate) fn ends_by_itself(&self, image: &ImageId) -> bool {
-        matches!(self.mood(image), Mood::Crashes(_))
-    }
-
     /// Whether a container's probes are green now, and whether its version is the one it should be.
     pub(crate) fn serves(&self, id: &ContainerId, now: Moment) -> bool {
         let Some(found) = self.boxes.get(id) else {

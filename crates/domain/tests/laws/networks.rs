@@ -24,16 +24,21 @@ pub(crate) fn attached(network: &str, gateway: bool, internal: bool) -> Attached
     }
 }
 
+/// Each replica of each component has a port of its own.
+pub(crate) fn published(component: &ComponentName, replica: u32) -> Published {
+    let at: u16 = component.as_str().trim_start_matches('c').parse().unwrap();
+    Published {
+        port: 80,
+        protocol: "tcp".to_owned(),
+        host_ip: None,
+        host_port: Some(8000 + 100 * at + u16::try_from(replica).unwrap()),
+    }
+}
+
 impl Box_ {
     /// The port that it publishes where it can.
     pub(crate) fn ports(&self) -> Vec<Published> {
-        let number = u16::try_from(self.seen.replica).unwrap();
-        let port = Published {
-            port: 80,
-            protocol: "tcp".to_owned(),
-            host_ip: None,
-            host_port: Some(8000 + number),
-        };
+        let port = published(&self.seen.component, self.seen.replica);
         if self.port && !self.home.is_empty() {
             vec![port]
         } else {

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::{
     engine::{Engine, File, Mood, container_id, policy},
     front::{Behind, server},
-    networks::attached,
+    networks::{attached, published},
 };
 
 /// When every simulated day begins.
@@ -344,7 +344,7 @@ fn released(at: usize, good: bool, part: &Part) -> ReleaseComponent {
             readable: true,
             env: BTreeMap::new(),
             commands: None,
-            shape: shape(part, 1),
+            shape: shape(at, part, 1),
         }),
     }
 }
@@ -362,18 +362,18 @@ fn hand_made(at: usize, part: &Part) -> serde_json::Value {
 }
 
 /// Two networks, of which the first gives the gateway and the second has no way out.
-fn shape(part: &Part, replica: u32) -> Option<Shape> {
+fn shape(at: usize, part: &Part, replica: u32) -> Option<Shape> {
     part.networked.then(|| Shape {
         network: NetworkMode::Named("front".to_owned()),
         networks: ["front", "inner"]
             .map(|network| (network.to_owned(), Endpoint::default()))
             .into(),
-        ports: ports(part, replica),
+        ports: ports(at, part, replica),
         ..Shape::default()
     })
 }
 
-fn live(part: &Part, replica: u32) -> Live {
+fn live(at: usize, part: &Part, replica: u32) -> Live {
     if !part.networked {
         return Live::default();
     }
@@ -382,18 +382,13 @@ fn live(part: &Part, replica: u32) -> Live {
             attached("front", true, false),
             attached("inner", false, true),
         ],
-        ports: ports(part, replica),
+        ports: ports(at, part, replica),
         ..Live::default()
     }
 }
 
-fn ports(part: &Part, replica: u32) -> Vec<Published> {
-    let port = Published {
-        port: 80,
-        protocol: "tcp".to_owned(),
-        host_ip: None,
-        host_port: Some(8000 + u16::try_from(replica).unwrap()),
-    };
+fn ports(at: usize, part: &Part, replica: u32) -> Vec<Published> {
+    let port = published(&Recipe::name(at), replica);
     if part.port { vec![port] } else { Vec::new() }
 }
 
@@ -423,8 +418,8 @@ fn container(number: u64, at: usize, replica: u32, part: &Part) -> Container {
         specification: Some(format!("{number:064x}").parse().unwrap()),
         env: BTreeMap::new(),
         commands: None,
-        shape: shape(part, replica),
-        live: live(part, replica),
+        shape: shape(at, part, replica),
+        live: live(at, part, replica),
     }
 }
 

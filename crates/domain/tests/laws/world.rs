@@ -54,8 +54,6 @@ pub(crate) struct World {
     pub(crate) sample: Option<Vec<(Run, Seen)>>,
     /// Whether the engine stopped containers by dying.
     restarted: bool,
-    /// Whether an effect came to another end than was said.
-    lost: bool,
     /// Said with every broken rule, so that the day can be lived again.
     pub(crate) label: String,
     at_first: Engine,
@@ -81,7 +79,6 @@ impl World {
             effects: 0,
             sample: None,
             restarted: false,
-            lost: false,
             label: label.into(),
         }
     }
@@ -214,7 +211,6 @@ impl World {
         let lost = || Outcome::Unknown {
             said: "the connection broke".to_owned(),
         };
-        self.lost |= !matches!(fate, Fate::Done | Fate::Refused(_));
         match fate {
             Fate::Done => self.do_it(effect, by),
             Fate::Twice => {
@@ -278,6 +274,7 @@ impl World {
         );
         if let Effect::StopContainer { container, .. } = effect {
             self.target_is_there(container);
+            self.outlives_the_proof(container);
             self.nobody_shares_with(container);
             self.no_client_is_sent_there(container);
         }
@@ -286,6 +283,9 @@ impl World {
         }
         if let Effect::StartContainer { container, .. } = effect {
             self.nothing_else_is_up(container);
+        }
+        if let Effect::RemoveContainer { container } = effect {
+            self.outlives_the_proof(container);
         }
         if effect.may_be_let_go() {
             assert!(
@@ -362,9 +362,8 @@ impl World {
             return;
         }
         let next = self.engine.boxes.get(to);
-        let restarted = self.restarted || !self.in_flight.is_empty() || self.lost;
         assert!(
-            restarted || next.is_some_and(|next| next.seen.runs()),
+            next.is_some_and(|next| next.seen.runs()),
             "{}: the port of {} goes to a target that does not run",
             self.label,
             swap.name
@@ -372,6 +371,25 @@ impl World {
         assert!(
             !self.store.run.unstaged.contains(&swap.component),
             "{}: the port of {} goes to a target that was not proved",
+            self.label,
+            swap.name
+        );
+    }
+
+    /// What gave its port away stays alive until its target is proved in its place: the way back is one move. Only a
+    /// target that could not be proved beside it, or ended since, takes its place the ordinary way.
+    fn outlives_the_proof(&self, ended: &ContainerId) {
+        let run = &self.store.run;
+        let handed_over = |swap: &&Swap| swap.former == *ended && swap.ends.is_some();
+        let Some(swap) = self.plan.swaps.iter().find(handed_over) else {
+            return;
+        };
+        let unproved = run.phase.word() == "forward" && run.proved_at.is_none();
+        assert!(
+            !unproved
+                || run.unstaged.contains(&swap.component)
+                || !self.next_of(swap).is_some_and(Container::runs),
+            "{}: {} ends before its target is proved in its place",
             self.label,
             swap.name
         );
@@ -535,10 +553,9 @@ impl World {
                 let aimed = swap.server.is_none() || self.engine.fronts.aims_at(&swap.former);
                 now.is_some_and(|now| {
                     let held = self.at_first.boxes[&swap.former].holds_port();
-                    // One that ends by itself may have done so since it was seen to run.
-                    let is_up = now.seen.is_up() && now.holds_port() == held;
                     aimed
-                        && (is_up || self.engine.ends_by_itself(&swap.former_image))
+                        && now.seen.is_up()
+                        && now.holds_port() == held
                         && is_joined(&then.live, &now.seen.live)
                         && now.seen.name == then.name
                         && now.seen.restart == then.restart
