@@ -83,6 +83,11 @@ pub struct Performed {
     pub capture: Option<Capture>,
 }
 
+fn not_ours() -> Error {
+    let said = "it is not the engine's to write";
+    Error::new(Kind::Refused, said.to_owned())
+}
+
 impl Engine {
     /// Performs an effect once. `Record` belongs to the ledger, `PointFront` to a balancer: both are
     /// refused here.
@@ -146,10 +151,7 @@ impl Engine {
             Effect::Record
             | Effect::WritePin { .. }
             | Effect::PutBackPin { .. }
-            | Effect::PointFront { .. } => Err(Error::new(
-                Kind::Refused,
-                "it is not the engine's to write".to_owned(),
-            )),
+            | Effect::PointFront { .. } => Err(not_ours()),
         };
         let outcome = result.map_or_else(Error::into_outcome, |()| Outcome::Done);
         Performed {

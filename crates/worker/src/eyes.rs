@@ -113,7 +113,7 @@ impl Real {
     async fn ask(&self, questions: &[Question], side: Side) -> Vec<Answer> {
         let rounds = match side {
             Side::Beside => GREENS_BESIDE,
-            Side::Former | Side::Target => 1,
+            Side::Former | Side::Target | Side::Stage => 1,
         };
         let mut answers = self.prober.ask(questions, PROBE_LIMIT).await;
         for _ in 1..rounds {
