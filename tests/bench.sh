@@ -49,14 +49,20 @@ finish() {
 # Only what a run that was interrupted left on an engine that is not ours; a finished one leaves nothing.
 remove_containers() {
     if [ -z "${DOCKER_HOST-}" ] || ! engine_answers "$DOCKER_HOST"; then return 0; fi
-    for label in com.docker.compose.project=sternway-bench sternway.application=sternway-bench \
-        sternway.keep=sternway-bench sternway.lock=sternway-bench sternway-bench; do
-        for container in $(docker ps --all --quiet --filter "label=$label"); do
-            docker rm --force "$container" >/dev/null || :
+    for project in sternway-bench sternway-bench-slow sternway-bench-host; do
+        for label in com.docker.compose.project sternway.application sternway.keep sternway.lock; do
+            for container in $(docker ps --all --quiet --filter "label=$label=$project"); do
+                docker rm --force "$container" >/dev/null || :
+            done
+        done
+        for label in com.docker.compose.project sternway.stage; do
+            for network in $(docker network ls --quiet --filter "label=$label=$project"); do
+                docker network rm "$network" >/dev/null || :
+            done
         done
     done
-    for network in $(docker network ls --quiet --filter label=com.docker.compose.project=sternway-bench); do
-        docker network rm "$network" >/dev/null || :
+    for container in $(docker ps --all --quiet --filter label=sternway-bench); do
+        docker rm --force "$container" >/dev/null || :
     done
 }
 

@@ -17,6 +17,7 @@ use crate::{metric, problem::Problem};
 
 mod app;
 mod authenticate;
+mod hook;
 mod role;
 mod throttle;
 mod token;
@@ -24,6 +25,7 @@ mod token;
 pub(crate) use app::{App, StreamPlace};
 pub use app::{NotReady, ReadinessCheck};
 pub use authenticate::{SETUP_TOKEN_MINUTES, setup_token};
+pub(crate) use hook::{HOOKS_MAX, Signed};
 pub use role::{Act, Role};
 pub use token::{Token, TokenType};
 

@@ -7,7 +7,9 @@ use domain::{
     engine_look::EngineLook,
     ledger::Release,
     name::ApplicationName,
-    planner::{self, Blocker, Proposal, Snapshot},
+    plan::{Plan, Strategy},
+    planner::{self, Blocker, Proposal, Rebuild, Snapshot},
+    source::TagsSeen,
     target::Target,
     time::Millis,
 };
@@ -48,6 +50,27 @@ pub(crate) async fn ask<A: Action, T: DeserializeOwned>(
     }
 }
 
+/// What a plan is asked for.
+pub(crate) struct Wish<'a> {
+    pub(crate) target: &'a Target,
+    pub(crate) strategy: Strategy,
+    pub(crate) confirm_moved_tag: bool,
+}
+
+impl<'a> Wish<'a> {
+    /// What a plan was asked for.
+    pub(crate) fn of(plan: &'a Plan) -> Self {
+        Self {
+            target: &plan.target,
+            strategy: plan.strategy,
+            confirm_moved_tag: plan
+                .source
+                .as_ref()
+                .is_some_and(|source| source.moved_from.is_some()),
+        }
+    }
+}
+
 /// Everything that a plan of one application is decided on.
 pub(crate) struct Sight {
     pub(crate) application: Application,
@@ -84,7 +107,100 @@ impl Sight {
         }
     }
 
-    pub(crate) fn plan(&self, target: &Target) -> Result<Proposal, Vec<Blocker>> {
-        planner::plan(&self.snapshot(), target)
+    /// Plans as it is wished. Where something is built, the repository is asked for the version's tag first; a quick plan
+    /// builds only what can not be had in any other way.
+    pub(crate) async fn propose<A: Action>(
+        &self,
+        permit: &Permit<A>,
+        wish: &Wish<'_>,
+    ) -> Result<Proposal, Problem> {
+        let tags = match wish.strategy {
+            Strategy::Quick => match self.plan(wish.target, None) {
+                Ok(proposal) => return Ok(proposal),
+                Err(blockers) if !planner::may_build(&self.application, &blockers) => {
+                    return Err(Problem::plan_blocked(blockers));
+                }
+                Err(blockers) => match self.tags(permit, wish.target).await? {
+                    Ok(tags) => tags,
+                    Err(said) => {
+                        tracing::info!(
+                            said,
+                            "what is missing could be built, but its source can not be asked"
+                        );
+                        return Err(Problem::plan_blocked(blockers));
+                    }
+                },
+            },
+            Strategy::Rebuild => {
+                let tags = self.tags(permit, wish.target).await?;
+                tags.map_err(|said| Problem::source_unreachable(&said))?
+            }
+        };
+        let rebuild = Rebuild {
+            strategy: wish.strategy,
+            tags: &tags,
+            confirm_moved_tag: wish.confirm_moved_tag,
+        };
+        planner::rebuild(&self.snapshot(), wish.target, &rebuild).map_err(Problem::plan_blocked)
+    }
+
+    /// The tag of the release that is meant; without a release or a source the planner says what is missing. The inner
+    /// error is what was said instead of an answer.
+    async fn tags<A: Action>(
+        &self,
+        permit: &Permit<A>,
+        target: &Target,
+    ) -> Result<Result<TagsSeen, String>, Problem> {
+        let release = planner::release_of(&self.snapshot(), target);
+        let source = self.application.source.as_ref();
+        let Some(only) = release
+            .ok()
+            .zip(source)
+            .and_then(|(release, source)| source.tag_of(&release.version))
+        else {
+            return Ok(Ok(TagsSeen::default()));
+        };
+        let question = Question::Tags {
+            name: self.application.name.clone(),
+            only: Some(only),
+        };
+        ask(permit, question).await
+    }
+
+    /// All tags of the repository, when a release has an image that can not be had and something can be built.
+    pub(crate) async fn tags_if_missing<A: Action>(
+        &self,
+        permit: &Permit<A>,
+    ) -> Result<Option<TagsSeen>, Problem> {
+        let missing = |release: &Release| {
+            let planned = self.plan(&Target::Version(release.version.clone()), None);
+            planned.is_err_and(|blockers| planner::may_build(&self.application, &blockers))
+        };
+        if !self.releases.iter().any(missing) {
+            return Ok(None);
+        }
+        let question = Question::Tags {
+            name: self.application.name.clone(),
+            only: None,
+        };
+        // Without an answer the images are said to be missing, as they are.
+        Ok(ask(permit, question).await?.ok())
+    }
+
+    /// The quick plan; with tags, one that builds what can not be had in any other way.
+    pub(crate) fn plan(
+        &self,
+        target: &Target,
+        tags: Option<&TagsSeen>,
+    ) -> Result<Proposal, Vec<Blocker>> {
+        let Some(tags) = tags else {
+            return planner::plan(&self.snapshot(), target);
+        };
+        let rebuild = Rebuild {
+            strategy: Strategy::Quick,
+            tags,
+            confirm_moved_tag: false,
+        };
+        planner::rebuild(&self.snapshot(), target, &rebuild)
     }
 }

@@ -9,6 +9,7 @@ pub const REQUESTS: &str = "sternway_http_request_duration_seconds";
 const STREAMS: &str = "sternway_http_streams_open";
 const REFUSED_TOKENS: &str = "sternway_http_refused_tokens_total";
 const ROLLBACK_REQUESTS: &str = "sternway_api_rollback_requests_total";
+const MESSAGES: &str = "sternway_trigger_messages_total";
 
 /// Buckets of [`REQUESTS`] in seconds: from a row read to the longest poll.
 pub const REQUEST_BUCKETS: &[f64] = &[
@@ -27,6 +28,10 @@ pub(crate) fn describe() {
     describe_counter!(
         ROLLBACK_REQUESTS,
         "Rollback requests by answer: new or replayed"
+    );
+    describe_counter!(
+        MESSAGES,
+        "Messages of triggers by sender and answer: kept, known, off, or why one was refused"
     );
 }
 
@@ -49,6 +54,11 @@ pub(crate) fn stream_closed() {
 
 pub(crate) fn token_refused() {
     counter!(REFUSED_TOKENS).increment(1);
+}
+
+/// A message of a trigger, by what was done with it: kept, known, off, or why it was refused.
+pub(crate) fn message(kind: domain::trigger::Kind, answer: &'static str) {
+    counter!(MESSAGES, "kind" => kind.word(), "answer" => answer).increment(1);
 }
 
 pub(crate) fn rollback_requested(answer: &'static str) {

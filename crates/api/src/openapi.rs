@@ -24,8 +24,10 @@ use crate::problem::Problem;
     tags(
         (name = "applications", description = "What is rolled back as one unit"),
         (name = "ledger", description = "What was put in service, and what is known of it"),
+        (name = "guards", description = "What keeps rollbacks from starting without a person who asked"),
         (name = "plans", description = "What a rollback would do"),
         (name = "rollbacks", description = "Rollbacks and their logs"),
+        (name = "triggers", description = "What other systems tell us, and what came of it"),
         (name = "tokens", description = "Who may do what"),
         (name = "operations", description = "Health, version and metrics of this server; open to everybody"),
     ),

@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 
 mod code;
 mod from;
+mod message;
 mod source;
 
 pub use code::Code;

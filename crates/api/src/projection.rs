@@ -108,7 +108,7 @@ fn enter(step: &mut StepProgress, at: Moment) {
 fn leave(step: &mut StepProgress, logged: Logged<'_>, run: Option<&Run>) {
     let took = |step: &StepProgress| step.started_at.map(|start| millis(logged.at.since(start)));
     match logged.event {
-        Event::StepDone { note, checks } => {
+        Event::StepDone { note, checks, .. } => {
             step.state = if step.state == StepState::Undoing {
                 StepState::Undone
             } else {

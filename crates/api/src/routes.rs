@@ -15,11 +15,16 @@ pub mod adoptions;
 pub mod applications;
 pub mod approvals;
 pub mod artifacts;
+pub mod automatic;
+pub mod builds;
 pub mod checks;
+pub mod decisions;
 pub mod deployments;
 pub mod events;
 pub mod holds;
+pub mod hooks;
 pub mod me;
+pub mod messages;
 pub mod ops;
 pub mod page;
 pub mod plans;
@@ -29,6 +34,8 @@ pub mod rollbacks;
 pub mod steps;
 pub mod tags;
 pub mod tokens;
+pub mod triggers;
+pub mod windows;
 
 fn list() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(crate::openapi::base())
@@ -47,11 +54,17 @@ fn list() -> OpenApiRouter<App> {
         .routes(routes!(releases::get))
         .routes(routes!(tags::list))
         .routes(routes!(holds::put, holds::release))
+        .routes(routes!(automatic::get, automatic::put))
+        .routes(routes!(automatic::put_one))
+        .routes(routes!(windows::list, windows::add))
+        .routes(routes!(windows::remove))
+        .routes(routes!(decisions::list, decisions::decide))
         .routes(routes!(plans::make))
         .routes(routes!(plans::get))
         .routes(routes!(rollbacks::list, rollbacks::request))
         .routes(routes!(rollbacks::get))
         .routes(routes!(rollbacks::cancel))
+        .routes(routes!(builds::list))
         .routes(routes!(steps::list))
         .routes(routes!(events::stream))
         .routes(routes!(approvals::decide))
@@ -59,6 +72,12 @@ fn list() -> OpenApiRouter<App> {
         .routes(routes!(artifacts::get))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
+        .routes(routes!(triggers::list))
+        .routes(routes!(triggers::get, triggers::put, triggers::remove))
+        .routes(routes!(triggers::rotate))
+        .routes(routes!(hooks::receive))
+        .routes(routes!(hooks::explain))
+        .routes(routes!(messages::list))
         .routes(routes!(me::get))
         .routes(routes!(ops::live))
         .routes(routes!(ops::ready))

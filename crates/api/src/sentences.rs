@@ -1,7 +1,7 @@
 //! Each event of a log as a plain sentence: what a person reads who watches a rollback.
 
 use domain::{
-    effect::{Effect, Outcome},
+    effect::{Effect, Failure, Outcome},
     lifecycle::Event,
     name::ContainerId,
     plan::Plan,
@@ -33,6 +33,10 @@ pub(crate) fn sentence(plan: &Plan, event: &Event, actor: &str) -> String {
         Event::Intended { effect } => intention(plan, effect),
         Event::Performed { outcome } => match outcome {
             Outcome::Done => "done".to_owned(),
+            Outcome::Failed {
+                failure: Failure::BuildFailed | Failure::SourceUnfit | Failure::SourceUnreachable,
+                said,
+            } => said.clone(),
             Outcome::Failed { said, .. } => format!("the engine refused: {said}"),
             Outcome::Unknown { said } => {
                 format!("not known whether it was done: {said}; looking again")
@@ -40,7 +44,7 @@ pub(crate) fn sentence(plan: &Plan, event: &Event, actor: &str) -> String {
         },
         Event::EngineLost { said } => format!("the engine does not answer: {said}"),
         Event::EngineBack => "the engine answers again".to_owned(),
-        Event::StepDone { note, checks } => match checks {
+        Event::StepDone { note, checks, .. } => match checks {
             Some(tally) => format!("{note} ({tally})"),
             None => note.clone(),
         },
@@ -119,6 +123,8 @@ fn intention(plan: &Plan, effect: &Effect) -> String {
             path, variable, to, ..
         } => format!("writing {variable}={to} into {path}"),
         Effect::PutBackPin { path } => format!("putting back what {path} was before"),
+        Effect::Build { component } => format!("building {component} {}", plan.to),
+        Effect::DropBuild { component } => format!("removing what the build of {component} left"),
         Effect::SetStage { company, .. } => match company.len() {
             0 => "making the stage, an internal network".to_owned(),
             count => {

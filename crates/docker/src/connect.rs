@@ -155,6 +155,11 @@ impl Engine {
         result
     }
 
+    /// The client itself, for an answer that is read piece by piece; whoever reads it sets the limit.
+    pub(crate) async fn client(&self) -> Result<Docker, Error> {
+        Ok(self.connected().await?.docker)
+    }
+
     pub(crate) fn image_configs(
         &self,
     ) -> std::sync::MutexGuard<'_, BTreeMap<ImageId, Arc<ImageSettings>>> {

@@ -83,14 +83,9 @@ pub struct Performed {
     pub capture: Option<Capture>,
 }
 
-fn not_ours() -> Error {
-    let said = "it is not the engine's to write";
-    Error::new(Kind::Refused, said.to_owned())
-}
-
 impl Engine {
-    /// Performs an effect once. `Record` belongs to the ledger, `PointFront` to a balancer: both are
-    /// refused here.
+    /// Performs an effect once. `Record` belongs to the ledger, `PointFront` to a balancer: both are refused here;
+    /// builds have calls of their own.
     pub async fn perform(&self, effect: &Effect, ctx: &PerformContext<'_>) -> Performed {
         let result = match effect {
             Effect::TakeLock { image } => self.take_lock(image, ctx).await,
@@ -151,7 +146,9 @@ impl Engine {
             Effect::Record
             | Effect::WritePin { .. }
             | Effect::PutBackPin { .. }
-            | Effect::PointFront { .. } => Err(not_ours()),
+            | Effect::PointFront { .. }
+            | Effect::Build { .. }
+            | Effect::DropBuild { .. } => Err(no_single_call()),
         };
         let outcome = result.map_or_else(Error::into_outcome, |()| Outcome::Done);
         Performed {
@@ -243,4 +240,9 @@ fn overtaken(ctx: &PerformContext<'_>, by: &str) -> Error {
         ctx.application.name
     );
     Error::new(Kind::Fenced, said)
+}
+
+fn no_single_call() -> Error {
+    let said = "it is no single call to an engine".to_owned();
+    Error::new(Kind::Refused, said)
 }

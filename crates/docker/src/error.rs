@@ -48,6 +48,8 @@ pub enum Kind {
     NoSpecification,
     /// The engine answered something that we do not understand.
     Unreadable,
+    /// A build ran and did not end well.
+    BuildFailed,
     /// Any other no of the engine.
     Refused,
 }
@@ -149,6 +151,7 @@ impl Error {
             Kind::NotSupplied => Failure::NotSupplied,
             Kind::Fenced => Failure::Fenced,
             Kind::NoSpecification => Failure::Unreadable,
+            Kind::BuildFailed => Failure::BuildFailed,
             Kind::BadEndpoint | Kind::Refused => Failure::Refused,
         };
         Outcome::Failed {

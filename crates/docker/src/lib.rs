@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod adopt;
+mod build;
 mod capture;
 mod compose;
 mod connect;
@@ -19,6 +20,7 @@ pub mod specification;
 mod supply;
 
 pub use adopt::{Adoption, Candidate};
+pub use build::{Audience, BuildOrder, Made, Remains};
 pub use capture::Capture;
 pub use compose::{ProjectFile, ProjectRequest};
 pub use connect::{Engine, default_endpoint};

@@ -94,7 +94,9 @@ impl Sources {
         })
     }
 
-    pub(crate) fn limits(&self) -> &Limits {
+    /// How much a repository and a build may take.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
         &self.inner.limits
     }
 

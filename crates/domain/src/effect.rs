@@ -106,6 +106,17 @@ pub enum Effect {
         /// The file.
         path: String,
     },
+    /// Build a component's image from the plan's commit, and give it a tag of ours.
+    Build {
+        /// The component.
+        component: ComponentName,
+    },
+    /// Remove what this rollback's build of a component left: the image, unless something uses it, the layers and
+    /// the builder's containers.
+    DropBuild {
+        /// The component.
+        component: ComponentName,
+    },
     /// Make the rollback's internal network and connect to it what the target may talk to.
     SetStage {
         /// The network's name.
@@ -179,6 +190,8 @@ impl Effect {
             | Self::RemoveContainer { .. }
             | Self::WritePin { .. }
             | Self::PutBackPin { .. }
+            | Self::Build { .. }
+            | Self::DropBuild { .. }
             | Self::SetStage { .. }
             | Self::EnterStage { .. }
             | Self::LeaveStage { .. }
@@ -203,6 +216,8 @@ impl Effect {
             | Self::CreateContainer { .. }
             | Self::WritePin { .. }
             | Self::PutBackPin { .. }
+            | Self::Build { .. }
+            | Self::DropBuild { .. }
             | Self::SetStage { .. }
             | Self::EnterStage { .. }
             | Self::LeaveStage { .. }
@@ -230,6 +245,8 @@ impl Effect {
             | Self::RenameContainer { .. }
             | Self::WritePin { .. }
             | Self::PutBackPin { .. }
+            | Self::Build { .. }
+            | Self::DropBuild { .. }
             | Self::SetStage { .. }
             | Self::EnterStage { .. }
             | Self::LeaveStage { .. }
@@ -257,6 +274,8 @@ impl Effect {
             | Self::RenameContainer { .. }
             | Self::WritePin { .. }
             | Self::PutBackPin { .. }
+            | Self::Build { .. }
+            | Self::DropBuild { .. }
             | Self::SetStage { .. }
             | Self::EnterStage { .. }
             | Self::LeaveStage { .. }
@@ -272,7 +291,7 @@ impl Effect {
     #[must_use]
     pub fn may_be_let_go(&self) -> bool {
         match self {
-            Self::PullImage { .. } | Self::LoadImage { .. } => true,
+            Self::PullImage { .. } | Self::LoadImage { .. } | Self::Build { .. } => true,
             Self::TakeLock { .. }
             | Self::KeepImage { .. }
             | Self::Capture { .. }
@@ -283,6 +302,7 @@ impl Effect {
             | Self::RemoveContainer { .. }
             | Self::WritePin { .. }
             | Self::PutBackPin { .. }
+            | Self::DropBuild { .. }
             | Self::SetStage { .. }
             | Self::EnterStage { .. }
             | Self::LeaveStage { .. }
@@ -330,6 +350,12 @@ pub enum Failure {
     NotSupplied,
     /// Somebody newer acts on this application: we are the past.
     Fenced,
+    /// The repository does not answer.
+    SourceUnreachable,
+    /// What the repository has can not be built: no such tag, another commit, no Dockerfile, too large.
+    SourceUnfit,
+    /// The build ran and did not end well.
+    BuildFailed,
     /// Anything else that the engine says no to.
     Refused,
 }

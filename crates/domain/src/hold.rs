@@ -6,6 +6,7 @@ use crate::{
     ledger::Release,
     name::{ComponentName, ImageId, Version},
     reason::Reason,
+    supply::ImageSource,
     time::Moment,
 };
 
@@ -75,6 +76,29 @@ pub fn against<'a>(
         .max_by_key(|(hold, by)| (*by == By::Version, hold.held_at))
 }
 
+/// The image that a reference by digest names, when the ledger knows that digest: an engine that does not have it yet
+/// can not say.
+#[must_use]
+pub fn image_by_digest<'a>(
+    releases: &'a [Release],
+    component: &ComponentName,
+    reference: &str,
+) -> Option<&'a ImageId> {
+    let (_, digest) = reference.rsplit_once('@')?;
+    let known_by = |source: &ImageSource| match source {
+        ImageSource::Registry { reference } => reference
+            .as_str()
+            .rsplit_once('@')
+            .is_some_and(|(_, known)| known == digest),
+        ImageSource::Archive(_) => false,
+    };
+    releases
+        .iter()
+        .filter_map(|release| release.components.get(component))
+        .find(|part| part.sources.iter().any(known_by))
+        .map(|part| &part.image)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -140,6 +164,29 @@ mod tests {
         assert_eq!(asked("1.5.1", &[("api", 'b')]), Some(api));
         assert_eq!(asked("1.5.1", &[("api", 'd'), ("cache", 'c')]), None);
         assert_eq!(asked("1.4.2", &[("api", 'a'), ("cache", 'c')]), None);
+    }
+
+    #[test]
+    fn an_image_that_the_engine_does_not_have_is_known_by_its_digest() {
+        let digest = |digit: &str| format!("sha256:{}", digit.repeat(64));
+        let mut release = good("1.5.0", &[("api", 'b')]);
+        let api = "api".parse().unwrap();
+        let source = ImageSource::Registry {
+            reference: format!("mirror/shop@{}", digest("e")).parse().unwrap(),
+        };
+        release.components.get_mut(&api).unwrap().sources = vec![source];
+        let ledger = [release];
+        let asked = |text: String| image_by_digest(&ledger, &api, &text);
+        assert_eq!(
+            asked(format!("shop:new@{}", digest("e"))),
+            Some(&image('b'))
+        );
+        assert_eq!(asked(format!("shop@{}", digest("f"))), None);
+        assert_eq!(asked("shop:1.5.0".to_owned()), None);
+        assert_eq!(
+            image_by_digest(&ledger, &"cache".parse().unwrap(), &digest("e")),
+            None
+        );
     }
 
     #[test]

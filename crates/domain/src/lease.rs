@@ -112,7 +112,10 @@ pub fn lands_within(effect: &Effect) -> Millis {
         | Effect::EnterStage { .. }
         | Effect::ClearStage { .. }
         | Effect::HandOver { .. }
-        | Effect::PointFront { .. } => CALL_MAX,
+        | Effect::PointFront { .. }
+        | Effect::DropBuild { .. } => CALL_MAX,
+        // The engine calls a build off when its caller is gone, and at most ends the instruction that it is at.
+        Effect::Build { .. } => CALL_MAX,
         // They change nothing on the engine.
         Effect::Capture { .. } | Effect::Record => Millis(0),
         // An image that arrives late is in nobody's way.

@@ -2,11 +2,13 @@
 
 mod evolve;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
     effect::{Effect, Outcome},
-    name::{Actor, ComponentName, ContainerId},
+    name::{Actor, ComponentName, ContainerId, ImageId},
     plan::Plan,
     probe::Tally,
     steps::Step,
@@ -68,6 +70,9 @@ pub struct Run {
     /// The checks of what served before, at the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Tally>,
+    /// The images that the run's builds gave.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub built: BTreeMap<ComponentName, ImageId>,
     /// Since when a probe is red in the watch window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub red_since: Option<Moment>,
@@ -192,6 +197,9 @@ pub enum Event {
         /// The checks made, when the step probes.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         checks: Option<Tally>,
+        /// The image that it built, when the step builds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        built: Option<ImageId>,
     },
     /// The present step was given up; it is one that may be.
     StepSkipped {
@@ -271,6 +279,7 @@ impl Run {
             touched_at: None,
             proved_at: None,
             before: None,
+            built: BTreeMap::new(),
             red_since: None,
             unstaged: Vec::new(),
             notes: Vec::new(),

@@ -176,6 +176,12 @@ text_newtype!(
     "^[a-z0-9][a-z0-9_.-]{0,62}$"
 );
 text_newtype!(
+    /// Name of a trigger, unique in one control plane; it is part of the address that its sender posts to.
+    TriggerName, "trigger name", is_name,
+    "use 1 to 63 of a-z, 0-9, `_`, `.`, `-`, starting with a letter or digit",
+    "^[a-z0-9][a-z0-9_.-]{0,62}$"
+);
+text_newtype!(
     /// Name of an environment, such as `production`.
     EnvironmentName, "environment name", is_name,
     "use 1 to 63 of a-z, 0-9, `_`, `.`, `-`, starting with a letter or digit",
@@ -235,6 +241,33 @@ text_newtype!(
     Actor, "actor", is_person, "use 1 to 128 characters without control characters",
     "^[^\\x00-\\x1f\\x7f]{1,128}$"
 );
+
+/// How the actor of what an alert started begins.
+const TRIGGER_MARK: &str = "trigger:";
+/// The actor that puts back what should not have come back.
+const WATCHER: &str = "sternway:watcher";
+
+impl Actor {
+    /// The watcher: it puts held releases back.
+    #[must_use]
+    pub fn watcher() -> Self {
+        Self(WATCHER.to_owned())
+    }
+
+    /// A trigger, by its name: what it starts, no person asked for.
+    ///
+    /// # Errors
+    /// When the name is no name of an actor.
+    pub fn of_trigger(name: &str) -> Result<Self, BadName> {
+        format!("{TRIGGER_MARK}{name}").parse()
+    }
+
+    /// Whether it acts by itself, with nobody who asked: what the kill switch stops.
+    #[must_use]
+    pub fn is_automatic(&self) -> bool {
+        self.0 == WATCHER || self.0.starts_with(TRIGGER_MARK)
+    }
+}
 
 /// What stands between a name and a digest in the version of images that no name tells apart.
 const IMAGES_MARK: &str = "+image.";

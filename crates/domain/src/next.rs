@@ -7,7 +7,7 @@ use crate::{
     effect::{Effect, Failure},
     engine_look::EngineLook,
     lifecycle::{Event, Phase, Run},
-    name::{Actor, Fence, RollbackId},
+    name::{Actor, Fence, ImageId, RollbackId},
     plan::Plan,
     probe::Tally,
     steps::{self, Ctx, Next, Scope, Side, Step, World},
@@ -123,6 +123,7 @@ pub fn turn(
     world: &World,
     now: Moment,
 ) -> Turn {
+    let plan = &*plan.as_built(&run.built);
     if poisoned(run, claim) {
         let cause = Cause::new(CauseCode::StepCrashes, poison(plan, run, claim));
         let refused = refuse_cancels(orders, "it can not go on by itself in any direction");
@@ -166,6 +167,9 @@ pub fn cause_of(failure: Failure, said: &str) -> Cause {
         Failure::Unreadable => CauseCode::SpecificationMissing,
         Failure::NotSupplied => CauseCode::ImageMissing,
         Failure::Fenced => CauseCode::LockedElsewhere,
+        Failure::SourceUnreachable => CauseCode::SourceUnreachable,
+        Failure::SourceUnfit => CauseCode::SourceUnfit,
+        Failure::BuildFailed => CauseCode::BuildFailed,
         Failure::Refused => CauseCode::EngineRefused,
     };
     Cause::new(code, said)
@@ -248,8 +252,11 @@ fn acting(
         }
         next @ (Next::Do(_) | Next::Done(_) | Next::Wait(_) | Next::Fail(_)) => next,
     };
-    let checks = probed(&ctx, step, forward);
-    weigh(&ctx, step, forward, next, checks)
+    let found = Found {
+        checks: probed(&ctx, step, forward),
+        built: built(&ctx, step, forward),
+    };
+    weigh(&ctx, step, forward, next, found)
 }
 
 /// Whether this rollback has a living owner under a higher fence, and we are the past. What other rollbacks once
@@ -271,7 +278,11 @@ fn overtaken(claim: Claim, look: &EngineLook) -> bool {
 /// takes no event either: the worker waits for it. An entry that the store refuses is for a person.
 fn record(plan: &Plan, run: &Run, world: &World, now: Moment) -> Turn {
     match steps::recorded(world) {
-        Next::Done(note) => go(vec![Event::StepDone { note, checks: None }]),
+        Next::Done(note) => go(vec![Event::StepDone {
+            note,
+            checks: None,
+            built: None,
+        }]),
         Next::Wait(pause) => pause_for(pause),
         Next::Fail(cause) => end(needs_human(plan, run, cause)),
         Next::Do(effect) => match exhausted(plan, run, &Step::Record) {
@@ -287,6 +298,7 @@ fn probed(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Option<Tally> {
         (Step::Prove, true) => Some(steps::tally(ctx, Side::Target)),
         (
             Step::Check
+            | Step::Build { .. }
             | Step::Lock
             | Step::Supply
             | Step::Keep
@@ -306,8 +318,36 @@ fn probed(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Option<Tally> {
     }
 }
 
+fn built(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Option<ImageId> {
+    match step {
+        Step::Build { component } if forward => steps::built(ctx, component),
+        Step::Build { .. }
+        | Step::Check
+        | Step::Lock
+        | Step::Supply
+        | Step::Keep
+        | Step::Capture
+        | Step::Pin
+        | Step::Create { .. }
+        | Step::Stage { .. }
+        | Step::Raise { .. }
+        | Step::Switch { .. }
+        | Step::Handover { .. }
+        | Step::Point { .. }
+        | Step::Prove
+        | Step::Record
+        | Step::Retire => None,
+    }
+}
+
+/// What a step that is done leaves in the log beside its sentence.
+struct Found {
+    checks: Option<Tally>,
+    built: Option<ImageId>,
+}
+
 /// A step's wish against the limits that every step has.
-fn weigh(ctx: &Ctx<'_>, step: &Step, forward: bool, next: Next, checks: Option<Tally>) -> Turn {
+fn weigh(ctx: &Ctx<'_>, step: &Step, forward: bool, next: Next, found: Found) -> Turn {
     let waits_for_quiet = !forward || *step == Step::Retire;
     let began = if waits_for_quiet {
         ctx.run.since.max(ctx.settled_at())
@@ -316,7 +356,11 @@ fn weigh(ctx: &Ctx<'_>, step: &Step, forward: bool, next: Next, checks: Option<T
     };
     let late = ctx.now.since(began) >= step.time_limit(ctx.plan);
     match next {
-        Next::Done(note) => go(vec![Event::StepDone { note, checks }]),
+        Next::Done(note) => go(vec![Event::StepDone {
+            note,
+            checks: found.checks,
+            built: found.built,
+        }]),
         Next::Fail(cause) => failed(ctx, step, forward, cause),
         Next::Wait(_) | Next::Do(_) if late && !only_the_start_is_left(step, forward, &next) => {
             failed(ctx, step, forward, too_late(ctx, step, forward))

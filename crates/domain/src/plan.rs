@@ -3,7 +3,13 @@
 
 mod manner;
 
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
+
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub use manner::{Chosen, Companion, End, Ends, Joint, Manner};
@@ -14,7 +20,8 @@ use crate::{
     engine_look::RestartPolicy,
     front::Front,
     name::{
-        ComponentName, ContainerId, ImageId, PlanDigest, RollbackId, SpecificationDigest, Version,
+        CommitId, ComponentName, ContainerId, ImageId, PlanDigest, RollbackId, SpecificationDigest,
+        TagName, Version,
     },
     specification::Published,
     steps::Step,
@@ -23,7 +30,18 @@ use crate::{
 };
 
 /// The newest plan format that this binary executes; a worker never claims a newer one.
-pub const PLAN_FORMAT: i16 = 3;
+pub const PLAN_FORMAT: i16 = PLAN_FORMAT_FRONT;
+/// The format of plans that every binary executes; one that brings or builds an image, hands a port over or points a
+/// balancer has a newer one, so that two versions that run side by side can both do most of the work.
+pub const PLAN_FORMAT_QUICK: i16 = 1;
+/// The format of plans that bring images.
+pub const PLAN_FORMAT_SUPPLY: i16 = 2;
+/// The format of plans that hand ports over.
+pub const PLAN_FORMAT_HANDOVER: i16 = 3;
+/// The format of plans that build.
+pub const PLAN_FORMAT_REBUILD: i16 = 4;
+/// The format of plans that point balancers.
+pub const PLAN_FORMAT_FRONT: i16 = 5;
 
 /// A stored plan. Its bytes are the serde_json text of this struct: no maps, so the order is fixed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +54,9 @@ pub struct Plan {
     pub application: Application,
     /// What was asked for.
     pub target: Target,
+    /// What the images are built from, when the strategy is `rebuild`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<TaggedSource>,
     /// The version that runs, when the ledger knows it.
     pub from: Option<Version>,
     /// The version to go back to.
@@ -64,11 +85,26 @@ pub struct Plan {
 }
 
 /// How the way back is walked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Strategy {
     /// The target's containers are created beside the present ones; then stop, start and rename.
+    #[default]
     Quick,
+    /// The target's images are built again from its git tag first; then as `quick`.
+    Rebuild,
+}
+
+/// The commit that a rebuild is made of. Whatever the tag names later, only this one is built.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaggedSource {
+    /// The tag of the version.
+    pub tag: TagName,
+    /// The commit that it named when the plan was made.
+    pub commit: CommitId,
+    /// The commit that the ledger has, when the tag was moved since and somebody confirmed the new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved_from: Option<String>,
 }
 
 /// One replica: from the container that serves now to one of the target.
@@ -176,6 +212,31 @@ impl Plan {
         self.supplies.iter().any(|supply| supply.image == *image)
     }
 
+    /// Whether a component's image is built by this plan.
+    #[must_use]
+    pub fn builds(&self, component: &ComponentName) -> bool {
+        let build =
+            |step: &Step| matches!(step, Step::Build { component: built } if built == component);
+        self.steps.iter().any(build)
+    }
+
+    /// The plan with the images that its builds gave. The stored plan names the ledger's images, since its bytes are
+    /// fixed before anything is built; the log of the run names what was built, and every step after it goes by that.
+    #[must_use]
+    pub fn as_built(&self, built: &BTreeMap<ComponentName, ImageId>) -> Cow<'_, Self> {
+        if built.is_empty() {
+            return Cow::Borrowed(self);
+        }
+        let mut plan = self.clone();
+        for swap in &mut plan.swaps {
+            if let Some(image) = built.get(&swap.component) {
+                swap.image = image.clone();
+            }
+        }
+        plan.keep = images_to_keep(&plan.swaps);
+        Cow::Owned(plan)
+    }
+
     /// How a component changes over, when the plan says.
     #[must_use]
     pub fn manner_of(&self, component: &ComponentName) -> Option<&Manner> {
@@ -245,6 +306,16 @@ impl Swap {
     }
 }
 
+/// The images that a rollback protects from clean-ups: what served before and what shall serve.
+#[must_use]
+pub fn images_to_keep(swaps: &[Swap]) -> Vec<ImageId> {
+    let images: BTreeSet<_> = swaps
+        .iter()
+        .flat_map(|swap| [&swap.former_image, &swap.image])
+        .collect();
+    images.into_iter().cloned().collect()
+}
+
 /// Stands between a replica's name and the rollback in the name of the target's container.
 const NEXT: &str = ".next-";
 /// Stands between a replica's name and the rollback in the name of the former container.
@@ -289,6 +360,9 @@ pub fn difference(old: &Plan, new: &Plan) -> Vec<String> {
             say(&old.from),
             say(&new.from)
         ));
+    }
+    if old.source != new.source {
+        lines.push("the tag of the version names another commit, or the ledger does".to_owned());
     }
     if old.application != new.application {
         lines.push("the application's definition was changed".to_owned());

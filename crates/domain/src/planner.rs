@@ -1,5 +1,6 @@
 //! The planner: what is known in, a plan or the reasons against one out. Planning never changes anything.
 
+mod aim;
 mod assemble;
 mod blocker;
 mod front;
@@ -8,30 +9,32 @@ mod manner;
 mod outlook;
 mod place;
 mod project;
+mod rebuild;
 mod settings;
 mod side_car;
 mod supply;
 mod warning;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::{
     application::Application,
     engine_look::{ContainerState, EngineLook},
     ledger::{Release, ReleaseComponent},
-    name::{ComponentName, ContainerId, Version},
+    name::{ComponentName, ContainerId},
     order,
     plan::{Chosen, Plan, Settled, Swap},
-    target::{self, Target},
+    target::Target,
     time::Millis,
 };
+pub use aim::{present, release_of};
 use assemble::{Parts, assemble};
-use blocker::no_target;
 pub use blocker::{Blocker, BlockerCode};
 pub(crate) use host::{paths_missing, ports_taken};
 pub use outlook::Downtime;
 use outlook::{downtime, unchanged};
-use place::{Place, places, places_of};
+use place::{Place, places_of};
+pub use rebuild::{Rebuild, may_build, rebuild};
 pub use warning::{Warning, WarningCode};
 
 /// Room that creating containers needs: their writable layers start empty, the engine's own records do not.
@@ -68,12 +71,21 @@ pub struct Proposal {
 /// # Errors
 /// Every blocker that is known, so that a person can remove them in one go.
 pub fn plan(snapshot: &Snapshot<'_>, target: &Target) -> Result<Proposal, Vec<Blocker>> {
+    by_way_of(snapshot, target, None)
+}
+
+/// Plans the way to a target, with builds before it or without.
+fn by_way_of(
+    snapshot: &Snapshot<'_>,
+    target: &Target,
+    rebuild: Option<&Rebuild<'_>>,
+) -> Result<Proposal, Vec<Blocker>> {
     let present = present(snapshot);
-    let release = target::choose(target, snapshot.releases, present.as_ref())
-        .map_err(|none| vec![no_target(snapshot.application, none)])?;
+    let release = release_of(snapshot, target)?;
     let mut planner = Planner {
         snapshot,
         release,
+        built: BTreeSet::new(),
         blockers: Vec::new(),
         warnings: Vec::new(),
     };
@@ -88,6 +100,7 @@ pub fn plan(snapshot: &Snapshot<'_>, target: &Target) -> Result<Proposal, Vec<Bl
     }
     planner.release_may_come_back();
     let (swaps, settled, manners) = planner.replicas();
+    let source = rebuild.and_then(|rebuild| planner.builds_of(&swaps, rebuild));
     let supplies = planner.supplies(&swaps);
     let room = planner.room(&supplies);
     planner.engine_is_fit(room);
@@ -95,7 +108,7 @@ pub fn plan(snapshot: &Snapshot<'_>, target: &Target) -> Result<Proposal, Vec<Bl
     if !planner.blockers.is_empty() {
         return Err(planner.blockers);
     }
-    let mut warnings = planner.warnings;
+    let (mut warnings, built) = (planner.warnings, planner.built);
     let project = project::project(snapshot, release, present.as_ref(), &swaps, &mut warnings);
     let mut plan = assemble(
         snapshot.application,
@@ -110,6 +123,9 @@ pub fn plan(snapshot: &Snapshot<'_>, target: &Target) -> Result<Proposal, Vec<Bl
             room,
         },
     );
+    if let Some(source) = source {
+        rebuild::build_first(&mut plan, source, &built);
+    }
     project::pin(&mut plan, project);
     let downtime = downtime(snapshot, &plan);
     Ok(Proposal {
@@ -120,36 +136,11 @@ pub fn plan(snapshot: &Snapshot<'_>, target: &Target) -> Result<Proposal, Vec<Bl
     })
 }
 
-/// The version that runs: the newest release whose images are what every component runs.
-#[must_use]
-pub fn present(snapshot: &Snapshot<'_>) -> Option<Version> {
-    let mut images: BTreeMap<&ComponentName, BTreeSet<&str>> = BTreeMap::new();
-    for place in places(snapshot.application, snapshot.look) {
-        images
-            .entry(&place.replica.component)
-            .or_default()
-            .insert(place.replica.image.as_str());
-    }
-    let runs = |release: &&Release| {
-        !images.is_empty()
-            && images.iter().all(|(component, seen)| {
-                release
-                    .components
-                    .get(*component)
-                    .is_some_and(|part| seen.len() == 1 && seen.contains(part.image.as_str()))
-            })
-    };
-    snapshot
-        .releases
-        .iter()
-        .filter(runs)
-        .max_by_key(|release| release.deployed_at)
-        .map(|r| r.version.clone())
-}
-
 struct Planner<'a> {
     snapshot: &'a Snapshot<'a>,
     release: &'a Release,
+    /// The components that are built.
+    built: BTreeSet<ComponentName>,
     blockers: Vec<Blocker>,
     warnings: Vec<Warning>,
 }

@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
+    application::{Application, Component},
     engine_look::ImageFacts,
     ledger::Release,
-    name::ImageId,
+    name::{ComponentName, ImageId},
     seen::Seen,
+    source::{TagsSeen, same_commit},
     supply::{self, ImageSource, SourceSeen},
 };
 
@@ -32,6 +34,8 @@ pub enum ReadinessCode {
     SecondCopy,
     /// An image is not on the engine; a registry has it.
     Pullable,
+    /// An image is nowhere; it can be built again from the version's tag.
+    Rebuildable,
     /// It could not be looked at.
     Unknown,
     /// What a component ran with was not kept, or can not be read.
@@ -41,10 +45,11 @@ pub enum ReadinessCode {
 }
 
 impl ReadinessCode {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Ready,
         Self::SecondCopy,
         Self::Pullable,
+        Self::Rebuildable,
         Self::Unknown,
         Self::SpecificationLost,
         Self::Gone,
@@ -57,6 +62,7 @@ impl ReadinessCode {
             Self::Ready => "ready",
             Self::SecondCopy => "second_copy",
             Self::Pullable => "pullable",
+            Self::Rebuildable => "rebuildable",
             Self::Unknown => "unknown",
             Self::SpecificationLost => "specification_lost",
             Self::Gone => "gone",
@@ -68,7 +74,9 @@ impl ReadinessCode {
     pub fn broken(self) -> bool {
         match self {
             Self::Gone | Self::SpecificationLost => true,
-            Self::Ready | Self::SecondCopy | Self::Pullable | Self::Unknown => false,
+            Self::Ready | Self::SecondCopy | Self::Pullable | Self::Rebuildable | Self::Unknown => {
+                false
+            }
         }
     }
 }
@@ -94,11 +102,26 @@ pub struct Readiness {
     pub next_action: Option<String>,
 }
 
-/// The worst of its components; with several equally bad, the first by name.
+/// The worst of its components; with several equally bad, the first by name. The tags are those of the repository, where
+/// it was asked for them.
 #[must_use]
-pub fn readiness(release: &Release, sights: &BTreeMap<ImageId, ImageSight>) -> Readiness {
+pub fn readiness(
+    release: &Release,
+    sights: &BTreeMap<ImageId, ImageSight>,
+    application: &Application,
+    tags: &Seen<TagsSeen>,
+) -> Readiness {
     let each = release.components.iter().map(|(name, part)| {
         let image = image(&part.reference, &part.image, sights.get(&part.image));
+        let image = match image.code {
+            ReadinessCode::Gone => built(release, name, application, tags, image),
+            ReadinessCode::Ready
+            | ReadinessCode::SecondCopy
+            | ReadinessCode::Pullable
+            | ReadinessCode::Rebuildable
+            | ReadinessCode::Unknown
+            | ReadinessCode::SpecificationLost => image,
+        };
         let kept = match &part.specification {
             Some(recorded) if recorded.readable => None,
             Some(_) => Some("can not be read: the key it is sealed with is not here"),
@@ -164,6 +187,67 @@ fn image(reference: &str, image: &ImageId, sight: Option<&ImageSight>) -> Readin
             None,
         ),
         None => gone(&what, &sight.sources),
+    }
+}
+
+/// What is nowhere may be built again, if the tag is there and is the commit that the ledger has.
+fn built(
+    release: &Release,
+    component: &ComponentName,
+    application: &Application,
+    tags: &Seen<TagsSeen>,
+    gone: Readiness,
+) -> Readiness {
+    let builds = |component: &Component| component.build.is_some();
+    let source = application
+        .source
+        .as_ref()
+        .filter(|_| application.component(component).is_some_and(builds));
+    let tag = source.and_then(|source| source.tag_of(&release.version));
+    let (Some(source), Some(tag)) = (source, tag) else {
+        return gone;
+    };
+    let repository = &source.repository;
+    let seen = match tags {
+        Seen::Known(seen) => seen,
+        Seen::Unknown(why) => {
+            return Readiness {
+                code: ReadinessCode::Unknown,
+                sentence: format!("{}; {repository} was not read: {why}", gone.sentence),
+                next_action: Some("look at the repository".to_owned()),
+            };
+        }
+        Seen::Absent => return gone,
+    };
+    let Some(found) = seen.find(&tag) else {
+        return Readiness {
+            code: if seen.more {
+                ReadinessCode::Unknown
+            } else {
+                gone.code
+            },
+            sentence: format!("{}; {repository} has no tag {tag}", gone.sentence),
+            ..gone
+        };
+    };
+    let recorded = release.commit.as_deref();
+    if recorded.and_then(|recorded| same_commit(recorded, &found.commit)) == Some(false) {
+        return Readiness {
+            sentence: format!(
+                "{}; tag {tag} of {repository} names another commit than it was built from",
+                gone.sentence
+            ),
+            ..gone
+        };
+    }
+    Readiness {
+        code: ReadinessCode::Rebuildable,
+        sentence: format!(
+            "{}; it can be built again from tag {tag} (commit {}) of {repository}",
+            gone.sentence,
+            found.commit.short()
+        ),
+        next_action: gone.next_action,
     }
 }
 
@@ -256,6 +340,68 @@ mod tests {
         SourceSeen { source, there }
     }
 
+    fn application() -> Application {
+        serde_json::from_value(serde_json::json!({
+            "name": "shop", "environment": "test", "project": "shop", "probes": [],
+            "source": {"repository": "/srv/shop.git"}, "components": [{"name": "api", "build": {}}],
+        }))
+        .unwrap()
+    }
+
+    /// What is nowhere is told from what can be built, and only the commit that the ledger has counts.
+    #[test]
+    fn a_release_that_is_nowhere_may_be_built_from_its_tag() {
+        use ReadinessCode as Code;
+        let tags = |tag: &str, more: bool| {
+            Seen::Known(TagsSeen {
+                tags: vec![crate::source::Tag {
+                    name: tag.parse().unwrap(),
+                    commit: "12".repeat(20).parse().unwrap(),
+                }],
+                more,
+            })
+        };
+        let down = Seen::Unknown("refused".to_owned());
+        let table = [
+            (None, tags("v1", false), Code::Rebuildable, "from tag v1"),
+            (
+                Some("1212121"),
+                tags("v1", false),
+                Code::Rebuildable,
+                "commit 121212121212",
+            ),
+            (
+                Some("abcdef0"),
+                tags("v1", false),
+                Code::Gone,
+                "another commit",
+            ),
+            (None, tags("v2", false), Code::Gone, "has no tag v1"),
+            (None, tags("v2", true), Code::Unknown, "has no tag v1"),
+            (None, down, Code::Unknown, "refused"),
+            (None, Seen::Absent, Code::Gone, "nobody else"),
+        ];
+        for (commit, tags, code, says) in table {
+            let release = Release {
+                commit: commit.map(str::to_owned),
+                ..release(Some(true))
+            };
+            let found = readiness(&release, &sight(false, Vec::new()), &application(), &tags);
+            assert_eq!(found.code, code, "{found:?}");
+            assert!(found.sentence.contains(says), "{found:?}");
+            assert_eq!(code.word().parse(), Ok(code));
+        }
+        let mut fixed = application();
+        fixed.components[0].build = None;
+        let found = readiness(
+            &release(Some(true)),
+            &sight(false, Vec::new()),
+            &fixed,
+            &tags("v1", false),
+        );
+        assert_eq!(found.code, Code::Gone);
+    }
+
     #[test]
     fn each_place_has_its_code() {
         use ReadinessCode as Code;
@@ -292,7 +438,7 @@ mod tests {
             (Some(true), BTreeMap::new(), Code::Unknown),
         ];
         for (readable, sights, code) in table {
-            let found = readiness(&release(readable), &sights);
+            let found = readiness(&release(readable), &sights, &application(), &Seen::Absent);
             assert_eq!(found.code, code, "{found:?}");
             assert_eq!(code.word().parse(), Ok(code));
             assert!(!code.broken() || found.next_action.is_some());

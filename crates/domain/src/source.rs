@@ -23,6 +23,7 @@ const COMMIT_DIGITS_MIN: usize = 7;
 
 /// The git repository that an application's images are built from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Repository)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
     /// An absolute path on the server, or an `https://` or `ssh://` URL without credentials in it.

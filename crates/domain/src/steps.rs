@@ -1,6 +1,7 @@
 //! The steps that plans are made of. Each is level-triggered: it looks, compares, and asks for one act only
 //! if what is seen differs from what is wanted. No step remembers that it acted.
 
+mod build;
 mod capture;
 mod check;
 mod create;
@@ -36,6 +37,8 @@ use crate::{
     verdict::{Cause, CauseCode},
 };
 
+pub use build::BuildSeen;
+pub(crate) use build::built;
 pub(crate) use lock::{asks_for_it as asks_for_lock, held as lock_held};
 pub use pin::pinned;
 pub(crate) use point::failure as point_failure;
@@ -55,6 +58,11 @@ pub(crate) use standing::standing;
 pub enum Step {
     /// Look whether the way back exists before anything is touched.
     Check,
+    /// Build the image of one component from the plan's commit. Nothing that serves is touched.
+    Build {
+        /// The component.
+        component: ComponentName,
+    },
     /// Take the application's lock on the engine.
     Lock,
     /// Bring the images that the engine does not have.
@@ -126,6 +134,8 @@ pub struct World {
     pub recorded: bool,
     /// The newest deployment that came into the ledger after this rollback and of which it is known what it runs.
     pub deployed: Option<Reported>,
+    /// What is there of each component that the plan builds.
+    pub builds: BTreeMap<ComponentName, BuildSeen>,
     /// The answers of the probes asked.
     pub answers: Vec<Answer>,
 }
@@ -168,6 +178,7 @@ impl Step {
     pub fn forward(&self, ctx: &Ctx<'_>) -> Next {
         match self {
             Self::Check => check::forward(ctx),
+            Self::Build { component } => build::forward(ctx, component),
             Self::Lock => lock::forward(ctx),
             Self::Supply => supply::forward(ctx),
             Self::Keep => keep::forward(ctx),
@@ -190,6 +201,7 @@ impl Step {
     pub fn backward(&self, ctx: &Ctx<'_>) -> Next {
         match self {
             Self::Check => Next::Done("a look leaves nothing to undo".to_owned()),
+            Self::Build { component } => build::backward(ctx, component),
             Self::Lock => lock::backward(ctx),
             Self::Pin => pin::backward(ctx),
             Self::Create { component } => create::backward(ctx, component),
@@ -211,6 +223,7 @@ impl Step {
         match self {
             Self::Capture | Self::Pin | Self::Stage { .. } | Self::Retire => true,
             Self::Check
+            | Self::Build { .. }
             | Self::Lock
             | Self::Supply
             | Self::Keep
@@ -230,6 +243,7 @@ impl Step {
         let beside = match self {
             Self::Create { .. } | Self::Raise { .. } | Self::Lock => true,
             Self::Check
+            | Self::Build { .. }
             | Self::Supply
             | Self::Keep
             | Self::Capture
@@ -255,6 +269,7 @@ impl Step {
     pub fn explain(&self, plan: &Plan) -> String {
         match self {
             Self::Check => check::explain(plan),
+            Self::Build { component } => build::explain(plan, component),
             Self::Lock => lock::explain(plan),
             Self::Supply => supply::explain(plan),
             Self::Keep => keep::explain(plan),
@@ -277,6 +292,7 @@ impl Step {
     pub fn title(&self) -> String {
         match self {
             Self::Check => "check".to_owned(),
+            Self::Build { component } => format!("build {component}"),
             Self::Lock => "lock".to_owned(),
             Self::Supply => "supply images".to_owned(),
             Self::Keep => "keep images".to_owned(),

@@ -8,11 +8,13 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 pub struct Moment(OffsetDateTime);
 
 impl Moment {
-    /// The moment that many milliseconds after 1970-01-01T00:00:00Z; out-of-range values become the epoch.
+    /// The moment that many milliseconds after 1970-01-01T00:00:00Z; out-of-range values become the epoch: RFC 3339 writes
+    /// the years 0 to 9999 only.
     #[must_use]
     pub fn from_unix_ms(ms: i64) -> Self {
         let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000);
-        Self(at.unwrap_or(OffsetDateTime::UNIX_EPOCH))
+        let written = at.ok().filter(|at| (0..=9999).contains(&at.year()));
+        Self(written.unwrap_or(OffsetDateTime::UNIX_EPOCH))
     }
 
     /// Milliseconds since 1970-01-01T00:00:00Z.

@@ -48,6 +48,12 @@ pub enum CauseCode {
     LockedElsewhere,
     /// The engine refused a call for good.
     EngineRefused,
+    /// The repository that an image is built from does not answer.
+    SourceUnreachable,
+    /// What the repository has can not be built, or is no longer what the plan was made for.
+    SourceUnfit,
+    /// The build of an image failed.
+    BuildFailed,
     /// A step did not reach its end until its deadline.
     DeadlinePassed,
     /// The balancer in front of a component did not answer until the deadline.

@@ -3,6 +3,8 @@
 pub mod about;
 pub mod application;
 pub mod args;
+pub mod automatic;
+pub mod decide;
 pub mod definition;
 pub mod holds;
 pub mod ledger;
@@ -13,6 +15,7 @@ pub mod status;
 pub mod table;
 pub mod tags;
 pub mod token;
+pub mod triggers;
 pub mod versions;
 pub mod watch;
 
@@ -100,6 +103,13 @@ async fn run(cli: Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Reject(args) => watch::decide(args, Decision::Reject, &client()?, out).await,
         Command::Hold(args) => holds::hold(args, &client()?, out).await,
         Command::Release(args) => holds::release(args, &client()?, out).await,
+        Command::Triggers(command) => triggers::run(command, &client()?, out).await,
+        Command::Messages(args) => triggers::messages(args, &client()?, out).await,
+        Command::Decide(args) => decide::run(args, &client()?, out).await,
+        Command::Automatic { command } => {
+            automatic::automatic(command.as_ref(), &client()?, out).await
+        }
+        Command::Windows(command) => automatic::windows(command, &client()?, out).await,
         Command::Token(command) => token::run(command, &client()?, out).await,
         Command::Openapi => about::openapi(out),
         Command::Version => about::version(globals, out).await,

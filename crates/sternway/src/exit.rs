@@ -104,6 +104,7 @@ impl Exit {
             | CauseCode::LockedElsewhere
             | CauseCode::NameTaken
             | CauseCode::PortTaken
+            | CauseCode::SourceUnfit
             | CauseCode::Superseded => Self::Conflict,
             CauseCode::Cancelled | CauseCode::NotApproved => Self::Cancelled,
             CauseCode::EngineUnreachable
@@ -114,6 +115,8 @@ impl Exit {
             | CauseCode::DiskFull
             | CauseCode::BalancerUnreachable
             | CauseCode::BalancerUnfit
+            | CauseCode::SourceUnreachable
+            | CauseCode::BuildFailed
             | CauseCode::EngineRefused
             | CauseCode::DeadlinePassed
             | CauseCode::ProofFailed

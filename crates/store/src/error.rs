@@ -1,6 +1,6 @@
 //! What can go wrong between us and our Postgres, in the classes that callers act on. It never retries.
 
-use domain::name::{ApplicationName, ComponentName, RollbackId};
+use domain::name::{Actor, ApplicationName, ComponentName, RollbackId};
 
 /// The result of every store function.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -100,6 +100,14 @@ pub enum Constraint {
         /// That rollback.
         active: RollbackId,
     },
+    /// Somebody switched automatic rollbacks off, and nobody asked for this one.
+    #[error("{by} switched automatic rollbacks off: {reason}")]
+    AutomaticOff {
+        /// Who.
+        by: Actor,
+        /// Why.
+        reason: String,
+    },
     /// Another application has the containers of a component.
     #[error("{component} is a component of {by} already")]
     Claimed {
@@ -125,64 +133,94 @@ pub enum Constraint {
 impl Constraint {
     /// The rule with that name in `migrations/`.
     pub(crate) fn named(name: &str) -> Self {
-        match name {
-            "application_fence_application"
-            | "plan_application"
-            | "rollback_application"
-            | "rollback_run_application"
-            | "deployment_application"
-            | "held_return_application"
-            | "application_upkeep_application"
-            | "image_copy_application"
-            | "release_readiness_application"
-            | "hold_application" => Self::Unknown("application"),
-            "rollback_plan" => Self::Unknown("plan"),
-            "rollback_run_rollback"
-            | "rollback_order_rollback"
-            | "rollback_order_superseding"
-            | "artifact_rollback"
-            | "idempotency_rollback"
-            | "pin_rollback"
-            | "deployment_rollback"
-            | "held_return_rollback"
-            | "hold_rollback" => Self::Unknown("rollback"),
-            "deployment_fact_deployment"
-            | "deployment_fact_merged"
-            | "deployment_request_deployment"
-            | "held_return_deployment" => Self::Unknown("deployment"),
-            "hold_release_hold" => Self::Unknown("hold"),
-            "token_use_token" | "token_revocation_token" => Self::Unknown("token"),
-            "inquiry_answer_inquiry" => Self::Unknown("inquiry"),
-            "application_key" | "application_fence_key" => Self::Taken("application"),
-            "specification_key" => Self::Taken("specification"),
-            "inspection_key" | "image_settings_key" => Self::Taken("inspection"),
-            "inspection_specification" => Self::Unknown("specification"),
-            "plan_key" => Self::Taken("plan"),
-            "rollback_key" | "rollback_run_key" => Self::Taken("rollback"),
-            "rollback_event_key" => Self::Taken("event"),
-            "rollback_order_key" | "rollback_order_once" => Self::Taken("order"),
-            "artifact_key" | "artifact_once" => Self::Taken("artifact"),
-            "idempotency_key" | "deployment_request_key" => Self::Taken("idempotency key"),
-            "deployment_key" | "deployment_one_per_rollback" | "deployment_fact_key" => {
-                Self::Taken("deployment")
-            }
-            "held_return_key" => Self::Taken("return"),
-            "pin_key" => Self::Taken("pin"),
-            "application_upkeep_key" => Self::Taken("upkeep"),
-            "image_copy_key" => Self::Taken("copy"),
-            "release_readiness_key" => Self::Taken("readiness"),
-            "hold_key" | "hold_one_per_rollback" | "hold_release_key" => Self::Taken("hold"),
-            "api_token_key"
-            | "api_token_hash"
-            | "token_use_key"
-            | "token_revocation_key"
-            | "setup_token_key" => Self::Taken("token"),
-            "audit_entry_key" => Self::Taken("audit entry"),
-            "worker_key" => Self::Taken("worker"),
-            "inquiry_key" | "inquiry_answer_key" => Self::Taken("inquiry"),
-            other => Self::Rule(other.to_owned()),
+        match (missing(name), in_use(name)) {
+            (Some(what), _) => Self::Unknown(what),
+            (None, Some(what)) => Self::Taken(what),
+            (None, None) => Self::Rule(name.to_owned()),
         }
     }
+}
+
+/// What a rule refers to that is not there.
+fn missing(constraint: &str) -> Option<&'static str> {
+    Some(match constraint {
+        "application_fence_application"
+        | "plan_application"
+        | "rollback_application"
+        | "rollback_run_application"
+        | "deployment_application"
+        | "held_return_application"
+        | "application_upkeep_application"
+        | "image_copy_application"
+        | "release_readiness_application"
+        | "automatic_switch_application"
+        | "freeze_window_application"
+        | "triage_application"
+        | "hold_application" => "application",
+        "rollback_plan" => "plan",
+        "rollback_run_rollback"
+        | "rollback_order_rollback"
+        | "rollback_order_superseding"
+        | "artifact_rollback"
+        | "idempotency_rollback"
+        | "pin_rollback"
+        | "build_rollback"
+        | "deployment_rollback"
+        | "held_return_rollback"
+        | "hold_rollback" => "rollback",
+        "deployment_fact_deployment"
+        | "deployment_fact_merged"
+        | "deployment_request_deployment"
+        | "decision_deployment"
+        | "held_return_deployment" => "deployment",
+        "hold_release_hold" => "hold",
+        "trigger_secret_trigger" | "inbox_trigger" | "decision_trigger" => "trigger",
+        "inbox_due_inbox" => "event",
+        "token_use_token" | "token_revocation_token" => "token",
+        "inquiry_answer_inquiry" => "inquiry",
+        "inspection_specification" => "specification",
+        "triage_passed_triage" => "decision",
+        _ => return None,
+    })
+}
+
+/// What a rule holds to be there once.
+fn in_use(constraint: &str) -> Option<&'static str> {
+    Some(match constraint {
+        "application_key" | "application_fence_key" => "application",
+        "specification_key" => "specification",
+        "inspection_key" | "image_settings_key" => "inspection",
+        "plan_key" => "plan",
+        "automatic_switch_key" => "switch",
+        "freeze_window_key" => "window",
+        "triage_key" | "triage_passed_key" => "decision",
+        "rollback_key" | "rollback_run_key" => "rollback",
+        "rollback_event_key" => "event",
+        "rollback_order_key" | "rollback_order_once" => "order",
+        "artifact_key" | "artifact_once" => "artifact",
+        "idempotency_key" | "deployment_request_key" => "idempotency key",
+        "deployment_key" | "deployment_one_per_rollback" | "deployment_fact_key" => "deployment",
+        "held_return_key" => "return",
+        "pin_key" => "pin",
+        "build_key" => "build",
+        "application_upkeep_key" => "upkeep",
+        "image_copy_key" => "copy",
+        "release_readiness_key" => "readiness",
+        "hold_key" | "hold_one_per_rollback" | "hold_release_key" => "hold",
+        "api_token_key"
+        | "api_token_hash"
+        | "token_use_key"
+        | "token_revocation_key"
+        | "setup_token_key" => "token",
+        "audit_entry_key" => "audit entry",
+        "worker_key" => "worker",
+        "trigger_key" => "trigger",
+        "trigger_secret_key" => "secret",
+        "inbox_key" | "inbox_due_key" => "event",
+        "decision_key" | "decision_once" => "decision",
+        "inquiry_key" | "inquiry_answer_key" => "inquiry",
+        _ => return None,
+    })
 }
 
 /// What class an SQLSTATE belongs to.

@@ -50,6 +50,8 @@ pub struct Pruned {
     pub specifications: u64,
     /// Workers that gave no sign of life for a day.
     pub workers: u64,
+    /// Messages of triggers that were decided and are older than [`INBOX_DAYS`](crate::INBOX_DAYS).
+    pub messages: u64,
 }
 
 impl Store {
@@ -157,6 +159,7 @@ impl Store {
             "delete from worker where id in (
                  select id from worker where beat_at < now() - interval '1 day' limit $1)",
         );
+        let messages = self.inbox_prune();
         Ok(Pruned {
             inquiries: inquiries.await?,
             keys: keys.await? + reports.await?,
@@ -164,10 +167,11 @@ impl Store {
             artifacts: artifacts.await?,
             specifications: specifications.await?,
             workers: workers.await?,
+            messages: messages.await?,
         })
     }
 
-    async fn cleared(&self, statement: &'static str) -> Result<u64> {
+    pub(crate) async fn cleared(&self, statement: &'static str) -> Result<u64> {
         let mut cleared = 0;
         loop {
             let batch = timed(async {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::{
+    lifecycle::Run,
     name::{ComponentName, RollbackId},
     plan::Plan,
     steps::Reported,
@@ -28,6 +29,7 @@ struct Source {
     note: Option<String>,
     plan_digest: String,
     plan: String,
+    state: Json<Run>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -49,6 +51,7 @@ impl Store {
             let mut tx = self.pool.begin().await?;
             let source = hold_claim(&mut tx, held).await?;
             let plan = plans::parse(&source.plan_digest, &source.plan)?;
+            let plan = plan.as_built(&source.state.built);
             if insert(&mut tx, held.rollback, deployment, &source, &plan).await? {
                 hold_former(&mut tx, held.rollback, &source, &plan).await?;
             }
@@ -110,7 +113,7 @@ impl Store {
 /// Locks the run's row while the claim is ours: no newer claim can be made before we commit.
 async fn hold_claim(tx: &mut PgTransaction<'_>, held: &Held) -> Result<Source> {
     let source: Option<Source> = sqlx::query_as(
-        "select q.requested_by, q.reason, q.note, q.plan_digest, p.body as plan
+        "select q.requested_by, q.reason, q.note, q.plan_digest, p.body as plan, r.state
          from rollback_run r join rollback q on q.id = r.rollback_id join plan p on p.digest = q.plan_digest
          where r.rollback_id = $1 and r.fence = $2 and r.lease_until > now()
          for no key update of r",
@@ -137,6 +140,12 @@ async fn insert(
     .fetch_optional(&mut **tx)
     .await?;
     let target = target.ok_or(Error::NotFound("deployment"))?;
+    // What was built is of the commit that it was built from, also when the tag was moved.
+    let commit = plan
+        .source
+        .as_ref()
+        .map(|source| source.commit.to_string())
+        .or(target.commit_id);
     let watch = Millis::from_secs(plan.application.watch_window_s);
     let inserted = sqlx::query(
         "with entry as (
@@ -152,12 +161,12 @@ async fn insert(
     .bind(deployment)
     .bind(plan.application.name.as_str())
     .bind(plan.to.as_str())
-    .bind(&target.commit_id)
+    .bind(&commit)
     .bind(&target.notes)
     .bind(&source.requested_by)
     .bind(rollback.0)
     .bind(&target.images)
-    .bind(request_hash(&plan.to, target.commit_id.as_deref(), &target.images.0))
+    .bind(request_hash(&plan.to, commit.as_deref(), &target.images.0))
     .bind(Json(ran(plan, target.components.0)))
     .bind(std::time::Duration::from_millis(watch.0).as_secs_f64())
     .execute(&mut **tx)

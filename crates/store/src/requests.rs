@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     applications::acting,
-    audit,
+    audit, automatic,
     connect::{Store, timed},
     error::{Constraint, Error, Result, corrupt},
     rollbacks::RollbackView,
@@ -173,6 +173,9 @@ impl Store {
         }
         let name = &ask.plan.application.name;
         lock_application(&mut tx, name).await?;
+        if ask.requested_by.is_automatic() {
+            must_be_on(&mut tx, name).await?;
+        }
         insert_rollback(&mut tx, ask).await?;
         match insert_run(&mut tx, ask).await {
             Ok(()) => {}
@@ -289,6 +292,18 @@ async fn lock_application(tx: &mut PgTransaction<'_>, name: &ApplicationName) ->
     .fetch_optional(&mut **tx)
     .await?;
     there.map(|_| ()).ok_or(Error::NotFound("application"))
+}
+
+/// What nobody asked for is not accepted while it is switched off.
+async fn must_be_on(tx: &mut PgTransaction<'_>, name: &ApplicationName) -> Result<()> {
+    let switches = automatic::until_commit(tx, name).await?;
+    match switches.everywhere.or(switches.here) {
+        None => Ok(()),
+        Some(off) => Err(Error::Conflict(Constraint::AutomaticOff {
+            by: off.by,
+            reason: off.reason,
+        })),
+    }
 }
 
 async fn insert_rollback(tx: &mut PgConnection, ask: &NewRollback<'_>) -> Result<()> {

@@ -23,8 +23,6 @@ use crate::{Settings, clock::BootInstant, drive, metric, world::World};
 
 /// The truth is polled; a wake-up only saves the waiting.
 const POLL: Duration = Duration::from_secs(1);
-/// How often an act that may be let go of looks whether somebody wants that.
-const ORDERS_LOOK: Duration = Duration::from_millis(250);
 /// Claims made at once: a backlog is taken in pieces, so that several workers share it.
 const CLAIMS_AT_ONCE: u32 = 16;
 
@@ -83,13 +81,6 @@ impl Lease {
     /// Whether there are orders to read; asking answers it.
     pub(crate) fn orders_pending(&self) -> bool {
         self.orders.swap(false, Ordering::Relaxed)
-    }
-
-    /// Returns when there are orders to read, and leaves them to be asked for.
-    pub(crate) async fn ordered(&self) {
-        while !self.orders.load(Ordering::Relaxed) {
-            tokio::time::sleep(ORDERS_LOOK).await;
-        }
     }
 
     fn left(&self) -> Duration {

@@ -3,11 +3,12 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use docker::Engine;
 use domain::{
     deployment_watch::{self, Judgement, Watched},
     engine_look::{Container, EngineLook, ImageFacts},
     ledger::Health,
-    name::{ComponentName, ImageId, SpecificationDigest},
+    name::{ApplicationName, ComponentName, ImageId, SpecificationDigest},
     time::{Millis, Moment},
 };
 use futures_util::{StreamExt, stream};
@@ -88,6 +89,7 @@ async fn resolve(real: &Real, work: &DeploymentWork) -> Result<(), StoreAway> {
         match engine.image_id(reference).await {
             Ok(Some(image)) => match engine.image_seen(&image).await {
                 Ok(seen) => {
+                    keep(&engine, &work.application.name, &image).await;
                     let deployed = deployed(image, reference, seen.known());
                     components.insert(component.clone(), deployed);
                 }
@@ -104,6 +106,13 @@ async fn resolve(real: &Real, work: &DeploymentWork) -> Result<(), StoreAway> {
         .deployment_resolved(work.id, &components)
         .await
         .map_err(StoreAway)
+}
+
+/// At once: a clean-up that runs with the next deployment must find it protected. What needs no keeper is let go later.
+pub(crate) async fn keep(engine: &Engine, name: &ApplicationName, image: &ImageId) {
+    if let Err(error) = engine.keep(name, image).await {
+        tracing::warn!(application = %name, %error, "could not protect an image yet");
+    }
 }
 
 /// What is noted of an image now is what it can be brought by when the engine has lost it.
@@ -218,7 +227,9 @@ fn tell(work: &DeploymentWork, judgement: &Judgement) {
     tracing::info!(deployment = %work.id, version = %work.version, state, said, "judged");
 }
 
-/// The specification that each component runs with, once it runs the deployment's image.
+/// The specification that each component runs with, once it runs the deployment's image, where it is not the one that is
+/// noted: what is proved at the end of the window is what the release is to come back with. A newer deployment of the same
+/// images has settings of its own.
 fn specifications(
     work: &DeploymentWork,
     look: &EngineLook,
@@ -226,7 +237,7 @@ fn specifications(
     let wanted = |container: &&Container| {
         work.components
             .get(&container.component)
-            .is_some_and(|part| part.image == container.image && part.specification.is_none())
+            .is_some_and(|part| part.image == container.image)
     };
     deployment_watch::replicas(&work.application, look)
         .filter(wanted)
@@ -235,6 +246,16 @@ fn specifications(
                 container.component.clone(),
                 container.specification.clone()?,
             ))
+        })
+        .collect::<BTreeMap<_, _>>()
+        .into_iter()
+        .filter(|(component, digest)| {
+            work.components
+                .get(component)
+                .is_some_and(|part| match &part.specification {
+                    None => true,
+                    Some(noted) => noted != digest && work.newer.is_none(),
+                })
         })
         .collect()
 }

@@ -238,7 +238,5 @@ fn concerns(change: &Change, application: &Application) -> bool {
 
 /// The one who writes down what is found.
 pub(crate) fn watcher() -> Actor {
-    "sternway:watcher"
-        .parse()
-        .expect("the literal is a valid actor")
+    Actor::watcher()
 }

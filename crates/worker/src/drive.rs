@@ -26,6 +26,8 @@ use crate::{
     world::{Grant, World},
 };
 
+/// How often a renewal of the claim is asked whether it saw orders, during an effect that can be called off.
+const ORDERS_AGAIN: Duration = Duration::from_millis(500);
 /// Pause between tries while our own store is away.
 const STORE_AGAIN: Duration = Duration::from_millis(200);
 /// Pause before what is broken is taken up again.
@@ -140,8 +142,9 @@ impl<W: World> Driver<W> {
             fence: log.held.fence,
             crashes: log.crashes,
         };
-        let scope = next::scope(&log.plan, &log.run, claim);
-        let world = match self.world.look(&log.plan, rollback, scope).await {
+        let plan = log.plan.as_built(&log.run.built).into_owned();
+        let scope = next::scope(&plan, &log.run, claim);
+        let world = match self.world.look(&plan, rollback, scope).await {
             Ok(world) => world,
             Err(error) => {
                 self.again("can not look at the store", &error.0).await?;
@@ -149,7 +152,7 @@ impl<W: World> Driver<W> {
             }
         };
         let orders: Vec<Order> = log.orders.iter().map(|(_, order)| order.clone()).collect();
-        let turn = next::turn(&log.plan, &log.run, claim, &orders, &world, clock::now());
+        let turn = next::turn(&plan, &log.run, claim, &orders, &world, clock::now());
         if turn.then == Then::Ended {
             log.remember();
         }
@@ -212,12 +215,13 @@ impl<W: World> Driver<W> {
     }
 
     /// Performs one effect under the claim; lets go of it when the claim's time is up.
-    async fn perform(&self, log: &Log, effect: &Effect) -> Result<Outcome, Stop> {
+    async fn perform(&self, log: &mut Log, effect: &Effect) -> Result<Outcome, Stop> {
         // The last look at our own clock before the act: a process that was stopped for longer than its lease
         // wakes up here.
         if !self.lease.holds() {
             return Err(Stop::Fenced);
         }
+        let plan = log.plan.as_built(&log.run.built).into_owned();
         let grant = Grant {
             held: log.held.clone(),
             lease: self.lease.clone(),
@@ -228,14 +232,35 @@ impl<W: World> Driver<W> {
         tokio::select! {
             biased;
             () = self.lease.gone() => Err(Stop::Fenced),
-            // Bringing an image takes minutes, and whoever calls it off should not wait for them.
-            () = self.lease.ordered(), if effect.may_be_let_go() => {
-                Ok(Outcome::Unknown { said: "let go of: somebody asked for something".to_owned() })
+            said = self.called_off(log, effect.may_be_let_go()) => Ok(Outcome::Unknown { said }),
+            outcome = self.world.perform(&plan, &grant, effect) => Ok(outcome),
+        }
+    }
+
+    /// Returns when an effect that takes minutes has to be let go of: somebody cancelled, or the process is asked to
+    /// stop. The next turn answers the order.
+    async fn called_off(&self, log: &mut Log, interruptible: bool) -> String {
+        if !interruptible {
+            return std::future::pending().await;
+        }
+        let mut wakes = self.store.wake().subscribe(Topic::Work);
+        loop {
+            if log
+                .orders
+                .iter()
+                .any(|(_, order)| matches!(order, Order::Cancel { .. }))
+            {
+                return "it was called off".to_owned();
             }
-            () = self.shutdown.cancelled(), if effect.may_be_let_go() => {
-                Ok(Outcome::Unknown { said: "let go of: the worker is asked to stop".to_owned() })
+            tokio::select! {
+                () = self.shutdown.cancelled() => return "the server is asked to stop".to_owned(),
+                () = wakes.woken() => self.orders_again(log).await,
+                () = tokio::time::sleep(ORDERS_AGAIN) => {
+                    if self.lease.orders_pending() {
+                        self.orders_again(log).await;
+                    }
+                }
             }
-            outcome = self.world.perform(&log.plan, &grant, effect) => Ok(outcome),
         }
     }
 

@@ -53,6 +53,7 @@ impl Real {
             captured: std::collections::BTreeSet::new(),
             recorded: false,
             deployed: None,
+            builds: BTreeMap::new(),
             answers: Vec::new(),
         };
         if scope.supplies {
@@ -101,6 +102,12 @@ impl Real {
             let touched = |component: &ComponentName| plan.swaps_of(component).next().is_some();
             let sessions = scope.sessions;
             look.fronts = self.fronts(&plan.application, touched, sessions).await;
+        }
+        if scope.builds && seen.engine.is_ok() {
+            match self.builds_seen(plan, rollback).await? {
+                Ok(builds) => seen.builds = builds,
+                Err(said) => seen.engine = Err(said),
+            }
         }
         if let (Some(side), Ok(look)) = (scope.probes, &seen.engine) {
             let questions: Vec<Question> = steps::expected_questions(plan, rollback, side, look);

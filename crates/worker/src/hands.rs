@@ -55,6 +55,8 @@ impl World for Real {
                 server,
                 to,
             } => self.point(plan, grant, component, server, *to).await,
+            Effect::Build { component } => Box::pin(self.build(plan, grant, component)).await,
+            Effect::DropBuild { component } => self.drop_build(plan, grant, component).await,
             Effect::TakeLock { .. }
             | Effect::KeepImage { .. }
             | Effect::PullImage { .. }
@@ -202,6 +204,8 @@ fn specification_of(effect: &Effect) -> Option<&SpecificationDigest> {
         | Effect::RemoveContainer { .. }
         | Effect::WritePin { .. }
         | Effect::PutBackPin { .. }
+        | Effect::Build { .. }
+        | Effect::DropBuild { .. }
         | Effect::SetStage { .. }
         | Effect::EnterStage { .. }
         | Effect::LeaveStage { .. }
@@ -254,6 +258,8 @@ fn effect_word(effect: &Effect) -> &'static str {
         Effect::RemoveContainer { .. } => "remove_container",
         Effect::WritePin { .. } => "write_pin",
         Effect::PutBackPin { .. } => "put_back_pin",
+        Effect::Build { .. } => "build",
+        Effect::DropBuild { .. } => "drop_build",
         Effect::SetStage { .. } => "set_stage",
         Effect::EnterStage { .. } => "enter_stage",
         Effect::LeaveStage { .. } => "leave_stage",

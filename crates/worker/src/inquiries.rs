@@ -9,10 +9,12 @@ use std::{
 use domain::{
     application::Application,
     engine_look::EngineLook,
+    ledger::ReleaseComponent,
     name::{ApplicationName, ComponentName, ImageId, TagName, Version},
     seen::Seen,
     source::TagsSeen,
     specification::Shape,
+    supply::ImageSource,
 };
 use futures_util::{StreamExt, stream};
 use integrations::Candidate;
@@ -34,8 +36,8 @@ const AT_ONCE: u32 = 8;
 /// Repositories and projects asked at the same time: each is a process of git, which may ask the other side of the
 /// world, or of Compose.
 const SLOW_AT_ONCE: usize = 4;
-/// Missing images whose sources are asked for in one look, those of the newest releases: somebody waits for it.
-const SOURCES_ASKED_MAX: usize = 24;
+/// Missing images whose registries are asked for in one look, those of the newest releases: somebody waits for it.
+const REGISTRIES_ASKED_MAX: usize = 24;
 /// An engine that needs longer is said to be unreachable: the API's client waits for this answer.
 const LIMIT: Duration = Duration::from_secs(4);
 /// The same for all that a plan needs: where it pins a version, Compose is asked too, beside the engine.
@@ -178,15 +180,35 @@ pub(crate) async fn application(
     };
     let mut looked = looked?;
     if let Ok(look) = &mut looked {
-        let missing = parts
-            .filter(|part| !look.images.get(&part.image).is_some_and(Seen::is_known))
-            .take(SOURCES_ASKED_MAX)
-            .map(|part| (part.image.clone(), part.sources.clone()))
-            .collect();
+        let missing =
+            |part: &&ReleaseComponent| !look.images.get(&part.image).is_some_and(Seen::is_known);
+        let wanted = asked_for(parts.filter(missing));
         look.project = project;
-        look.sources = real.sources(&application, missing).await;
+        look.sources = real.sources(&application, wanted).await;
     }
     Ok(looked)
+}
+
+/// Whose sources are asked for: everything with an archive, which costs a look at our own disk, and the newest of the rest.
+fn asked_for<'a>(
+    missing: impl Iterator<Item = &'a ReleaseComponent>,
+) -> BTreeMap<ImageId, Vec<ImageSource>> {
+    let mut wanted: BTreeMap<ImageId, Vec<ImageSource>> = BTreeMap::new();
+    let mut registries = 0;
+    for part in missing.filter(|part| !part.sources.is_empty()) {
+        let is_archive = |source: &ImageSource| matches!(source, ImageSource::Archive(_));
+        if wanted.contains_key(&part.image) {
+            continue;
+        }
+        if !part.sources.iter().any(is_archive) {
+            if registries == REGISTRIES_ASKED_MAX {
+                continue;
+            }
+            registries += 1;
+        }
+        wanted.insert(part.image.clone(), part.sources.clone());
+    }
+    wanted
 }
 
 /// The definition of a running Compose project, with the probes that answer now, and what a person should know.
@@ -281,6 +303,28 @@ async fn images(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_old_release_with_an_archive_is_asked_about_behind_many_that_are_gone() {
+        let part = |number: usize, sources: Value| -> ReleaseComponent {
+            serde_json::from_value(serde_json::json!({
+                "image": format!("sha256:{number:064x}"), "reference": "shop", "sources": sources,
+                "specification": null
+            }))
+            .unwrap()
+        };
+        let digest = "a".repeat(64);
+        let registry =
+            serde_json::json!([{"from": "registry", "reference": format!("shop@sha256:{digest}")}]);
+        let archive = serde_json::json!([{"from": "archive", "path": "/k/1.tar", "sha256": digest, "bytes": 1}]);
+        let mut parts: Vec<_> = (0..40).map(|n| part(n, serde_json::json!([]))).collect();
+        parts.extend((40..80).map(|n| part(n, registry.clone())));
+        parts.push(part(80, archive));
+        let wanted = asked_for(parts.iter());
+        assert!(wanted.contains_key(&parts[80].image));
+        assert_eq!(wanted.len(), REGISTRIES_ASKED_MAX + 1);
+        assert!(wanted.contains_key(&parts[40].image), "the newest first");
+    }
 
     #[test]
     fn endpoints_are_proposed_only_where_one_version_is_said() {

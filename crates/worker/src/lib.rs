@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
+mod builds;
 mod claims;
 mod clock;
 mod copies;
+mod deadlines;
 mod deployments;
 mod drift;
 mod drive;
@@ -11,6 +13,7 @@ mod eyes;
 mod hands;
 mod hints;
 mod inquiries;
+mod intake;
 pub mod metric;
 mod pins;
 mod returns;
@@ -78,7 +81,9 @@ pub async fn run(
         wake.clone(),
         shutdown.clone(),
     ));
+    loops.spawn(intake::run(store.clone(), wake.clone(), shutdown.clone()));
     loops.spawn(pins::run(store.clone(), shutdown.clone()));
+    loops.spawn(deadlines::run(store.clone(), shutdown.clone()));
     loops.spawn(watch::run(store.clone(), hands.clone(), shutdown.clone()));
     loops.spawn(deployments::run(
         store.clone(),

@@ -32,6 +32,10 @@ pub const WORKERS: &str = "sternway_workers";
 pub const DETECTED: &str = "sternway_deployments_detected_total";
 /// Held releases found running again, by `outcome`.
 pub const RETURNS: &str = "sternway_held_returns_total";
+/// Decisions about what triggers told, by `outcome`.
+pub const DECISIONS: &str = "sternway_trigger_decisions_total";
+/// Deadlines of decisions that passed with nothing done.
+pub const DEADLINES: &str = "sternway_decision_deadlines_passed_total";
 /// Engines that are listened to now.
 pub const ENGINES_HEARD: &str = "sternway_engines_heard";
 
@@ -57,6 +61,11 @@ pub fn describe() {
         "Deployments found running that nobody had reported"
     );
     describe_counter!(RETURNS, "Held releases found running again");
+    describe_counter!(DECISIONS, "Decisions about what triggers told");
+    describe_counter!(
+        DEADLINES,
+        "Deadlines of decisions that passed with nothing done"
+    );
     describe_gauge!(ENGINES_HEARD, "Engines that are listened to now");
 }
 

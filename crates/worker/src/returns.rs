@@ -13,6 +13,7 @@ use domain::{
     target::Target,
     time::Millis,
     verdict::Verdict,
+    window::{self, Window},
 };
 use metrics::counter;
 use store::{
@@ -90,6 +91,10 @@ impl Pending<'_> {
     /// so that asking twice is asking once.
     async fn put_back(&self, found: &HeldReturn) -> Result<bool, StoreAway> {
         let name = &self.application.name;
+        if let Some(said) = self.frozen().await? {
+            self.needs_person(found, &said).await?;
+            return Ok(false);
+        }
         let look = match inquiries::application(self.real, name).await? {
             Ok(look) => look,
             // An engine that is away is waited for.
@@ -155,12 +160,37 @@ impl Pending<'_> {
             Ok(Requested::Replayed(earlier)) => earlier,
             // Somebody was faster: what they do is better informed.
             Err(Error::Conflict(Constraint::OneActing { .. })) => return Ok(true),
+            Err(Error::Conflict(off @ Constraint::AutomaticOff { .. })) => {
+                let said = format!("it is not put back: {off}");
+                self.needs_person(found, &said).await?;
+                return Ok(false);
+            }
             Err(error) => return Err(StoreAway(error)),
         };
         let said = format!("rollback {rollback} to {} puts it back", plan.to);
         self.decided(found, ReturnOutcome::PutBack, &said, Some(rollback))
             .await?;
         Ok(true)
+    }
+
+    /// Why a freeze window keeps anything from being rolled back by itself now; none when none does.
+    async fn frozen(&self) -> Result<Option<String>, StoreAway> {
+        let name = &self.application.name;
+        let stored = self.store.windows(Some(name)).await.map_err(StoreAway)?;
+        let windows: Vec<Window> = stored.into_iter().map(|stored| stored.window).collect();
+        let why = match window::judge(&windows, name, clock::now()) {
+            window::Verdict::Open { .. } => return Ok(None),
+            window::Verdict::Denied { until, .. } => {
+                format!("a freeze window is open until {until}")
+            }
+            window::Verdict::NotAllowed { .. } => {
+                "no window that allows rollbacks is open".to_owned()
+            }
+            window::Verdict::Unreadable { why, .. } => {
+                format!("it can not be said whether a freeze window is open: {why}")
+            }
+        };
+        Ok(Some(format!("it is not put back: {why}")))
     }
 
     /// What it was held for is what it is rolled back for again.

@@ -17,6 +17,8 @@ use domain::{
     readiness::{self, ImageSight, ReadinessCode},
     retention::{self, Why},
     seen::Seen,
+    source::TagsSeen,
+    supply,
 };
 use futures_util::{StreamExt, stream};
 use store::{NewReadiness, Store, StoredReadiness, Upkeep};
@@ -315,10 +317,11 @@ async fn ready(
             (image.clone(), sight)
         })
         .collect();
+    let tags = tags(real, application, &sights).await;
     let found: BTreeMap<Version, NewReadiness> = releases
         .iter()
         .map(|release| {
-            let readiness = readiness::readiness(release, &sights);
+            let readiness = readiness::readiness(release, &sights, application, &tags);
             let retained = kept.get(&release.version).cloned().unwrap_or_default();
             // What runs is no way back.
             let way_back = !retained.is_empty() && Some(&release.version) != present.as_ref();
@@ -336,6 +339,28 @@ async fn ready(
         .map_err(StoreAway)?;
     tell(application, before, &found);
     Ok(())
+}
+
+/// The tags of the repository, asked for only when an image is nowhere and something can be built.
+async fn tags(
+    real: &Real,
+    application: &Application,
+    sights: &BTreeMap<ImageId, ImageSight>,
+) -> Seen<TagsSeen> {
+    let mut components = application.components.iter();
+    let builds = components.any(|component| component.build.is_some());
+    let nowhere =
+        |sight: &ImageSight| !sight.here.is_known() && supply::usable(&sight.sources).is_empty();
+    let Some(source) = application.source.as_ref().filter(|_| builds) else {
+        return Seen::Absent;
+    };
+    if !sights.values().any(nowhere) {
+        return Seen::Absent;
+    }
+    match real.sources.tags(source, None).await {
+        Ok(tags) => Seen::Known(tags),
+        Err(error) => Seen::Unknown(error.to_string()),
+    }
 }
 
 /// Once at each change: a line that is repeated for ever is read by nobody. The metric goes on.

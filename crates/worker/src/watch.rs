@@ -66,6 +66,7 @@ async fn look_at<W: World>(store: &Store, world: &Arc<W>, watching: WatchingRun)
         fence: ANY_FENCE,
         crashes: 0,
     };
+    let plan = plan.as_built(&run.built);
     let Ok(seen) = world
         .look(&plan, rollback, next::scope(&plan, &run, claim))
         .await

@@ -87,6 +87,7 @@ impl World for Sham {
             },
             recorded: engine.recorded,
             deployed: None,
+            builds: BTreeMap::new(),
             answers: Vec::new(),
         })
     }
@@ -203,6 +204,8 @@ impl Engine {
                 self.look.lock.take_if(|lock| lock.container == *container);
             }
             Effect::Record => self.recorded = true,
+            // Its plans build nothing.
+            Effect::Build { .. } | Effect::DropBuild { .. } => {}
         }
     }
 

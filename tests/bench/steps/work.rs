@@ -141,6 +141,7 @@ fn plan(application: Application) -> Outcome<Plan> {
         manners: Vec::new(),
         format: PLAN_FORMAT,
         strategy: Strategy::Quick,
+        source: None,
         application,
         target: Target::LastKnownGood,
         from: Some("1.5.0".parse()?),

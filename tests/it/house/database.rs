@@ -52,6 +52,27 @@ impl Database {
     }
 
     pub(crate) fn start(&mut self) {
+        let port = self.port.to_string();
+        let mut server = self.launch();
+        until("the private Postgres answers", seconds(60), || {
+            // Children of a killed postmaster end in their own time; until then a new one ends at once.
+            if let Some(end) = server.ended() {
+                let said = tail(&self.folder.join("postgres.log"), 5);
+                eprintln!("Postgres ended with {end}, once more: {said}");
+                std::thread::sleep(seconds(1));
+                server = self.launch();
+            }
+            let mut ready = Command::new(bin("pg_isready"));
+            ready.args(["-q", "-h", "127.0.0.1", "-p", &port, "-U", "postgres"]);
+            ready
+                .status()
+                .is_ok_and(|status| status.success())
+                .then_some(())
+        });
+        self.server = Some(server);
+    }
+
+    fn launch(&self) -> Process {
         let mut command = as_postgres("postgres");
         command.arg("-D").arg(self.folder.join("data"));
         command.args([
@@ -65,16 +86,7 @@ impl Database {
         command
             .stdout(log.try_clone().expect("a log can be shared"))
             .stderr(log);
-        self.server = Some(Process::start(command));
-        let port = self.port.to_string();
-        until("the private Postgres answers", seconds(30), || {
-            let mut ready = Command::new(bin("pg_isready"));
-            ready.args(["-q", "-h", "127.0.0.1", "-p", &port, "-U", "postgres"]);
-            ready
-                .status()
-                .is_ok_and(|status| status.success())
-                .then_some(())
-        });
+        Process::start(command)
     }
 
     /// kill -9 of the postmaster; its children notice and end.

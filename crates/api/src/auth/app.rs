@@ -44,6 +44,7 @@ struct Shared {
     shutdown: CancellationToken,
     streams: Arc<Semaphore>,
     throttle: Throttle,
+    hooks: Semaphore,
 }
 
 /// A place among those that wait or stream; given back when dropped.
@@ -61,6 +62,7 @@ impl App {
     ) -> Self {
         let streams = Arc::new(Semaphore::new(STREAMS_MAX));
         let throttle = Throttle::default();
+        let hooks = Semaphore::new(super::HOOKS_MAX);
         Self(Arc::new(Shared {
             store,
             version,
@@ -69,6 +71,7 @@ impl App {
             shutdown,
             streams,
             throttle,
+            hooks,
         }))
     }
 
@@ -78,6 +81,11 @@ impl App {
 
     pub(super) fn throttle(&self) -> &Throttle {
         &self.0.throttle
+    }
+
+    /// Places for messages of other systems.
+    pub(super) fn hooks(&self) -> &Semaphore {
+        &self.0.hooks
     }
 
     pub(crate) fn shutdown(&self) -> &CancellationToken {

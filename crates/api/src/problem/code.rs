@@ -45,6 +45,8 @@ codes! {
     IdempotencyKey "idempotency_key" BAD_REQUEST "The idempotency key is missing or malformed",
     /// No valid token.
     Unauthenticated "unauthenticated" UNAUTHORIZED "No valid token",
+    /// A message's sender is not proved. The status is what its sender's kind asks for.
+    MessageRefused "message_refused" UNAUTHORIZED "The sender is not proved",
     /// The token may not do this.
     Forbidden "forbidden" FORBIDDEN "Not allowed",
     /// Whoever asks for a rollback may not approve it.
@@ -97,6 +99,8 @@ codes! {
     Internal "internal" INTERNAL_SERVER_ERROR "Internal error",
     /// The database does not answer.
     DatabaseUnavailable "database_unavailable" SERVICE_UNAVAILABLE "The database does not answer",
+    /// A message could not be kept.
+    MessageNotKept "message_not_kept" SERVICE_UNAVAILABLE "The message was not kept",
     /// The engine does not answer.
     EngineUnreachable "engine_unreachable" SERVICE_UNAVAILABLE "The engine does not answer",
     /// The repository does not answer.

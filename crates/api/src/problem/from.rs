@@ -38,6 +38,8 @@ impl From<Error> for Problem {
 fn conflict(constraint: Constraint) -> Problem {
     match constraint {
         Constraint::OneActing { active } => Problem::rollback_active(active, "the application"),
+        off @ Constraint::AutomaticOff { .. } => Problem::new(Code::Conflict, off.to_string())
+            .next("switch it on again: `sternway automatic on`"),
         Constraint::Claimed { component, .. } => Problem::component_claimed(&component, None),
         Constraint::Unknown(what) => {
             Problem::new(Code::NotFound, format!("there is no such {what}"))

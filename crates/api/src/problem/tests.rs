@@ -22,7 +22,7 @@ fn every_problem() -> Vec<Problem> {
         field: "name".to_owned(),
         what: "is used twice".to_owned(),
     };
-    let source = || Box::new(std::io::Error::other("password=secret"));
+    let source = || Box::new(std::io::Error::other("password=planted"));
     vec![
         Problem::no_route("/nothing"),
         Problem::not_found("application", "shop"),
@@ -58,13 +58,15 @@ fn every_problem() -> Vec<Problem> {
         Problem::engine_unreachable("connection refused"),
         Problem::not_adoptable("there is no project `shap`"),
         Problem::timed_out(15),
+        Problem::message_refused(domain::trigger::verify::Refusal::Wrong, 401),
+        Problem::message_not_kept("the database is away"),
         Problem::too_many_streams(),
         Problem::internal(),
         store::Error::NotFound("hold").into(),
         store::Error::Conflict(store::Constraint::Taken("token")).into(),
         store::Error::KeyLost("0a0b".to_owned()).into(),
         store::Error::Unavailable(source()).into(),
-        store::Error::Corrupt("password=secret".to_owned()).into(),
+        store::Error::Corrupt("password=planted".to_owned()).into(),
     ]
 }
 
@@ -99,7 +101,7 @@ async fn every_problem_body_is_the_committed_one() {
         "problems have changed: run with UPDATE_GOLDEN=1 and read the difference of {path}"
     );
     assert!(
-        !now.contains("secret"),
+        !now.contains("planted"),
         "a problem shows what the source said"
     );
 }

@@ -17,6 +17,7 @@ fn done(note: &str) -> Event {
     Event::StepDone {
         note: note.to_owned(),
         checks: None,
+        built: None,
     }
 }
 

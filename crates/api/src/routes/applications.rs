@@ -254,13 +254,14 @@ async fn present(
     }
 }
 
-enum IfMatch {
+pub(crate) enum IfMatch {
     None,
     Any,
     Revision(i32),
 }
 
-fn revision(headers: &HeaderMap) -> Result<IfMatch, Problem> {
+/// What `if-match` names.
+pub(crate) fn revision(headers: &HeaderMap) -> Result<IfMatch, Problem> {
     match header_text(headers, "if-match")? {
         None => Ok(IfMatch::None),
         Some("*") => Ok(IfMatch::Any),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use axum::Json;
 use domain::{
     hold::{self, By, Hold},
+    ledger::Release,
     name::{ApplicationName, ComponentName, ImageId, Version},
     reason::Reason,
 };
@@ -53,7 +54,7 @@ pub struct DeploymentCheckAnswer {
     /// The version whose hold is in the way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<Version>,
-    /// References that the engine does not have yet: of these only the version could be checked.
+    /// References that neither the engine nor the ledger knows: of these only the version could be checked.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub not_on_engine: BTreeSet<String>,
 }
@@ -99,7 +100,8 @@ pub(crate) async fn check(
     if let Some((hold, by)) = hold::against(&holds, &releases, version, &BTreeMap::new()) {
         return Ok(Json(held(name, hold, &by)));
     }
-    let (images, not_on_engine) = digests(&permit, &application.engine, &wish.images).await?;
+    let (images, not_on_engine) =
+        digests(&permit, &application.engine, &wish.images, &releases).await?;
     if let Some((hold, by)) = hold::against(&holds, &releases, version, &images) {
         return Ok(Json(held(name, hold, &by)));
     }
@@ -111,11 +113,12 @@ pub(crate) async fn check(
     }))
 }
 
-/// What the references name on the engine now, and those that name nothing there.
+/// What the references name on the engine now, or in the ledger by digest, and those that name nothing in either.
 async fn digests(
     permit: &Permit<Read>,
     engine: &str,
     images: &BTreeMap<ComponentName, String>,
+    releases: &[Release],
 ) -> Result<(BTreeMap<ComponentName, ImageId>, BTreeSet<String>), Problem> {
     if images.is_empty() {
         return Ok((BTreeMap::new(), BTreeSet::new()));
@@ -130,7 +133,9 @@ async fn digests(
         .map_err(|said| Problem::engine_unreachable(&said))?;
     let (mut known, mut unknown) = (BTreeMap::new(), BTreeSet::new());
     for (component, reference) in images {
-        match found.get(reference).cloned().flatten() {
+        let on_engine = found.get(reference).cloned().flatten();
+        let by_digest = || hold::image_by_digest(releases, component, reference).cloned();
+        match on_engine.or_else(by_digest) {
             Some(image) => {
                 known.insert(component.clone(), image);
             }

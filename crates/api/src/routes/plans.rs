@@ -3,8 +3,8 @@
 use axum::Json;
 use domain::{
     engine_look::EngineFacts,
-    name::{ApplicationName, PlanDigest, Version},
-    plan::Plan,
+    name::{ApplicationName, CommitId, PlanDigest, TagName, Version},
+    plan::{Plan, Strategy},
     planner::{Downtime, Proposal, Warning},
     target::Target,
     time::Moment,
@@ -16,7 +16,7 @@ use super::applications::ApplicationPath;
 use crate::{
     auth::{self, Permit, Read},
     input::{At, Input},
-    look::Sight,
+    look::{Sight, Wish},
     problem::Problem,
 };
 
@@ -28,6 +28,13 @@ pub struct PlanRequest {
     /// `last_known_good` when left out.
     #[serde(default)]
     pub target: Target,
+    /// How the way back is walked; `quick` when left out. `rebuild` builds the target's images again from the version's
+    /// git tag, where the definition says how.
+    #[serde(default)]
+    pub strategy: Strategy,
+    /// Build what the version's tag names now although the ledger says that the version was built from another commit.
+    #[serde(default)]
+    pub confirm_moved_tag: bool,
 }
 
 /// A plan, with what a person should know before saying yes.
@@ -44,6 +51,11 @@ pub struct PlanAnswer {
     pub from: Option<Version>,
     /// The version to go back to.
     pub to: Version,
+    /// How the way back is walked.
+    pub strategy: Strategy,
+    /// What the images are built from, when they are built.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceAnswer>,
     /// Whether the target is what runs.
     pub changes_nothing: bool,
     /// What would be done, in order.
@@ -66,6 +78,18 @@ pub struct PlanAnswer {
     pub engine: Option<EngineAnswer>,
     /// Whether another person has to approve it.
     pub approval_required: bool,
+}
+
+/// The commit that a plan builds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SourceAnswer {
+    /// The tag of the version.
+    pub tag: TagName,
+    /// The commit that it named when the plan was made.
+    pub commit: CommitId,
+    /// The commit that the ledger has, when the tag was moved since and that was confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved_from: Option<String>,
 }
 
 /// One step of a plan.
@@ -113,7 +137,12 @@ pub(crate) async fn make(
     // In the middle of a rollback the engine shows neither what was nor what will be.
     crate::routes::rollbacks::none_acts(&permit, &path.name).await?;
     let sight = Sight::take(&permit, &path.name).await?;
-    let proposal = sight.plan(&ask.target).map_err(Problem::plan_blocked)?;
+    let wish = Wish {
+        target: &ask.target,
+        strategy: ask.strategy,
+        confirm_moved_tag: ask.confirm_moved_tag,
+    };
+    let proposal = sight.propose(&permit, &wish).await?;
     permit
         .store()
         .plan_put(&proposal.plan, permit.actor())
@@ -159,6 +188,12 @@ fn answer(plan: &Plan) -> PlanAnswer {
         target: plan.target.clone(),
         from: plan.from.clone(),
         to: plan.to.clone(),
+        strategy: plan.strategy,
+        source: plan.source.as_ref().map(|source| SourceAnswer {
+            tag: source.tag.clone(),
+            commit: source.commit.clone(),
+            moved_from: source.moved_from.clone(),
+        }),
         changes_nothing: plan.changes_nothing(),
         steps: (1..).zip(&plan.steps).map(step).collect(),
         downtime: None,

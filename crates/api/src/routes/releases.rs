@@ -9,6 +9,7 @@ use domain::{
     planner::{self, Blocker},
     readiness::ReadinessCode,
     retention::Why,
+    source::TagsSeen,
     specification::Specification,
     target::{self, Target},
     time::Moment,
@@ -176,7 +177,9 @@ pub(crate) async fn list(
     Params(params): Params<ReleaseParams>,
 ) -> Result<Json<ReleasesAnswer>, Problem> {
     let mut items = if params.readiness == Some(true) {
-        ready(&Sight::take(&permit, &path.name).await?)
+        let sight = Sight::take(&permit, &path.name).await?;
+        let tags = sight.tags_if_missing(&permit).await?;
+        ready(&sight, tags.as_ref())
     } else {
         find(&permit, &path.name).await?;
         let releases = permit.store().releases(&path.name).await?;
@@ -250,12 +253,12 @@ fn newest_first(mut items: Vec<ReleaseAnswer>) -> Vec<ReleaseAnswer> {
 }
 
 /// Each release with what a plan for it would say now.
-fn ready(sight: &Sight) -> Vec<ReleaseAnswer> {
+fn ready(sight: &Sight, tags: Option<&TagsSeen>) -> Vec<ReleaseAnswer> {
     let present = planner::present(&sight.snapshot());
     let known_good = target::choose(&Target::LastKnownGood, &sight.releases, present.as_ref());
     let known_good = known_good.ok().map(|release| release.version.clone());
     let answer = |release: &Release| {
-        let planned = sight.plan(&Target::Version(release.version.clone()));
+        let planned = sight.plan(&Target::Version(release.version.clone()), tags);
         ReleaseAnswer {
             present: Some(present.as_ref() == Some(&release.version)),
             last_known_good: Some(known_good.as_ref() == Some(&release.version)),

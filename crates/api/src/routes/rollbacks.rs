@@ -28,7 +28,7 @@ use crate::{
     auth::{Action, Operate, Permit, Read, StreamPlace},
     clock::now,
     input::{At, InputWithBytes, Params, header_text},
-    look::Sight,
+    look::{Sight, Wish},
     metric,
     problem::{FieldError, Problem},
 };
@@ -200,10 +200,7 @@ async fn admit(
     let name = stored.application.name.clone();
     none_acts(permit, &name).await?;
     let sight = Sight::take(permit, &name).await?;
-    let fresh = sight
-        .plan(&stored.target)
-        .map_err(Problem::plan_blocked)?
-        .plan;
+    let fresh = sight.propose(permit, &Wish::of(&stored)).await?.plan;
     if !stored.still_holds(&fresh) {
         let digest = store.plan_put(&fresh, permit.actor()).await?;
         return Err(Problem::plan_stale(

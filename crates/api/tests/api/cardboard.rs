@@ -269,6 +269,7 @@ impl Hand {
         self.append(vec![Event::StepDone {
             note: "as wanted".to_owned(),
             checks,
+            built: None,
         }])
         .await;
     }

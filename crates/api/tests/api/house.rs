@@ -33,6 +33,7 @@ static CLONES: AtomicU32 = AtomicU32::new(0);
 
 pub(crate) struct House {
     pub(crate) address: SocketAddr,
+    pub(crate) database: String,
     pub(crate) socket: PathBuf,
     pub(crate) store: Store,
     pub(crate) worker: Cardboard,
@@ -46,6 +47,15 @@ fn options(database: &str) -> PgConnectOptions {
         .host(SERVER.socket_folder().to_str().unwrap())
         .username("postgres")
         .database(database)
+}
+
+/// A session of its own that does this and ends.
+pub(crate) fn psql(database: &str, statements: &str) -> std::process::Child {
+    SERVER
+        .program("psql")
+        .args(["-qX", "-d", database, "-c", statements])
+        .spawn()
+        .unwrap()
 }
 
 fn createdb(arguments: &[&str]) {
@@ -102,6 +112,7 @@ impl House {
         let worker = Cardboard::start(store.clone());
         let mut house = Self {
             address,
+            database,
             socket,
             store,
             worker,

@@ -9,6 +9,8 @@ mod approvals;
 mod cardboard;
 mod client;
 mod edge;
+mod guards;
+mod hooks;
 mod house;
 mod input;
 mod ledger;

@@ -29,10 +29,16 @@ const SUBMODULE: &str = "160000";
 pub struct Checkout {
     folder: PathBuf,
     /// When the commit was made, in seconds since 1970: every build of it says the same.
-    pub(crate) committed_at: i64,
+    pub(super) committed_at: i64,
 }
 
 impl Checkout {
+    /// When the commit was made, in seconds since 1970.
+    #[must_use]
+    pub fn committed_at(&self) -> i64 {
+        self.committed_at
+    }
+
     /// The files of the commit.
     #[must_use]
     pub fn tree(&self) -> PathBuf {

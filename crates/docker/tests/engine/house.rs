@@ -337,7 +337,7 @@ pub(crate) fn assert_failed(outcome: &Outcome, expected: Failure) {
 }
 
 /// The demo's application as a static program, compiled once.
-fn app() -> PathBuf {
+pub(crate) fn app() -> PathBuf {
     static BUILT: Mutex<()> = Mutex::new(());
     let _one = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docker/demo/app.rs");

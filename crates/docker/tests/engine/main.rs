@@ -2,6 +2,7 @@
 //! engine these tests fail and say so. Each uses names of its own and removes what it made.
 #![expect(clippy::unwrap_used, reason = "a test that can not go on panics")]
 
+mod build;
 mod change;
 mod clone;
 mod compose;

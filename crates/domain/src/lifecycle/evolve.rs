@@ -4,6 +4,7 @@ use super::{Event, IllegalEvent, Phase, Run, Stuck, event_word};
 use crate::{
     effect::{Effect, Outcome},
     lease,
+    name::ImageId,
     plan::Plan,
     probe::Tally,
     steps::Step,
@@ -30,7 +31,9 @@ impl Run {
             Event::Performed { outcome } => self.performed(outcome, at),
             Event::EngineLost { .. } => self.engine_lost(at),
             Event::EngineBack => self.engine_back(at),
-            Event::StepDone { checks, .. } => self.step_done(plan, *checks, at),
+            Event::StepDone { checks, built, .. } => {
+                self.step_done(plan, *checks, built.as_ref(), at)
+            }
             Event::StepSkipped { note } => self.step_skipped(plan, note, at),
             Event::TurnedBack { cause } => self.turn_back(cause, at),
             Event::WatchRed { .. } => self.watched(Some(at), None),
@@ -181,13 +184,22 @@ impl Run {
         Some(())
     }
 
-    fn step_done(&mut self, plan: &Plan, checks: Option<Tally>, at: Moment) -> Option<()> {
+    fn step_done(
+        &mut self,
+        plan: &Plan,
+        checks: Option<Tally>,
+        built: Option<&ImageId>,
+        at: Moment,
+    ) -> Option<()> {
         let step = self.step(plan)?;
         match &self.phase {
             Phase::Forward { at: index } => {
                 match step {
                     Step::Check => self.before = checks,
                     Step::Prove => self.proved_at = Some(at),
+                    Step::Build { component } => {
+                        self.built.insert(component.clone(), built?.clone());
+                    }
                     Step::Lock
                     | Step::Supply
                     | Step::Keep
@@ -233,7 +245,7 @@ impl Run {
             self.unstaged.push(component.clone());
         }
         self.notes.push(note.to_owned());
-        self.step_done(plan, None, at)
+        self.step_done(plan, None, None, at)
     }
 
     /// A run whose target is proved does not turn any more.

@@ -17,6 +17,7 @@ pub(super) fn too_late(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Cause {
         (Step::Point { component }, _) => steps::point_failure(ctx, component),
         (
             Step::Check
+            | Step::Build { .. }
             | Step::Lock
             | Step::Supply
             | Step::Keep
@@ -88,6 +89,7 @@ pub(super) fn failed(ctx: &Ctx<'_>, step: &Step, forward: bool, cause: Cause) ->
             go(vec![Event::StepSkipped { note }])
         }
         Step::Check
+        | Step::Build { .. }
         | Step::Lock
         | Step::Supply
         | Step::Keep

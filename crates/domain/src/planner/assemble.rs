@@ -1,19 +1,17 @@
 //! From what changes over and how to the ordered steps of a plan.
 
-use std::collections::BTreeSet;
-
 use crate::{
     application::Application,
     ledger::Release,
     name::{ComponentName, Version},
-    plan::{Chosen, Manner, PLAN_FORMAT, Plan, Settled, Strategy, Swap},
+    plan::{
+        Chosen, Manner, PLAN_FORMAT_FRONT, PLAN_FORMAT_HANDOVER, PLAN_FORMAT_QUICK,
+        PLAN_FORMAT_SUPPLY, Plan, Settled, Strategy, Swap, images_to_keep,
+    },
     steps::Step,
     supply::Supply,
     target::Target,
 };
-
-/// The first format whose plans may bring images.
-const WITH_SUPPLIES: i16 = 2;
 
 /// What a plan is made of.
 pub(super) struct Parts {
@@ -32,27 +30,25 @@ pub(super) fn assemble(
     from: Option<Version>,
     parts: Parts,
 ) -> Plan {
-    let images: BTreeSet<_> = parts
-        .swaps
-        .iter()
-        .flat_map(|swap| [&swap.former_image, &swap.image])
-        .collect();
-    let keep = images.into_iter().cloned().collect();
+    let keep = images_to_keep(&parts.swaps);
     let steps = steps(&parts);
     // The oldest that can execute it: while two versions run side by side, both can do most of the work.
-    let newest = |swap: &Swap| swap.ends.is_some() || swap.server.is_some();
-    let format = if parts.swaps.iter().any(newest) {
-        PLAN_FORMAT
+    let any = |is: fn(&Swap) -> bool| parts.swaps.iter().any(is);
+    let format = if any(|swap| swap.server.is_some()) {
+        PLAN_FORMAT_FRONT
+    } else if any(|swap| swap.ends.is_some()) {
+        PLAN_FORMAT_HANDOVER
     } else if parts.supplies.is_empty() {
-        1
+        PLAN_FORMAT_QUICK
     } else {
-        WITH_SUPPLIES
+        PLAN_FORMAT_SUPPLY
     };
     Plan {
         format,
         strategy: Strategy::Quick,
         application: application.clone(),
         target: target.clone(),
+        source: None,
         from,
         to: release.version.clone(),
         deployment: release.deployment,

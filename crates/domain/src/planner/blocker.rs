@@ -58,6 +58,12 @@ pub enum BlockerCode {
     PortTaken,
     /// A path of the host that the target mounts is not there.
     BindSourceMissing,
+    /// The definition does not say how to build anything of the application.
+    NoSource,
+    /// The repository has no tag for the version.
+    TagMissing,
+    /// The version's tag names another commit than the ledger has.
+    TagMoved,
 }
 
 /// Why there is no release to go back to.

@@ -18,12 +18,17 @@ const ROOM_PER_BYTE: u64 = 2;
 impl Planner<'_> {
     /// The images that have to be brought; whatever can not be had stands in the way.
     pub(super) fn supplies(&mut self, swaps: &[Swap]) -> Vec<Supply> {
+        let swaps: Vec<Swap> = swaps
+            .iter()
+            .filter(|swap| !self.built.contains(&swap.component))
+            .cloned()
+            .collect();
         let images: BTreeSet<&ImageId> = swaps.iter().map(|swap| &swap.image).collect();
         let mut supplies = Vec::new();
         for image in images {
             match self.snapshot.look.images.get(image) {
                 Some(Seen::Known(_)) => {}
-                Some(Seen::Absent) | None => supplies.extend(self.supply(image, swaps)),
+                Some(Seen::Absent) | None => supplies.extend(self.supply(image, &swaps)),
                 Some(Seen::Unknown(why)) => {
                     let sentence = format!(
                         "image {} ({}) could not be looked at: {why}",
@@ -38,7 +43,7 @@ impl Planner<'_> {
                 }
             }
         }
-        for swap in swaps {
+        for swap in &swaps {
             self.architecture_is_the_same(swap);
         }
         supplies
@@ -60,7 +65,7 @@ impl Planner<'_> {
                     "image {reference} ({short}) of {} is not on the engine{why}",
                     self.release.version
                 ),
-                "load or pull exactly that image (by digest), or choose another version; nothing was stopped",
+                self.ways_to_the_image(),
             );
             return None;
         }

@@ -32,6 +32,10 @@ pub enum WarningCode {
     SettingsUnknown,
     /// An image has to be brought to the engine first.
     ImageBrought,
+    /// An image is built again first: it is seldom the same as before.
+    ImageBuilt,
+    /// The version's tag was moved, or it is not known whether it was.
+    TagMoved,
     /// The Compose project will not say what runs.
     ComposeDrift,
     /// How much room the engine's disk has is not known.

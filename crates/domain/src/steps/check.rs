@@ -2,7 +2,7 @@
 
 use super::{Ctx, Next, plural, prove};
 use crate::{
-    name::ContainerId,
+    name::{ComponentName, ContainerId},
     plan::{Plan, Swap},
     planner::{paths_missing, ports_taken},
     seen::Seen,
@@ -51,6 +51,7 @@ fn images(ctx: &Ctx<'_>) -> Option<Cause> {
         .swaps
         .iter()
         .filter(|swap| !ctx.plan.supplies(&swap.image))
+        .filter(|swap| !is_to_be_built(ctx, &swap.component))
         .find_map(|swap| match ctx.look.images.get(&swap.image) {
             Some(Seen::Known(_)) => None,
             Some(Seen::Absent) | None => Some(Cause::new(
@@ -71,6 +72,11 @@ fn images(ctx: &Ctx<'_>) -> Option<Cause> {
                 ),
             )),
         })
+}
+
+/// Before its build there is nothing to look for; the check after the builds looks for what they gave.
+fn is_to_be_built(ctx: &Ctx<'_>, component: &ComponentName) -> bool {
+    ctx.plan.builds(component) && !ctx.run.built.contains_key(component)
 }
 
 fn specifications(ctx: &Ctx<'_>) -> Option<Cause> {

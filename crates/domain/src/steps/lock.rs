@@ -59,7 +59,11 @@ pub(crate) fn held(ctx: &Ctx<'_>) -> Option<Next> {
 /// not: the engine sees to it that a container is removed once.
 pub(crate) fn asks_for_it(ctx: &Ctx<'_>, effect: &Effect) -> bool {
     match effect {
-        Effect::TakeLock { .. } | Effect::Record => false,
+        // Nothing that serves is touched by a build.
+        Effect::TakeLock { .. }
+        | Effect::Build { .. }
+        | Effect::DropBuild { .. }
+        | Effect::Record => false,
         Effect::RemoveContainer { container } => !ctx
             .look
             .lock
@@ -126,6 +130,7 @@ fn undone(ctx: &Ctx<'_>) -> Option<Next> {
         // What can not be put back was noted on the way here, and is for a person.
         Step::Pin => Some(pin::backward(ctx)).filter(|next| matches!(next, Next::Do(_))),
         Step::Check
+        | Step::Build { .. }
         | Step::Lock
         | Step::Supply
         | Step::Keep

@@ -33,6 +33,8 @@ pub struct Scope {
     pub records: bool,
     /// What was deployed after this rollback.
     pub deployments: bool,
+    /// What the plan builds.
+    pub builds: bool,
     /// The balancers in front of components.
     pub fronts: bool,
     /// What is under way at each address behind them.
@@ -59,6 +61,10 @@ impl Step {
         };
         match self {
             Self::Check if backward => Scope::default(),
+            Self::Build { .. } => Scope {
+                builds: true,
+                ..engine
+            },
             Self::Lock if backward => Scope {
                 fronts: true,
                 probes: Some(Side::Former),
@@ -128,6 +134,11 @@ impl Step {
             Self::Capture => Millis::from_secs(CAPTURE_S_MAX.min(plan.application.timeouts.step_s)),
             Self::Supply => Millis::from_secs(SUPPLY_S_MAX),
             Self::Prove | Self::Check | Self::Stage { .. } => plan.application.timeouts.proof(),
+            // The build itself is stopped after `build_s` and says how far it came; this is for everything around it.
+            Self::Build { .. } => {
+                let timeouts = &plan.application.timeouts;
+                Millis::from_secs(timeouts.build_s).and(Millis::from_secs(timeouts.step_s))
+            }
             // It is given back once what served before is seen to serve again.
             Self::Lock => plan
                 .application

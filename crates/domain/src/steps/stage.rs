@@ -241,6 +241,7 @@ pub(super) fn backward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
     let first = ctx.plan.steps.iter().find_map(|step| match step {
         Step::Stage { component } => Some(component),
         Step::Check
+        | Step::Build { .. }
         | Step::Lock
         | Step::Supply
         | Step::Keep

@@ -40,8 +40,8 @@ fn every_step_is_walked_in_both_directions() {
         }
     }
     let steps = [
-        "check", "lock", "supply", "keep", "capture", "pin", "create", "stage", "raise", "switch",
-        "handover", "point", "prove", "record", "retire",
+        "check", "build", "lock", "supply", "keep", "capture", "pin", "create", "stage", "raise",
+        "switch", "handover", "point", "prove", "record", "retire",
     ];
     for step in steps {
         assert!(
@@ -56,7 +56,7 @@ fn every_step_is_walked_in_both_directions() {
         assert_eq!(back, !one_way, "{step} backward");
     }
     for step in [
-        "lock", "supply", "keep", "capture", "pin", "create", "stage", "raise", "switch",
+        "build", "lock", "supply", "keep", "capture", "pin", "create", "stage", "raise", "switch",
         "handover", "point", "record", "retire",
     ] {
         assert!(
@@ -65,7 +65,7 @@ fn every_step_is_walked_in_both_directions() {
         );
     }
     for step in [
-        "lock", "pin", "create", "stage", "raise", "switch", "handover", "point",
+        "build", "lock", "pin", "create", "stage", "raise", "switch", "handover", "point",
     ] {
         assert!(
             covered.contains(&("backward", step, "intended")),

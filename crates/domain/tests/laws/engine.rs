@@ -49,6 +49,14 @@ impl Mood {
     }
 }
 
+/// What a build gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Built {
+    pub(crate) image: ImageId,
+    pub(crate) mood: Mood,
+    pub(crate) version: String,
+}
+
 /// What the engine knows of a container, and what only the world knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Box_ {
@@ -93,6 +101,10 @@ pub(crate) struct Engine {
     pub(crate) paths: BTreeMap<String, Seen<()>>,
     /// Containers that it can not remove, whatever the reason: a busy mount, say.
     pub(crate) stubborn: BTreeSet<ContainerId>,
+    /// What building a component gives; none for a build that fails.
+    pub(crate) builds: BTreeMap<ComponentName, Option<Built>>,
+    /// Components of which something of a build is there.
+    pub(crate) begun: BTreeSet<ComponentName>,
     /// It does not answer until then.
     pub(crate) away_until: Option<Moment>,
     /// The stage: its name and whose it is.
@@ -230,6 +242,8 @@ impl Engine {
             taken: Vec::new(),
             paths: BTreeMap::new(),
             stubborn: BTreeSet::new(),
+            builds: BTreeMap::new(),
+            begun: BTreeSet::new(),
             away_until: None,
             stage: None,
             made: 1000,
@@ -464,6 +478,8 @@ impl Engine {
             Effect::RemoveContainer { container } => self.remove(container),
             Effect::WritePin { from, to, .. } => self.file()?.write(from.as_ref(), to),
             Effect::PutBackPin { .. } => self.file()?.put_back(),
+            Effect::Build { component } => self.build(component),
+            Effect::DropBuild { component } => self.drop_build(component),
             Effect::SetStage { .. }
             | Effect::EnterStage { .. }
             | Effect::LeaveStage { .. }
@@ -486,6 +502,34 @@ impl Engine {
     fn file(&mut self) -> Result<&mut File, (Failure, String)> {
         let gone = || (Failure::Missing, "there is no such file".to_owned());
         self.file.as_mut().ok_or_else(gone)
+    }
+
+    /// The image that a finished build gave.
+    pub(crate) fn built(&self, component: &ComponentName) -> Option<ImageId> {
+        let image = &self.builds.get(component)?.as_ref()?.image;
+        self.moods.contains_key(image).then(|| image.clone())
+    }
+
+    fn build(&mut self, component: &ComponentName) -> Result<(), (Failure, String)> {
+        self.begun.insert(component.clone());
+        let Some(Some(built)) = self.builds.get(component).cloned() else {
+            return refused(Failure::BuildFailed, "the command returned 1");
+        };
+        self.versions.insert(built.image.clone(), built.version);
+        self.moods.insert(built.image, built.mood);
+        Ok(())
+    }
+
+    /// Removing an image that a container refers to is refused, and that is fine.
+    fn drop_build(&mut self, component: &ComponentName) -> Result<(), (Failure, String)> {
+        self.begun.remove(component);
+        if let Some(image) = self.built(component)
+            && !self.kept.contains_key(&image)
+            && !self.boxes.values().any(|found| found.seen.image == image)
+        {
+            self.moods.remove(&image);
+        }
+        Ok(())
     }
 
     fn take_lock(&mut self, by: By) -> Result<(), (Failure, String)> {

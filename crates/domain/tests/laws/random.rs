@@ -19,7 +19,7 @@ use crate::{
     day::{Blow, Director, Evening, live},
     engine::Mood,
     front::Behind,
-    shop::{Leftover, Part, Pin, Recipe, State},
+    shop::{Leftover, Part, Pin, Rebuilt, Recipe, State},
     world::{Fate, World},
 };
 
@@ -137,6 +137,13 @@ fn recipe(dice: &mut Dice) -> Recipe {
     };
     Recipe {
         parts,
+        rebuild: dice.pick(&[
+            Rebuilt::No,
+            Rebuilt::No,
+            Rebuilt::No,
+            Rebuilt::Other,
+            Rebuilt::Fails,
+        ]),
         approval: dice.one_in(6),
         front: dice.one_in(3),
         pin: dice.pick(&[Pin::None, Pin::File, Pin::File, Pin::ReadOnly]),
@@ -228,6 +235,8 @@ impl Director for Trouble {
             Failure::NotSupplied,
             Failure::Fenced,
             Failure::Refused,
+            Failure::BuildFailed,
+            Failure::SourceUnreachable,
         ];
         match self.dice.below(5) {
             0 => Fate::Twice,

@@ -8,7 +8,8 @@ use domain::{
     ledger::{RecordedSpecification, Release, ReleaseComponent},
     name::{ComponentName, ContainerId, Fence, ImageId, RollbackId, SpecificationDigest, Version},
     plan::Plan,
-    planner::{self, Snapshot},
+    planner::{self, Rebuild, Snapshot},
+    source::{Tag, TagsSeen},
     specification::{Endpoint, NetworkMode, Published, Shape},
     target::Target,
     time::{Millis, Moment},
@@ -17,7 +18,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    engine::{Engine, File, Mood, container_id, policy},
+    engine::{Built, Engine, File, Mood, container_id, policy},
     front::{Behind, server},
     networks::{attached, published},
 };
@@ -109,9 +110,21 @@ impl Part {
     }
 }
 
+/// Whether the target's images are gone and built again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rebuilt {
+    /// They are there.
+    No,
+    /// Each build gives another image than the ledger has.
+    Other,
+    /// The first component's build fails.
+    Fails,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Recipe {
     pub(crate) parts: Vec<Part>,
+    pub(crate) rebuild: Rebuilt,
     pub(crate) approval: bool,
     pub(crate) front: bool,
     pub(crate) pin: Pin,
@@ -131,6 +144,7 @@ impl Recipe {
     pub(crate) fn of(parts: Vec<Part>) -> Self {
         Self {
             parts,
+            rebuild: Rebuilt::No,
             approval: false,
             front: false,
             pin: Pin::None,
@@ -184,20 +198,49 @@ impl Recipe {
             .unwrap()
     }
 
+    /// The same with the target's images gone.
+    pub(crate) fn rebuilt(self, rebuild: Rebuilt) -> Self {
+        Self { rebuild, ..self }
+    }
+
+    /// Whether a component is built: what can be brought is brought, but for the first one.
+    fn is_built(&self, at: usize) -> bool {
+        self.rebuild != Rebuilt::No && (at == 0 || !self.parts[at].missing)
+    }
+
+    /// What building a component gives.
+    fn built(&self, at: usize) -> Option<Built> {
+        (self.rebuild == Rebuilt::Other || at > 0).then(|| Built {
+            image: format!("sha256:{:010x}bb{:052x}", at + 1, 0)
+                .parse()
+                .unwrap(),
+            mood: self.parts[at].good,
+            version: "1.4.2".to_owned(),
+        })
+    }
+
     fn application(&self) -> Application {
-        let components: Vec<_> = self
+        let mut components: Vec<_> = self
             .parts
             .iter()
             .enumerate()
             .map(|(at, part)| component(at, part))
             .collect();
+        if self.rebuild != Rebuilt::No {
+            for (at, component) in components.iter_mut().enumerate() {
+                if self.is_built(at) {
+                    component["build"] = json!({});
+                }
+            }
+        }
+        let source = (self.rebuild != Rebuilt::No).then(|| json!({"repository": "/srv/shop.git"}));
         let front = json!([{"url": "http://shop.test/"}]);
         let compose = match self.pin {
             Pin::None => json!(null),
             Pin::File | Pin::ReadOnly => json!({"folder": "/srv/shop", "pin": {"env": "VERSION"}}),
         };
         serde_json::from_value(json!({
-            "name": "shop", "environment": "test", "project": "shop", "approval": self.approval,
+            "name": "shop", "environment": "test", "project": "shop", "approval": self.approval, "source": source,
             "compose": compose, "watch_window_s": 12, "components": components, "probes": if self.front { front } else { json!([]) },
             "timeouts": {"proof_s": 2, "engine_s": 20, "step_s": 10, "approval_s": 60, "red_s": 6},
         }))
@@ -208,7 +251,7 @@ impl Recipe {
         let release = |version: &str, at: i64, good: bool| Release {
             deployment: Uuid::from_u128(u128::from(good)),
             version: version.parse().unwrap(),
-            commit: None,
+            commit: Some("12".repeat(20)),
             deployed_at: Moment::from_unix_ms(at),
             good_at: good.then(|| Moment::from_unix_ms(at + 1)),
             hold: None,
@@ -226,13 +269,19 @@ impl Recipe {
         let mut side_cars: Vec<(ContainerId, ComponentName)> = Vec::new();
         for (at, part) in self.parts.iter().enumerate() {
             let name = Self::name(at);
+            if self.is_built(at) {
+                engine.builds.insert(name.clone(), self.built(at));
+            }
             for (good, mood, version) in [(false, part.bad, "1.5.0"), (true, part.good, "1.4.2")] {
+                if good && self.is_built(at) && part.state != State::Settled {
+                    continue;
+                }
                 engine.moods.insert(Self::image(at, good), mood);
                 engine
                     .versions
                     .insert(Self::image(at, good), version.to_owned());
             }
-            if part.missing && part.state != State::Settled {
+            if part.missing && !self.is_built(at) && part.state != State::Settled {
                 let image = Self::image(at, true);
                 let mood = engine.moods.remove(&image).unwrap();
                 engine.elsewhere.insert(image, mood);
@@ -295,7 +344,26 @@ impl Recipe {
             outages: &[],
         };
         let target: Target = Target::Version("1.4.2".parse::<Version>().unwrap());
-        planner::plan(&snapshot, &target)
+        let tags = TagsSeen {
+            tags: vec![Tag {
+                name: "v1.4.2".parse().unwrap(),
+                commit: "12".repeat(20).parse().unwrap(),
+            }],
+            more: false,
+        };
+        let planned = match self.rebuild {
+            Rebuilt::No => planner::plan(&snapshot, &target),
+            Rebuilt::Other | Rebuilt::Fails => planner::rebuild(
+                &snapshot,
+                &target,
+                &Rebuild {
+                    strategy: domain::plan::Strategy::Rebuild,
+                    tags: &tags,
+                    confirm_moved_tag: false,
+                },
+            ),
+        };
+        planned
             .unwrap_or_else(|blockers| panic!("{self:?}: {blockers:?}"))
             .plan
     }

@@ -286,6 +286,7 @@ fn ms(at: Moment) -> Millis {
 pub(crate) fn step_word(step: &Step) -> &'static str {
     match step {
         Step::Check => "check",
+        Step::Build { .. } => "build",
         Step::Lock => "lock",
         Step::Supply => "supply",
         Step::Keep => "keep",

@@ -8,10 +8,10 @@ use domain::{
     engine_look::{Container, Live},
     lease::lands_within,
     lifecycle::{Phase, Run},
-    name::{ContainerId, ImageId, RollbackId},
+    name::{ComponentName, ContainerId, ImageId, RollbackId},
     plan::{Plan, Swap},
     probe::{Answer, Ask, Question, Subject},
-    steps::{self, Scope, World as Seen},
+    steps::{self, BuildSeen, Scope, World as Seen},
     time::{Millis, Moment},
     verdict::Verdict,
 };
@@ -115,6 +115,7 @@ impl World {
             captured: BTreeSet::new(),
             recorded: false,
             deployed: None,
+            builds: std::collections::BTreeMap::new(),
             answers: Vec::new(),
         };
         if scope.deployments {
@@ -138,6 +139,12 @@ impl World {
                 .swaps
                 .iter()
                 .map(|swap| swap.image.clone())
+                .chain(
+                    self.engine
+                        .builds
+                        .keys()
+                        .filter_map(|part| self.engine.built(part)),
+                )
                 .collect();
             let images = if scope.supplies {
                 images.as_slice()
@@ -150,6 +157,16 @@ impl World {
             } else {
                 Err(away())
             };
+        }
+        if scope.builds {
+            let part = |name: &ComponentName| {
+                let seen = BuildSeen {
+                    image: self.engine.built(name),
+                    begun: self.engine.begun.contains(name),
+                };
+                (name.clone(), seen)
+            };
+            seen.builds = self.engine.builds.keys().map(part).collect();
         }
         if let (Some(side), Ok(look)) = (scope.probes, &seen.engine) {
             let questions = steps::expected_questions(&self.plan, self.rollback, side, look);
@@ -235,7 +252,11 @@ impl World {
 
     /// The effect is inside the engine and its caller is gone. What is our own store's is transactional.
     pub(crate) fn fly(&mut self, effect: &Effect, by: By, lands_in: Millis) {
-        if !matches!(effect, Effect::Capture { .. } | Effect::Record) {
+        // An engine calls a build off when its caller is gone.
+        if !matches!(
+            effect,
+            Effect::Capture { .. } | Effect::Record | Effect::Build { .. }
+        ) {
             self.in_flight
                 .push((self.now.after(lands_in), by, effect.clone()));
         }
@@ -300,6 +321,8 @@ impl World {
             .is_some_and(|(_, rollback)| *rollback == self.rollback);
         let needs_lock = match effect {
             Effect::TakeLock { .. } | Effect::Record => false,
+            // Nothing that serves is touched by them.
+            Effect::Build { .. } | Effect::DropBuild { .. } => false,
             Effect::RemoveContainer { container } => self.engine.boxes.contains_key(container),
             _ => self.engine.answers(self.now),
         };
@@ -397,7 +420,8 @@ impl World {
 
     fn target_is_there(&self, stopped: &ContainerId) {
         let gives_way = |swap: &&Swap| swap.former == *stopped || swap.leftovers.contains(stopped);
-        let Some(swap) = self.plan.swaps.iter().find(gives_way) else {
+        let plan = self.plan.as_built(&self.store.run.built);
+        let Some(swap) = plan.swaps.iter().find(gives_way) else {
             return;
         };
         assert!(
@@ -502,7 +526,8 @@ impl World {
                 || (self.engine.serves(&container.id, self.now)
                     && self.engine.says(&container.id).as_deref() == Some(self.plan.to.as_str()))
         };
-        let swapped = self.plan.swaps.iter().all(|swap| {
+        let plan = self.plan.as_built(&self.store.run.built);
+        let swapped = plan.swaps.iter().all(|swap| {
             self.next_of(swap).is_some_and(|c| {
                 let has_port = |found: &Box_| {
                     found.holds_port() == found.port

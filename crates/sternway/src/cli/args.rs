@@ -5,10 +5,16 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::{
     name::{ApplicationName, ComponentName, Version},
+    plan::Strategy,
     reason::Reason,
     target::Target,
 };
 use uuid::Uuid;
+
+mod guards;
+pub mod triggers;
+
+pub use guards::{AutomaticCommand, DecideArgs, SwitchArgs, WindowAddArgs, WindowsCommand};
 
 /// Where `serve` listens when nothing else is said.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:7423";
@@ -82,6 +88,21 @@ pub enum Command {
     Hold(HoldArgs),
     /// Release a held version: `.env` says it again where the rollback that held it had pinned another one
     Release(ReleaseArgs),
+    /// Set up what other systems may tell: alerts, and deployments for the ledger
+    #[command(subcommand)]
+    Triggers(triggers::TriggersCommand),
+    /// List what came of what other systems told
+    Messages(triggers::MessagesArgs),
+    /// Answer the runbook's questions, and hear what is best done and until when; nothing is changed
+    Decide(DecideArgs),
+    /// Show whether rollbacks may start by themselves, or switch that off or on
+    Automatic {
+        #[command(subcommand)]
+        command: Option<AutomaticCommand>,
+    },
+    /// List, add and remove freeze windows
+    #[command(subcommand)]
+    Windows(WindowsCommand),
     /// Make, list and revoke API tokens
     #[command(subcommand)]
     Token(TokenCommand),
@@ -225,12 +246,11 @@ pub struct RecordDeployArgs {
 
 /// `may-deploy`.
 #[derive(Clone, Debug, Args)]
-#[group(id = "what", required = true, multiple = true, args = ["version", "images"])]
 pub struct MayDeployArgs {
     /// The application
     pub application: ApplicationName,
     /// The version
-    #[arg(long)]
+    #[arg(long, required_unless_present = "images")]
     pub version: Option<Version>,
     /// What a component would run; once for each component
     #[arg(long = "image", value_name = "COMPONENT=REFERENCE", value_parser = component_image)]
@@ -280,6 +300,29 @@ pub struct TargetArgs {
     pub good: bool,
 }
 
+/// How to go back.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct StrategyArgs {
+    /// Build the version's images again from its git tag first, as the definition says
+    #[arg(long)]
+    pub rebuild: bool,
+    /// Build what the tag names now although the ledger has another commit for the version
+    #[arg(long, requires = "rebuild")]
+    pub confirm_moved_tag: bool,
+}
+
+impl StrategyArgs {
+    /// The strategy that was asked for.
+    #[must_use]
+    pub fn strategy(self) -> Strategy {
+        if self.rebuild {
+            Strategy::Rebuild
+        } else {
+            Strategy::Quick
+        }
+    }
+}
+
 impl TargetArgs {
     /// The target, when one was named.
     #[must_use]
@@ -300,6 +343,8 @@ pub struct PlanArgs {
     pub application: ApplicationName,
     #[command(flatten)]
     pub target: TargetArgs,
+    #[command(flatten)]
+    pub strategy: StrategyArgs,
 }
 
 /// `rollback`.
@@ -309,6 +354,8 @@ pub struct RollbackArgs {
     pub application: ApplicationName,
     #[command(flatten)]
     pub target: TargetArgs,
+    #[command(flatten)]
+    pub strategy: StrategyArgs,
     /// Why: critical_bug, performance, security, integration or health_checks
     #[arg(long)]
     pub reason: Option<Reason>,
@@ -501,6 +548,29 @@ mod tests {
         assert_eq!(images, ["api reg/api:1.4.2", "worker w@sha256:00"]);
         assert!(parse("sternway record-deploy shop --version 1.4.2").is_err());
         assert!(parse("sternway record-deploy shop --version 1.4.2 --image api").is_err());
+    }
+
+    #[test]
+    fn a_window_lasts_and_an_answer_is_one_of_three() {
+        for line in [
+            "sternway may-deploy shop",
+            "sternway windows add deny --cron 0",
+            "sternway windows add thaw --cron 0 --hours 1",
+            "sternway automatic off shop",
+            "sternway decide shop --answer down=maybe",
+            "sternway decide shop --answer down",
+            "sternway decide shop --over --answer down=yes",
+        ] {
+            assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+        for line in [
+            "sternway windows add allow shop --cron 0 --minutes 90",
+            "sternway automatic",
+            "sternway automatic off --reason x",
+            "sternway decide shop --answer down=no --answer many_users=unknown --source probe",
+        ] {
+            assert!(parse(line).is_ok(), "{line}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use domain::{name::ApplicationName, target::Target};
 
-use super::args::PlanArgs;
+use super::args::{PlanArgs, StrategyArgs};
 use crate::{
     client::{
         Client, Conditions, Reply,
@@ -23,7 +23,7 @@ const DIGEST_CHARS: usize = 12;
 /// What stands in the way of a plan, and what the server says no with.
 pub async fn run(args: &PlanArgs, client: &Client, out: &Out) -> Result<Exit, Failure> {
     let target = args.target.target().unwrap_or_default();
-    let reply = make(client, &args.application, target).await?;
+    let reply = make(client, &args.application, target, args.strategy).await?;
     let plan: PlanAnswer = reply.read()?;
     if out.json {
         out.object(&reply.raw);
@@ -33,17 +33,19 @@ pub async fn run(args: &PlanArgs, client: &Client, out: &Out) -> Result<Exit, Fa
     if !plan.changes_nothing {
         out.say(&format!(
             "Nothing was changed. To do it: {}",
-            to_do_it(&plan)
+            to_do_it(&plan, args.strategy)
         ));
     }
     Ok(Exit::Reached)
 }
 
 /// The command that does what was planned, wherever it is typed.
-fn to_do_it(plan: &PlanAnswer) -> String {
+fn to_do_it(plan: &PlanAnswer, strategy: StrategyArgs) -> String {
     format!(
-        "sternway rollback {} --to {} --reason REASON    (and --yes where nobody can be asked, such as CI)",
-        plan.application, plan.to
+        "sternway rollback {} --to {}{} --reason REASON    (and --yes where nobody can be asked, such as CI)",
+        plan.application,
+        plan.to,
+        strategy_words(strategy)
     )
 }
 
@@ -55,14 +57,26 @@ pub async fn make(
     client: &Client,
     application: &ApplicationName,
     target: Target,
+    strategy: StrategyArgs,
 ) -> Result<Reply, Failure> {
     let path = format!(
         "/api/v1/applications/{}/plans",
         segment(application.as_str())
     );
-    client
-        .post(&path, &PlanRequest { target }, Conditions::default())
-        .await
+    let body = PlanRequest {
+        target,
+        strategy: strategy.strategy(),
+        confirm_moved_tag: strategy.confirm_moved_tag,
+    };
+    client.post(&path, &body, Conditions::default()).await
+}
+
+fn strategy_words(args: StrategyArgs) -> &'static str {
+    match (args.rebuild, args.confirm_moved_tag) {
+        (false, _) => "",
+        (true, false) => " --rebuild",
+        (true, true) => " --rebuild --confirm-moved-tag",
+    }
 }
 
 /// The plan for a person.
@@ -134,7 +148,7 @@ mod tests {
     fn plan(changes_nothing: bool) -> PlanAnswer {
         serde_json::from_value(serde_json::json!({
             "digest": "ab".repeat(32), "application": "shop", "target": "last_known_good", "from": "1.5.0", "to": "1.4.2",
-            "changes_nothing": changes_nothing, "approval_required": true,
+            "changes_nothing": changes_nothing, "approval_required": true, "strategy": "quick",
             "steps": [{"number": 1, "title": "check", "sentence": "Check that the engine answers."},
                       {"number": 2, "title": "switch api", "sentence": "Switch api: stop shop-api-1, start 1 container of 1.4.2."}],
             "downtime": {"expected_ms": 900, "basis": "median of the last 3 rollbacks of this application"},

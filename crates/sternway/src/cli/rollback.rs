@@ -30,7 +30,7 @@ pub async fn run(args: &RollbackArgs, client: &Client, out: &Out) -> Result<Exit
         return targets(args, client, out).await;
     };
     let reason = reason(args, out)?;
-    let reply = plan::make(client, &args.application, target).await?;
+    let reply = plan::make(client, &args.application, target, args.strategy).await?;
     let plan: PlanAnswer = reply.read()?;
     if plan.changes_nothing {
         if out.json {

@@ -5,6 +5,7 @@ use domain::{application::Application, name::ApplicationName};
 use super::{
     application,
     args::StatusArgs,
+    automatic, decide,
     table::{self, Cell, Tone},
     versions, watch,
 };
@@ -12,8 +13,8 @@ use crate::{
     client::{
         Client,
         answers::{
-            ApplicationItem, Listing, PhaseWord, ReleaseAnswer, ReleasesAnswer, ReturnAnswer,
-            RollbackAnswer, RollbackItem, StateWord,
+            ApplicationItem, AutomaticState, Listing, PhaseWord, ReleaseAnswer, ReleasesAnswer,
+            ReturnAnswer, RollbackAnswer, RollbackItem, StateWord,
         },
         problem::Failure,
         segment,
@@ -40,9 +41,26 @@ struct Known {
 /// # Errors
 /// What the server says no with.
 pub async fn run(args: &StatusArgs, client: &Client, out: &Out) -> Result<Exit, Failure> {
+    say_what_is_off(args.application.as_ref(), client, out).await;
+    decide::say_what_is_open(args.application.as_ref(), client, out).await;
     match &args.application {
         Some(name) => one(name, client, out).await,
         None => all(client, out).await,
+    }
+}
+
+/// Where rollbacks may not start by themselves. A server that does not know of it, or does not say, has nothing to say.
+async fn say_what_is_off(name: Option<&ApplicationName>, client: &Client, out: &Out) {
+    let Ok(reply) = client.get(automatic::AUTOMATIC).await else {
+        return;
+    };
+    let Ok(state) = reply.read::<AutomaticState>() else {
+        return;
+    };
+    for off in state.off {
+        if name.is_none() || off.application.is_none() || off.application.as_ref() == name {
+            out.say(&automatic::off_since(&off));
+        }
     }
 }
 

@@ -125,6 +125,7 @@ fn kept(release: &ReleaseAnswer) -> Cell {
         ReadinessCode::Ready => Cell::toned("yes", Tone::Good),
         ReadinessCode::SecondCopy => Cell::toned("second copy", Tone::Warn),
         ReadinessCode::Pullable => Cell::toned("registry", Tone::Warn),
+        ReadinessCode::Rebuildable => Cell::toned("from its tag", Tone::Warn),
         ReadinessCode::Unknown => Cell::toned("not known", Tone::Warn),
         ReadinessCode::SpecificationLost => Cell::toned("without settings", Tone::Warn),
         ReadinessCode::Gone => Cell::toned("gone", Tone::Bad),

@@ -7,10 +7,14 @@ pub use api::{
         adoptions::{AdoptionAnswer, AdoptionRequest},
         applications::ApplicationItem,
         approvals::{ApprovalRequest, Decision},
+        automatic::{AutomaticAnswer, AutomaticRequest, AutomaticState, SwitchedOffAnswer},
         checks::{DeploymentCheck, DeploymentCheckAnswer},
+        decisions::{DecisionAnswer, DecisionRequest, NextQuestion, SaidAnswer},
         deployments::{DeploymentAnswer, DeploymentRequest, StateWord},
         events::EventAnswer,
         holds::{HoldAnswer, HoldReleasedAnswer, HoldRequest},
+        hooks::{ExplainAnswer, ExplainRequest, ExplainedPart, MessageAnswer},
+        messages::{MessageDecision, MessageOutcome},
         page::Listing,
         plans::{PlanAnswer, PlanRequest, PlannedStep},
         releases::{ReleaseAnswer, ReleasesAnswer},
@@ -22,6 +26,8 @@ pub use api::{
         steps::{StepProgress, StepState, StepsAnswer},
         tags::{TagAnswer, TagsAnswer},
         tokens::{NewTokenAnswer, TokenAnswer, TokenKindWord, TokenRequest},
+        triggers::{SecretAnswer, SecretRequest, SecretSetAnswer, TriggerAnswer},
+        windows::{WindowAnswer, WindowRequest},
     },
 };
 use domain::verdict::{Cause, CauseCode, Verdict};

@@ -15,7 +15,11 @@ use super::{
     traffic::{self, Counts, Traffic},
 };
 use crate::{
-    cli::{application, args::Until, plan, rollback},
+    cli::{
+        application,
+        args::{StrategyArgs, Until},
+        plan, rollback,
+    },
     client::{
         Client, Conditions,
         answers::{
@@ -323,7 +327,9 @@ async fn planned(api: &Client, stage: &Stage, out: &Out) -> Result<PlanAnswer, F
         .as_ref()
         .ok_or_else(|| surprise("nothing is defined"))?
         .name;
-    let answer: PlanAnswer = plan::make(api, name, Target::LastKnownGood).await?.read()?;
+    let answer: PlanAnswer = plan::make(api, name, Target::LastKnownGood, StrategyArgs::default())
+        .await?
+        .read()?;
     let text = plan::text(&answer, out.talk);
     out.say(
         &text

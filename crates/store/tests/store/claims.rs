@@ -25,6 +25,7 @@ fn note() -> Event {
     Event::StepDone {
         note: "done".to_owned(),
         checks: None,
+        built: None,
     }
 }
 

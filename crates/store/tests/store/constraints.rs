@@ -17,6 +17,7 @@ const ROWS: &str = "
     insert into rollback_order (id, rollback_id, kind, actor) overriding system value
         values (1, '00000000-0000-0000-0000-0000000000a1', 'cancel', 'ana');
     insert into artifact values ('00000000-0000-0000-0000-0000000000b1', '00000000-0000-0000-0000-0000000000a1', 'api', 'c', 'logs', '', 0);
+    insert into build (rollback_id, component, state) values ('00000000-0000-0000-0000-0000000000a1', 'api', 'built');
     insert into pin values ('00000000-0000-0000-0000-0000000000a1', '/srv/.env', '/srv', '.env', null, '');
     insert into idempotency values ('p', 'k', '', '00000000-0000-0000-0000-0000000000a1');
     insert into deployment values ('00000000-0000-0000-0000-0000000000d1', 'shop', '1', null, null, 'rollback', 'ana',
@@ -26,6 +27,10 @@ const ROWS: &str = "
     insert into hold values ('00000000-0000-0000-0000-0000000000c1', 'shop', '1', 'x', false, 'ana', '00000000-0000-0000-0000-0000000000a1');
     insert into hold_release values ('00000000-0000-0000-0000-0000000000c1', 'ana');
     insert into held_return values ('00000000-0000-0000-0000-0000000000d1', 'shop', '1', 'x', now(), 'reported', 'x');
+    insert into automatic_switch (id, application, automatic, reason, set_by) overriding system value values (1, 'shop', true, 'x', 'ana');
+    insert into freeze_window values ('00000000-0000-0000-0000-0000000000d1', 'deny', 'shop', '0 0 * * *', 60, 'UTC', true, null, 'ana');
+    insert into triage values ('00000000-0000-0000-0000-0000000000d1', 'shop', '[]', null, null, 'ana', now(), null);
+    insert into triage_passed values ('00000000-0000-0000-0000-0000000000d1');
     insert into application_upkeep values ('shop', now(), now(), now());
     insert into image_copy values ('shop', 'i', '{}');
     insert into release_readiness values ('shop', '1', '[]', 'ready', false, 'x');
@@ -39,6 +44,11 @@ const ROWS: &str = "
     insert into audit_entry (id, actor, action, object, detail) overriding system value values (1000000, 'ana', 'a', 'o', '{}');
     insert into inquiry values ('00000000-0000-0000-0000-0000000000f1', '{}', 'ana');
     insert into inquiry_answer values ('00000000-0000-0000-0000-0000000000f1', '{}', null);
+    insert into trigger values ('pager', '{}', 1);
+    insert into trigger_secret values ('00000000-0000-0000-0000-000000000011', 'pager', '', 'ana');
+    insert into inbox values ('pager', 'e1', '{}', '');
+    insert into inbox_due values ('pager', 'e1');
+    insert into decision values ('00000000-0000-0000-0000-000000000012', 'pager', 'e1', 0, 'shop', 'recorded', 'c', 's', '{}');
 ";
 
 const NO_ONE: &str = "'00000000-0000-0000-0000-000000000000'";
@@ -69,6 +79,24 @@ fn token(id: &str, kind: &str, role: &str, hash: &str) -> String {
     )
 }
 
+fn build(rollback: &str, state: &str) -> String {
+    format!(
+        "insert into build (rollback_id, component, state) values ({rollback}, 'api', '{state}')"
+    )
+}
+
+fn triage(id: &str, application: &str, deadline: &str) -> String {
+    format!(
+        "insert into triage values ({id}, '{application}', '[]', null, null, 'ana', now(), {deadline})"
+    )
+}
+
+fn freeze_window(id: &str, kind: &str, application: &str, duration_s: u32) -> String {
+    format!(
+        "insert into freeze_window values ({id}, '{kind}', {application}, '0 0 * * *', {duration_s}, 'UTC', true, null, 'ana')"
+    )
+}
+
 fn of_applications() -> Vec<(&'static str, String)> {
     vec![
         (
@@ -86,6 +114,41 @@ fn of_applications() -> Vec<(&'static str, String)> {
         (
             "application_fence_application",
             "insert into application_fence values ('x', 1)".to_owned(),
+        ),
+        (
+            "automatic_switch_key",
+            "insert into automatic_switch (id, automatic, reason, set_by) overriding system value values (1, true, 'x', 'ana')".to_owned(),
+        ),
+        (
+            "automatic_switch_application",
+            "insert into automatic_switch (id, application, automatic, reason, set_by) overriding system value values (2, 'x', true, 'x', 'ana')".to_owned(),
+        ),
+        (
+            "freeze_window_key",
+            freeze_window(D1, "deny", "null", 60),
+        ),
+        (
+            "freeze_window_application",
+            freeze_window(NO_ONE, "deny", "'x'", 60),
+        ),
+        (
+            "freeze_window_kind",
+            freeze_window(NO_ONE, "thaw", "null", 60),
+        ),
+        (
+            "freeze_window_duration",
+            freeze_window(NO_ONE, "deny", "null", 59),
+        ),
+        ("triage_key", triage(D1, "shop", "null")),
+        ("triage_application", triage(NO_ONE, "x", "null")),
+        ("triage_deadline_advice", triage(NO_ONE, "shop", "now()")),
+        (
+            "triage_passed_key",
+            format!("insert into triage_passed values ({D1})"),
+        ),
+        (
+            "triage_passed_triage",
+            format!("insert into triage_passed values ({NO_ONE})"),
         ),
         (
             "specification_key",
@@ -196,6 +259,9 @@ fn of_rollbacks() -> Vec<(&'static str, String)> {
             "pin_rollback",
             format!("insert into pin values ({NO_ONE}, '/srv/.env', '/srv', '.env', null, '')"),
         ),
+        ("build_key", build(A1, "building")),
+        ("build_rollback", build(NO_ONE, "building")),
+        ("build_state", build(A2, "resting")),
         (
             "pin_settled",
             "update pin set settled_at = now()".to_owned(),
@@ -383,6 +449,64 @@ fn of_access() -> Vec<(&'static str, String)> {
     ]
 }
 
+fn of_triggers() -> Vec<(&'static str, String)> {
+    let secret = |id: &str, trigger: &str| {
+        format!("insert into trigger_secret values ({id}, '{trigger}', '', 'ana')")
+    };
+    let decision = |id: &str, trigger: &str, part: u8, outcome: &str, deployment: &str| {
+        format!(
+            "insert into decision values ({id}, '{trigger}', 'e1', {part}, null, '{outcome}', 'c', 's', '{{}}', {deployment})"
+        )
+    };
+    let s1 = "'00000000-0000-0000-0000-000000000011'";
+    let d1 = "'00000000-0000-0000-0000-000000000012'";
+    vec![
+        (
+            "trigger_key",
+            "insert into trigger values ('pager', '{}', 1)".to_owned(),
+        ),
+        (
+            "trigger_revision_positive",
+            "insert into trigger values ('x', '{}', 0)".to_owned(),
+        ),
+        ("trigger_secret_key", secret(s1, "pager")),
+        ("trigger_secret_trigger", secret(NO_ONE, "none")),
+        (
+            "inbox_key",
+            "insert into inbox values ('pager', 'e1', '{}', '')".to_owned(),
+        ),
+        (
+            "inbox_trigger",
+            "insert into inbox values ('none', 'e1', '{}', '')".to_owned(),
+        ),
+        (
+            "inbox_due_key",
+            "insert into inbox_due values ('pager', 'e1')".to_owned(),
+        ),
+        (
+            "inbox_due_inbox",
+            "insert into inbox_due values ('pager', 'e2')".to_owned(),
+        ),
+        ("decision_key", decision(d1, "pager", 1, "recorded", "null")),
+        (
+            "decision_once",
+            decision(NO_ONE, "pager", 0, "recorded", "null"),
+        ),
+        (
+            "decision_trigger",
+            decision(NO_ONE, "none", 1, "recorded", "null"),
+        ),
+        (
+            "decision_deployment",
+            decision(NO_ONE, "pager", 1, "recorded", NO_ONE),
+        ),
+        (
+            "decision_outcome",
+            decision(NO_ONE, "pager", 1, "guessed", "null"),
+        ),
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_rule_of_the_schema_is_hit_and_told_by_its_name() {
     let house = House::new().await;
@@ -396,6 +520,7 @@ async fn every_rule_of_the_schema_is_hit_and_told_by_its_name() {
         of_the_ledger(),
         of_the_past(),
         of_access(),
+        of_triggers(),
     ]
     .concat();
     for (name, sql) in &hits {

@@ -314,6 +314,7 @@ impl Hand {
                 }
                 Step::Record => store.record(&self.held, Uuid::now_v7()).await.unwrap(),
                 Step::Check
+                | Step::Build { .. }
                 | Step::Lock
                 | Step::Supply
                 | Step::Pin
@@ -330,6 +331,7 @@ impl Hand {
             let done = Event::StepDone {
                 note: format!("step {at}"),
                 checks: None,
+                built: None,
             };
             self.append(store, vec![done]).await.unwrap();
         }
@@ -450,6 +452,7 @@ pub(crate) fn plan(application: Application, target: Uuid) -> Plan {
         manners: Vec::new(),
         format: PLAN_FORMAT,
         strategy: Strategy::Quick,
+        source: None,
         application,
         target: Target::LastKnownGood,
         from: Some("1.5.0".parse().unwrap()),

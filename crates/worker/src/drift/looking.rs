@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use super::watcher;
 use crate::{
-    deployments::deployed,
+    deployments::{deployed, keep},
     eyes::Origins,
     metric,
     returns::{self, Pending},
@@ -242,6 +242,10 @@ impl Looking {
                 Err(_) => None,
             };
             let facts = seen.as_ref().and_then(Seen::known);
+            if let (Some(_), Ok(engine)) = (facts, self.real.engines.get(&self.application.engine))
+            {
+                keep(&engine, &self.application.name, image).await;
+            }
             components.insert(name.clone(), deployed(image.clone(), reference, facts));
         }
         components

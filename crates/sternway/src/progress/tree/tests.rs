@@ -22,6 +22,7 @@ fn done(note: &str) -> (Event, String) {
         Event::StepDone {
             note: note.to_owned(),
             checks: None,
+            built: None,
         },
         note.to_owned(),
     )

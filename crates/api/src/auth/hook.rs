@@ -1,0 +1,197 @@
+//! Messages of other systems: nobody has a token here, the signature is the permit. What it permits is to have this one
+//! message kept, and nothing else.
+
+use std::time::Duration;
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{FromRequest, FromRequestParts as _, Path, Request},
+    http::{HeaderMap, header, request::Parts},
+};
+use domain::{
+    name::TriggerName,
+    trigger::{
+        Headers, Kind, Mode, Trigger,
+        answer::{Situation, body_bytes_max, status},
+        message, verify,
+    },
+};
+use serde::Deserialize;
+use store::{HookKeys, NewMessage};
+use tokio::sync::SemaphorePermit;
+
+use super::App;
+use crate::{clock::now, problem::Problem};
+
+/// Most messages that are read and kept at a time: each may be a MiB. More wait for [`PLACE_TIMEOUT`].
+pub(crate) const HOOKS_MAX: usize = 64;
+/// How long a message waits for its turn: whoever sends it tries again, and has others to send.
+const PLACE_TIMEOUT: Duration = Duration::from_millis(200);
+/// How long a body may take on its way: senders are programs near by, and each holds a place while it is read.
+const HOOK_BODY_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long our database may take for one question. Both of a message's and its wait stay under a second, for senders
+/// that wait no longer.
+const STORE_TIMEOUT: Duration = Duration::from_millis(350);
+
+/// A message whose sender is proved.
+pub(crate) struct Signed {
+    app: App,
+    trigger: Trigger,
+    headers: Headers,
+    body: Bytes,
+}
+
+/// What was done with a message.
+pub(crate) struct Kept {
+    pub(crate) kind: Kind,
+    pub(crate) event_id: String,
+    /// None: its trigger is off.
+    pub(crate) new: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct HookPath {
+    trigger: TriggerName,
+}
+
+impl FromRequest<App> for Signed {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let _place = place(app).await?;
+        let keys = keys(&mut parts, app).await?;
+        let kind = keys.trigger.kind;
+        is_json(&parts.headers)?;
+        let body = read(&parts.headers, body, body_bytes_max(kind)).await?;
+        let headers = known_headers(&parts.headers, &keys.trigger);
+        let settings = &keys.trigger.settings;
+        let verified = verify::verify(kind, settings, &keys.secrets, &headers, &body, now());
+        if let Err(refusal) = verified {
+            crate::metric::message(kind, refusal.code());
+            let status = status(kind, Situation::Refused(refusal));
+            return Err(Problem::message_refused(refusal, status));
+        }
+        Ok(Self {
+            app: app.clone(),
+            headers: headers.only(message::headers_read(kind)),
+            trigger: keys.trigger,
+            body,
+        })
+    }
+}
+
+impl Signed {
+    /// Keeps it. When this returns, it is kept whatever dies.
+    pub(crate) async fn keep(self) -> Result<Kept, Problem> {
+        let trigger = &self.trigger;
+        let event_id =
+            message::event_id(trigger.kind, &trigger.settings, &self.headers, &self.body);
+        let new = match trigger.mode {
+            Mode::Off => None,
+            Mode::Record | Mode::Propose | Mode::Shadow | Mode::Auto => {
+                let message = NewMessage {
+                    trigger: &trigger.name,
+                    event_id: &event_id,
+                    headers: &self.headers,
+                    body: &self.body,
+                    settle: Duration::ZERO,
+                };
+                Some(in_time(self.app.store().inbox_put(&message)).await?)
+            }
+        };
+        let word = match new {
+            None => "off",
+            Some(true) => "kept",
+            Some(false) => "known",
+        };
+        crate::metric::message(trigger.kind, word);
+        Ok(Kept {
+            kind: trigger.kind,
+            event_id,
+            new,
+        })
+    }
+}
+
+async fn place(app: &App) -> Result<SemaphorePermit<'_>, Problem> {
+    let place = tokio::time::timeout(PLACE_TIMEOUT, app.hooks().acquire());
+    match place.await {
+        Ok(Ok(place)) => Ok(place),
+        Ok(Err(_)) | Err(_) => Err(Problem::message_not_kept("too many messages come at once")),
+    }
+}
+
+async fn keys(parts: &mut Parts, app: &App) -> Result<HookKeys, Problem> {
+    let path = Path::<HookPath>::from_request_parts(parts, app).await;
+    let Ok(Path(HookPath { trigger })) = path else {
+        return Err(Problem::not_found("trigger", "of that name"));
+    };
+    let found = in_time(app.store().trigger_keys(&trigger)).await?;
+    found.ok_or_else(|| Problem::not_found("trigger", trigger.as_str()))
+}
+
+/// Anything that our database does not do now is a 503: then it comes again. A wrong answer would lose it.
+async fn in_time<T>(asked: impl Future<Output = store::Result<T>>) -> Result<T, Problem> {
+    match tokio::time::timeout(STORE_TIMEOUT, asked).await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "a message was not kept");
+            Err(Problem::message_not_kept(
+                "Sternway's own database does not answer",
+            ))
+        }
+        Err(_) => Err(Problem::message_not_kept(
+            "Sternway's own database does not answer in time",
+        )),
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let given = headers
+        .get(header::CONTENT_TYPE)
+        .map(|value| value.to_str().unwrap_or("?"));
+    let essence = given
+        .and_then(|given| given.split(';').next())
+        .map(str::trim);
+    let json = |essence: &str| {
+        let essence = essence.to_ascii_lowercase();
+        essence == "application/json" || essence.ends_with("+json")
+    };
+    if essence.is_some_and(json) {
+        return Ok(());
+    }
+    Err(Problem::media_type(given)
+        .next("set the content type to `application/json` where the webhook is set up"))
+}
+
+async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Problem> {
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|bytes| bytes > most as u64) {
+        return Err(Problem::body_too_large(most));
+    }
+    match tokio::time::timeout(HOOK_BODY_TIMEOUT, axum::body::to_bytes(body, most)).await {
+        // Never a 4xx: PagerDuty would drop the event, and after three of them the whole subscription.
+        Err(_) => Err(Problem::message_not_kept("its body came too slowly")),
+        Ok(Ok(bytes)) => Ok(bytes),
+        // Too long without having said so, or broken off: whoever broke off hears nothing of it.
+        Ok(Err(_)) => Err(Problem::body_too_large(most)),
+    }
+}
+
+/// Those that prove the sender and those that its reading needs; of all others nothing is ever looked at.
+fn known_headers(all: &HeaderMap, trigger: &Trigger) -> Headers {
+    let proving = verify::proving(trigger.kind, &trigger.settings);
+    let read = message::headers_read(trigger.kind).iter().copied();
+    let names: std::collections::BTreeSet<&str> =
+        proving.iter().map(String::as_str).chain(read).collect();
+    let mut known = Headers::default();
+    for name in names {
+        for value in all.get_all(name) {
+            known.add(name, &String::from_utf8_lossy(value.as_bytes()));
+        }
+    }
+    known
+}

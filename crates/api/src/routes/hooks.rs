@@ -1,0 +1,179 @@
+//! Where other systems post. A message that is proved and kept is all that is done here: what comes of it is decided
+//! later, and is never an error for its sender.
+
+use std::collections::BTreeMap;
+
+use axum::{Json, http::StatusCode};
+use domain::trigger::{
+    Headers,
+    answer::{Situation, status},
+    message::{event_id, headers_read},
+    sort::{Part, sorted},
+    verify::verify,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::triggers::TriggerPath;
+use crate::{
+    auth::{Administer, Permit, Signed},
+    clock::now,
+    input::{At, Input},
+    problem::Problem,
+};
+
+/// Most headers of a message to be explained.
+const HEADERS_MAX: usize = 32;
+
+/// What was done with a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MessageAnswer {
+    /// Which event it tells of.
+    pub event_id: String,
+    /// What was done with it.
+    pub status: MessageStatus,
+}
+
+/// What was done with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageStatus {
+    /// It is kept, and will be decided.
+    Kept,
+    /// Its event was kept before.
+    Known,
+    /// The trigger is off: it is not kept.
+    Off,
+}
+
+/// Takes a message of another system. Its signature, or its bearer token, is the permit; an API token is of no use here.
+///
+/// The statuses are those that each sender's rules for trying again ask for: a message that is proved is never answered
+/// with an error unless it could not be kept. An event that is delivered again is kept once.
+#[utoipa::path(post, path = "/api/v1/hooks/{trigger}", operation_id = "receive_message", tag = "triggers", security(()),
+    params(TriggerPath), request_body(content = Object, description = "What the sender sends: at most 256 KiB, or 1 MiB of Alertmanager, Grafana, GitHub and Sentry"),
+    responses((status = 200, description = "It is kept, or was before", body = MessageAnswer),
+        (status = 202, description = "It is kept, or was before", body = MessageAnswer),
+        (status = 400, description = "PagerDuty: there is no signature; the body is empty", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "The sender is not proved", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "PagerDuty: the sender is not proved", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too long for this sender", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "It was not kept; send it again", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn receive(signed: Signed) -> Result<(StatusCode, Json<MessageAnswer>), Problem> {
+    let kept = signed.keep().await?;
+    let status_code = StatusCode::from_u16(status(kept.kind, Situation::Accepted));
+    let answer = MessageAnswer {
+        event_id: kept.event_id,
+        status: match kept.new {
+            None => MessageStatus::Off,
+            Some(true) => MessageStatus::Kept,
+            Some(false) => MessageStatus::Known,
+        },
+    };
+    Ok((status_code.unwrap_or(StatusCode::ACCEPTED), Json(answer)))
+}
+
+/// A message to be explained.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainRequest {
+    /// Its headers. Without those that prove the sender it is told all the same what would come of it.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Its body, exactly as it was sent.
+    pub body: String,
+}
+
+/// What would be done with a message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ExplainAnswer {
+    /// Whether its sender is proved.
+    pub proved: bool,
+    /// Why not, as a stable code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
+    /// The same as a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
+    /// Which event it tells of.
+    pub event_id: String,
+    /// Whether that event was kept before: then nothing more would come of it.
+    pub known: bool,
+    /// What it says, and what would come of each.
+    pub parts: Vec<ExplainedPart>,
+}
+
+/// One thing that a message says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ExplainedPart {
+    /// The application that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub application: Option<String>,
+    /// What would come of it, as a stable code.
+    pub code: String,
+    /// The same as a sentence.
+    pub said: String,
+    /// What it says, in our words.
+    #[schema(value_type = Object)]
+    pub notice: Value,
+}
+
+/// Says what would be done with a message, step by step, and does nothing.
+#[utoipa::path(post, path = "/api/v1/hooks/{trigger}/explain", operation_id = "explain_message", tag = "triggers",
+    params(TriggerPath), request_body = ExplainRequest,
+    responses((status = 200, description = "What would be done with it", body = ExplainAnswer)))]
+pub(crate) async fn explain(
+    permit: Permit<Administer>,
+    At(path): At<TriggerPath>,
+    Input(ask): Input<ExplainRequest>,
+) -> Result<Json<ExplainAnswer>, Problem> {
+    permit.must_see_all()?;
+    if ask.headers.len() > HEADERS_MAX {
+        return Err(Problem::fields([crate::problem::FieldError {
+            field: "headers".to_owned(),
+            what: format!("give at most {HEADERS_MAX}"),
+        }]));
+    }
+    let missing = || Problem::not_found("trigger", path.trigger.as_str());
+    let keys = permit
+        .store()
+        .trigger_keys(&path.trigger)
+        .await?
+        .ok_or_else(missing)?;
+    let trigger = &keys.trigger;
+    let given = ask.headers.iter();
+    let headers: Headers = given
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let body = ask.body.as_bytes();
+    let settings = &trigger.settings;
+    let verified = verify(trigger.kind, settings, &keys.secrets, &headers, body, now());
+    let refusal = verified.err();
+    let headers = headers.only(headers_read(trigger.kind));
+    let id = event_id(trigger.kind, settings, &headers, body);
+    let known = permit.store().inbox_knows(&trigger.name, &id).await?;
+    Ok(Json(ExplainAnswer {
+        proved: refusal.is_none(),
+        refusal: refusal.map(|refusal| refusal.code().to_owned()),
+        said: refusal.map(|refusal| refusal.to_string()),
+        event_id: id,
+        known,
+        parts: sorted(trigger, &headers, body)
+            .into_iter()
+            .map(Into::into)
+            .collect(),
+    }))
+}
+
+impl From<Part> for ExplainedPart {
+    fn from(part: Part) -> Self {
+        Self {
+            application: part.application.map(Into::into),
+            code: part.code.to_owned(),
+            said: part.said,
+            notice: part.notice,
+        }
+    }
+}

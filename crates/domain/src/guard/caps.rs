@@ -1,0 +1,154 @@
+//! Guards on how much happens: one rollback at a time, and never many for one trouble.
+
+use std::collections::BTreeSet;
+
+use super::{Asker, Facts, Guard, GuardAnswer, Policy, Recent, policy::HOUR};
+use crate::{seen::Seen, time::Moment};
+
+/// Rollbacks of the last hours; none known, no pass.
+fn rollbacks(facts: &Facts, guard: Guard) -> Result<&[Recent], GuardAnswer> {
+    let what = "what was rolled back of late";
+    match &facts.rollbacks {
+        Seen::Known(rollbacks) => Ok(rollbacks),
+        Seen::Absent => Err(GuardAnswer::unseen(
+            guard,
+            what,
+            "nothing is recorded of it",
+        )),
+        Seen::Unknown(why) => Err(GuardAnswer::unseen(guard, what, why)),
+    }
+}
+
+fn by_alert(recent: &&Recent) -> bool {
+    match recent.by {
+        Asker::Trigger => true,
+        Asker::Person | Asker::Watcher => false,
+    }
+}
+
+pub(super) fn cooldown(facts: &Facts, policy: &Policy, now: Moment) -> GuardAnswer {
+    let guard = Guard::Cooldown;
+    let rollbacks = match rollbacks(facts, guard) {
+        Ok(rollbacks) => rollbacks,
+        Err(answer) => return answer,
+    };
+    let Some(subject) = facts.subject() else {
+        return GuardAnswer::unseen(
+            guard,
+            "what was rolled back of late",
+            "the application is not known",
+        );
+    };
+    let here = rollbacks
+        .iter()
+        .filter(|recent| recent.application == subject.name);
+    let mut newest = None;
+    for recent in here {
+        let Some(rested_at) = recent.rested_at else {
+            return GuardAnswer::refuse(
+                guard,
+                format!("a rollback of {} is under way", subject.name),
+                format!("follow it: `sternway watch {}`", recent.rollback),
+            )
+            .with("rollback", recent.rollback);
+        };
+        newest = newest.max(Some((rested_at, recent.rollback)));
+    }
+    match newest {
+        Some((at, rollback)) if now.since(at) < policy.cooldown => {
+            let what = format!(
+                "{} was rolled back {} ago, less than {}: what that did has to show first",
+                subject.name,
+                now.since(at),
+                policy.cooldown
+            );
+            let next = "look what the rollback did; if it was not enough, roll back by hand: `sternway rollback`";
+            let answer = GuardAnswer::refuse(guard, what, next);
+            answer
+                .with("rollback", rollback)
+                .with("until", at.after(policy.cooldown))
+        }
+        Some(_) | None => GuardAnswer::pass(
+            guard,
+            "nothing acts on the application, and nothing did of late",
+        ),
+    }
+}
+
+pub(super) fn rate(facts: &Facts, policy: &Policy, now: Moment) -> GuardAnswer {
+    let guard = Guard::RateCap;
+    let rollbacks = match rollbacks(facts, guard) {
+        Ok(rollbacks) => rollbacks,
+        Err(answer) => return answer,
+    };
+    let of_hour = rollbacks
+        .iter()
+        .filter(by_alert)
+        .filter(|recent| now.since(recent.asked_at) < HOUR);
+    let count = of_hour.count();
+    let answer = if count >= policy.an_hour_max {
+        GuardAnswer::ask(
+            guard,
+            format!(
+                "alerts started {count} rollbacks within an hour: this is more than one bad deployment"
+            ),
+            "look what they have in common before more is rolled back",
+        )
+    } else {
+        GuardAnswer::pass(
+            guard,
+            format!("alerts started {count} rollbacks within an hour"),
+        )
+    };
+    answer
+        .with("count", count)
+        .with("limit", policy.an_hour_max)
+}
+
+pub(super) fn blast(facts: &Facts, policy: &Policy) -> GuardAnswer {
+    let guard = Guard::BlastCap;
+    let rollbacks = match rollbacks(facts, guard) {
+        Ok(rollbacks) => rollbacks,
+        Err(answer) => return answer,
+    };
+    let Some(subject) = facts.subject() else {
+        return GuardAnswer::unseen(guard, "what else changes", "the application is not known");
+    };
+    let elsewhere = || {
+        rollbacks
+            .iter()
+            .filter(by_alert)
+            .filter(|recent| recent.application != subject.name)
+    };
+    let acting = elsewhere()
+        .filter(|recent| recent.rested_at.is_none())
+        .count();
+    let same: BTreeSet<_> = elsewhere()
+        .filter(|recent| recent.episode.as_ref() == Some(&facts.alert.episode))
+        .map(|recent| &recent.application)
+        .collect();
+    let answer = if acting >= policy.at_once_max {
+        GuardAnswer::ask(
+            guard,
+            format!("{acting} other rollback that an alert started is under way"),
+            "wait for it, or accept the proposal if both deployments are bad",
+        )
+    } else if same.len() >= policy.an_episode_max {
+        GuardAnswer::ask(
+            guard,
+            format!(
+                "the same trouble rolled back {} other application before",
+                same.len()
+            ),
+            "look for the cause that they have in common",
+        )
+    } else {
+        GuardAnswer::pass(
+            guard,
+            "nothing else is rolled back for an alert at the moment",
+        )
+    };
+    answer
+        .with("acting", acting)
+        .with("same_episode", same.len())
+}

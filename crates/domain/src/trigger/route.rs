@@ -1,0 +1,374 @@
+//! Which application a message is about. Rules are bounded by what they may be made of: nothing in them repeats, so the
+//! time that one takes grows with its length and with nothing else.
+
+use std::collections::BTreeMap;
+
+use cel::{Context, Program, Value};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    Trigger,
+    alert::{Alert, Deployed},
+    field,
+};
+use crate::{
+    application::BadField,
+    name::{ApplicationName, ComponentName},
+};
+
+/// Longest rule.
+pub const RULE_CHARS_MAX: usize = 512;
+/// Deepest nesting of a rule: it is read and answered by functions that call themselves.
+pub const RULE_DEPTH_MAX: usize = 24;
+/// Most labels that a route asks for.
+const LABELS_MAX: usize = 16;
+/// Most image templates of a route.
+const IMAGES_MAX: usize = 64;
+/// What runs over lists, and so multiplies time.
+const REPEATING: [&str; 6] = [
+    "all(",
+    "exists(",
+    "exists_one(",
+    "map(",
+    "filter(",
+    "existsOne(",
+];
+
+/// One way from a message to an application. Everything that is given has to fit; a route with nothing given fits
+/// everything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// The application.
+    pub application: ApplicationName,
+    /// The sender's name for it: PagerDuty's service id, a repository, Sentry's project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 1024)]
+    pub service: Option<String>,
+    /// Labels that have to be there with these values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// A rule in CEL over `service`, `title`, `severity`, `version`, `environment` and `labels`, such as
+    /// `labels.team == 'shop' && severity in ['critical', 'page']`. What runs over lists is not allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 512)]
+    pub rule: Option<String>,
+    /// For deployments: the image of each component, where the message names none. `{version}` and `{commit}` are
+    /// filled in.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub images: BTreeMap<ComponentName, String>,
+}
+
+impl Route {
+    pub(super) fn check(&self, path: &str, bad: &mut Vec<BadField>) {
+        if self
+            .service
+            .as_ref()
+            .is_some_and(|text| text.len() > field::TEXT_CHARS_MAX)
+        {
+            bad.push(BadField::new(format!("{path}.service"), "it is too long"));
+        }
+        let long = |(name, value): (&String, &String)| {
+            name.len() > field::TEXT_CHARS_MAX || value.len() > field::TEXT_CHARS_MAX
+        };
+        if self.labels.len() > LABELS_MAX || self.labels.iter().any(long) {
+            let what = format!("use at most {LABELS_MAX} labels of 1024 characters");
+            bad.push(BadField::new(format!("{path}.labels"), what));
+        }
+        if let Some(Err(what)) = self.rule.as_deref().map(compiled) {
+            bad.push(BadField::new(format!("{path}.rule"), what));
+        }
+        let templates = self.images.values().any(|text| {
+            text.is_empty() || text.len() > 512 || !text.bytes().all(|b| b.is_ascii_graphic())
+        });
+        if self.images.len() > IMAGES_MAX || templates {
+            let what = "use references such as `registry.example/shop-api:{version}`";
+            bad.push(BadField::new(format!("{path}.images"), what));
+        }
+    }
+
+    /// The images of a deployment by this route's templates; none where the message leaves out what one needs.
+    #[must_use]
+    pub fn images_of(&self, told: &Deployed) -> Option<BTreeMap<ComponentName, String>> {
+        let filled = |template: &String| {
+            let mut text = template.clone();
+            for (mark, value) in [("{version}", &told.version), ("{commit}", &told.commit)] {
+                if text.contains(mark) {
+                    text = text.replace(mark, value.as_ref()?);
+                }
+            }
+            Some(text)
+        };
+        let named = self.images.iter();
+        named
+            .map(|(component, template)| Some((component.clone(), filled(template)?)))
+            .collect()
+    }
+}
+
+/// What a message says of where it belongs.
+#[derive(Clone, Copy, Debug)]
+pub struct Signs<'a> {
+    service: Option<&'a str>,
+    title: &'a str,
+    severity: Option<&'a str>,
+    version: Option<&'a str>,
+    environment: Option<&'a str>,
+    labels: Option<&'a BTreeMap<String, String>>,
+}
+
+impl<'a> From<&'a Alert> for Signs<'a> {
+    fn from(alert: &'a Alert) -> Self {
+        Self {
+            service: alert.service.as_deref(),
+            title: &alert.title,
+            severity: alert.severity.as_deref(),
+            version: alert.version.as_deref(),
+            environment: alert.labels.get("environment").map(String::as_str),
+            labels: Some(&alert.labels),
+        }
+    }
+}
+
+impl<'a> From<&'a Deployed> for Signs<'a> {
+    fn from(told: &'a Deployed) -> Self {
+        Self {
+            service: Some(&told.service),
+            title: "",
+            severity: None,
+            version: told.version.as_deref(),
+            environment: told.environment.as_deref(),
+            labels: None,
+        }
+    }
+}
+
+/// The routes of a trigger, their rules read once.
+#[derive(Debug)]
+pub struct Routes<'a> {
+    routes: Vec<(&'a Route, Option<Program>)>,
+}
+
+impl<'a> Routes<'a> {
+    /// Reads them. A rule that can not be read, which was refused when it was set, fits nothing.
+    #[must_use]
+    pub fn of(trigger: &'a Trigger) -> Self {
+        let read = |route: &'a Route| match route.rule.as_deref().map(compiled) {
+            None => Some((route, None)),
+            Some(Ok(program)) => Some((route, Some(program))),
+            Some(Err(_)) => None,
+        };
+        Self {
+            routes: trigger.routes.iter().filter_map(read).collect(),
+        }
+    }
+
+    /// The first route that fits.
+    #[must_use]
+    pub fn find<'b>(&self, signs: impl Into<Signs<'b>>) -> Option<&'a Route> {
+        let signs = signs.into();
+        let found = self.routes.iter().find(|(route, rule)| {
+            route
+                .service
+                .as_deref()
+                .is_none_or(|name| signs.service == Some(name))
+                && route.labels.iter().all(|(name, value)| {
+                    signs.labels.and_then(|labels| labels.get(name)) == Some(value)
+                })
+                && rule.as_ref().is_none_or(|rule| holds(rule, &signs))
+        });
+        found.map(|(route, _)| *route)
+    }
+}
+
+/// Whether a rule says yes. What it can not answer, such as a label that is not there, is a no.
+fn holds(rule: &Program, signs: &Signs<'_>) -> bool {
+    let mut context = Context::default();
+    let texts = [
+        ("service", signs.service),
+        ("title", Some(signs.title)),
+        ("severity", signs.severity),
+        ("version", signs.version),
+        ("environment", signs.environment),
+    ];
+    for (name, text) in texts {
+        context.add_variable_from_value(name, text.unwrap_or_default());
+    }
+    let labels: std::collections::HashMap<String, String> = signs
+        .labels
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    context.add_variable_from_value("labels", labels);
+    matches!(rule.execute(&context), Ok(Value::Bool(true)))
+}
+
+/// A rule that is allowed, or what is wrong with it.
+fn compiled(rule: &str) -> Result<Program, String> {
+    if rule.len() > RULE_CHARS_MAX || rule.trim().is_empty() {
+        return Err(format!("use 1 to {RULE_CHARS_MAX} characters"));
+    }
+    if rule.bytes().any(|b| b.is_ascii_control()) {
+        return Err("write it in one line".to_owned());
+    }
+    let dense: String = rule
+        .chars()
+        .filter(|letter| !letter.is_whitespace())
+        .collect();
+    if let Some(word) = REPEATING.iter().find(|word| dense.contains(*word)) {
+        let word = word.trim_end_matches('(');
+        return Err(format!(
+            "leave `{word}` out: what runs over lists is not allowed"
+        ));
+    }
+    let computed = dense
+        .match_indices("matches(")
+        .any(|(at, word)| !dense[at + word.len()..].starts_with(['\'', '"', 'r']));
+    if computed {
+        return Err("write the pattern of `matches` as a text".to_owned());
+    }
+    if depth(rule) > RULE_DEPTH_MAX {
+        return Err(format!("nest it at most {RULE_DEPTH_MAX} deep"));
+    }
+    Program::compile(rule).map_err(|error| {
+        let said = error.to_string();
+        format!("it is no CEL: {}", said.lines().next().unwrap_or_default())
+    })
+}
+
+/// How deep a rule can nest at most, whatever its texts hold: what opens, and what stands before a value.
+fn depth(rule: &str) -> usize {
+    rule.bytes()
+        .filter(|b| matches!(b, b'(' | b'[' | b'{' | b'!' | b'?'))
+        .count()
+        + rule.matches("--").count()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::trigger::{Kind, Mode, Settings, alert::AlertState};
+
+    fn alert(labels: &[(&str, &str)]) -> Alert {
+        let at = crate::time::Moment::from_unix_ms(0);
+        Alert {
+            episode: "e".to_owned(),
+            state: AlertState::Firing,
+            title: "shop: 5xx".to_owned(),
+            url: None,
+            severity: Some("critical".to_owned()),
+            service: Some("PSVC001".to_owned()),
+            labels: labels
+                .iter()
+                .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            version: None,
+            started_at: at,
+            occurred_at: at,
+            repeated: false,
+            ours: false,
+        }
+    }
+
+    fn route(rule: Option<&str>) -> Route {
+        Route {
+            application: "shop".parse().unwrap(),
+            service: None,
+            labels: BTreeMap::new(),
+            rule: rule.map(ToOwned::to_owned),
+            images: BTreeMap::new(),
+        }
+    }
+
+    fn trigger(routes: Vec<Route>) -> Trigger {
+        Trigger {
+            name: "t".parse().unwrap(),
+            kind: Kind::Pagerduty,
+            mode: Mode::Record,
+            trust: None,
+            routes,
+            settings: Settings::default(),
+        }
+    }
+
+    fn fits(rule: &str) -> bool {
+        let trigger = trigger(vec![route(Some(rule))]);
+        trigger.check().unwrap();
+        let alert = alert(&[("team", "shop"), ("env", "prod")]);
+        Routes::of(&trigger).find(&alert).is_some()
+    }
+
+    #[test]
+    fn a_rule_finds_the_application() {
+        assert!(fits(
+            "labels.team == 'shop' && severity in ['critical', 'page']"
+        ));
+        assert!(fits("service == 'PSVC001'"));
+        assert!(fits(
+            "title.startsWith('shop:') && labels['env'].matches('^pro')"
+        ));
+        assert!(!fits("labels.team == 'search'"));
+    }
+
+    #[test]
+    fn what_can_not_be_answered_is_a_no() {
+        assert!(!fits("labels.absent == 'x'"));
+        assert!(!fits("nothing"));
+        assert!(!fits("'yes'"));
+        assert!(!fits("labels"));
+    }
+
+    #[test]
+    fn the_first_route_that_fits_wins_and_an_empty_one_takes_all() {
+        let mut first = route(None);
+        first.service = Some("PSVC002".to_owned());
+        let mut second = route(None);
+        second.labels = [("team".to_owned(), "shop".to_owned())].into();
+        second.application = "second".parse().unwrap();
+        let last = Route {
+            application: "last".parse().unwrap(),
+            ..route(None)
+        };
+        let trigger = trigger(vec![first, second, last]);
+        let routes = Routes::of(&trigger);
+        let found = |labels| routes.find(&alert(labels)).unwrap().application.to_string();
+        assert_eq!(found(&[("team", "shop")]), "second");
+        assert_eq!(found(&[]), "last");
+    }
+
+    #[test]
+    fn rules_that_could_take_long_are_refused() {
+        let deep = format!("{}true{}", "(".repeat(40), ")".repeat(40));
+        let long = format!("'{}' == service", "x".repeat(600));
+        for bad in [
+            "labels.all(k, k == 'x')",
+            "[1, 2].map (x, x * 2) == []",
+            "title.matches(service)",
+            "labels. exists (k, true)",
+            "a ==",
+            "",
+            "true\nfalse",
+            &deep,
+            &long,
+        ] {
+            let trigger = trigger(vec![route(Some(bad))]);
+            let fields = trigger.check().unwrap_err();
+            assert_eq!(fields[0].field, "routes[0].rule", "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_rule_panics(rule in "[a-z .()'!&|=0-9\\[\\]{}:?,+*/<>-]{0,80}") {
+            let trigger = trigger(vec![route(Some(&rule))]);
+            if trigger.check().is_ok() {
+                let _ = Routes::of(&trigger).find(&alert(&[("a", "b")]));
+            }
+        }
+    }
+}

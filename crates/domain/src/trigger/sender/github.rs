@@ -1,0 +1,140 @@
+//! GitHub webhooks: deployment statuses and releases, for the ledger. They raise no alert.
+
+use serde_json::Value;
+
+use crate::{
+    name::Version,
+    trigger::{
+        Headers, Settings,
+        alert::{Deployed, DeployedState, Notice},
+        field::{moment, text},
+        message::{Unreadable, needed},
+        verify::{Refusal, any_signs, mac, unhex},
+    },
+};
+
+pub(crate) const SIGNATURE: &str = "x-hub-signature-256";
+
+pub(crate) fn verify(secrets: &[&str], headers: &Headers, body: &[u8]) -> Result<(), Refusal> {
+    let given = headers.one(SIGNATURE)?.ok_or(Refusal::Missing)?;
+    let signature = given.strip_prefix("sha256=").and_then(unhex);
+    let macs: Vec<_> = secrets
+        .iter()
+        .map(|secret| mac(secret.as_bytes(), &[body]))
+        .collect();
+    any_signs(&[signature.ok_or(Refusal::Malformed)?], &macs)
+}
+
+/// From the signed body; the delivery's own id in a header is not signed.
+pub(crate) fn event_id(body: &Value) -> Option<String> {
+    let repository = text(body, "/repository/full_name")?;
+    if let (Some(deployment), Some(status)) = (
+        text(body, "/deployment/id"),
+        text(body, "/deployment_status/id"),
+    ) {
+        return Some(format!(
+            "deployment_status/{repository}/{deployment}/{status}"
+        ));
+    }
+    let (release, action) = (text(body, "/release/id")?, text(body, "/action")?);
+    Some(format!("release/{repository}/{release}/{action}"))
+}
+
+pub(crate) fn read(
+    settings: &Settings,
+    headers: &Headers,
+    body: &Value,
+) -> Result<Notice, Unreadable> {
+    match headers.text("x-github-event") {
+        Some("ping") => Ok(Notice::Ping),
+        Some("deployment_status") => deployment(body),
+        Some("release") => release(settings, body),
+        Some(other) => Ok(Notice::Other {
+            kind: other.chars().take(64).collect(),
+        }),
+        None => Err(Unreadable("it has no `x-github-event`".to_owned())),
+    }
+}
+
+fn deployment(body: &Value) -> Result<Notice, Unreadable> {
+    let said = needed(
+        text(body, "/deployment_status/state"),
+        "deployment_status.state",
+    )?;
+    let state = match said.as_str() {
+        "pending" | "queued" | "waiting" | "in_progress" => DeployedState::Started,
+        "success" => DeployedState::Succeeded,
+        "failure" | "error" => DeployedState::Failed,
+        other => {
+            let kind = format!("deployment_status {other}");
+            return Ok(Notice::Other { kind });
+        }
+    };
+    let repository = needed(text(body, "/repository/full_name"), "repository.full_name")?;
+    let id = needed(text(body, "/deployment/id"), "deployment.id")?;
+    let at = moment(body, "/deployment_status/created_at")
+        .or_else(|| moment(body, "/deployment/created_at"))
+        .ok_or_else(|| Unreadable("it has no `deployment_status.created_at`".to_owned()))?;
+    let version = text(body, "/deployment/payload/version")
+        .or_else(|| text(body, "/deployment/ref").map(|name| version_of(&name)));
+    Ok(Notice::Deployed(Box::new(Deployed {
+        key: format!("deployment/{repository}/{id}"),
+        state,
+        service: repository,
+        environment: text(body, "/deployment/environment"),
+        version,
+        commit: text(body, "/deployment/sha"),
+        image: text(body, "/deployment/payload/image"),
+        images: crate::trigger::field::labels(body.pointer("/deployment/payload/images")),
+        actor: text(body, "/deployment/creator/login"),
+        url: text(body, "/deployment_status/target_url").or_else(|| text(body, "/deployment/url")),
+        at,
+    })))
+}
+
+fn release(settings: &Settings, body: &Value) -> Result<Notice, Unreadable> {
+    let action = needed(text(body, "/action"), "action")?;
+    if !matches!(action.as_str(), "published" | "released") {
+        let kind = format!("release {action}");
+        return Ok(Notice::Other { kind });
+    }
+    let repository = needed(text(body, "/repository/full_name"), "repository.full_name")?;
+    let id = needed(text(body, "/release/id"), "release.id")?;
+    let tag = needed(text(body, "/release/tag_name"), "release.tag_name")?;
+    let at = moment(body, "/release/published_at")
+        .or_else(|| moment(body, "/release/created_at"))
+        .ok_or_else(|| Unreadable("it has no `release.published_at`".to_owned()))?;
+    let state = if settings.release_is_deployment {
+        DeployedState::Succeeded
+    } else {
+        DeployedState::Started
+    };
+    Ok(Notice::Deployed(Box::new(Deployed {
+        key: format!("release/{repository}/{id}"),
+        state,
+        service: repository,
+        environment: None,
+        version: Some(version_of(&tag)),
+        // What a release names is a branch, or a commit.
+        commit: text(body, "/release/target_commitish").filter(|name| is_commit(name)),
+        image: None,
+        images: std::collections::BTreeMap::new(),
+        actor: text(body, "/release/author/login"),
+        url: text(body, "/release/html_url"),
+        at,
+    })))
+}
+
+/// A tag's version: without `refs/tags/`, and without the `v` that stands before a number.
+fn version_of(name: &str) -> String {
+    let name = name.strip_prefix("refs/tags/").unwrap_or(name);
+    let number = name
+        .strip_prefix('v')
+        .filter(|rest| rest.starts_with(|letter: char| letter.is_ascii_digit()))
+        .filter(|rest| rest.parse::<Version>().is_ok());
+    number.unwrap_or(name).to_owned()
+}
+
+fn is_commit(name: &str) -> bool {
+    name.len() == 40 && name.bytes().all(|b| b.is_ascii_hexdigit())
+}

@@ -1,0 +1,182 @@
+//! What triggers told us, kept before anything is answered, and taken to be decided. It reads no body.
+
+use std::time::Duration;
+
+use domain::{
+    name::TriggerName,
+    time::Moment,
+    trigger::{Headers, Trigger},
+};
+use sqlx::{postgres::PgRow, types::Json};
+use time::OffsetDateTime;
+
+use crate::{
+    connect::{Store, readable, timed},
+    error::{Result, corrupt},
+    triggers,
+    wake::Topic,
+};
+
+/// How long an event's identity is remembered: the most patient sender tries for two days, and a person may have one
+/// delivered again weeks later.
+pub const INBOX_DAYS: u32 = 35;
+/// Most messages that one turn takes.
+const DUE_MAX: u32 = 64;
+
+/// A verified message.
+#[derive(Clone, Debug)]
+pub struct NewMessage<'a> {
+    /// From which trigger.
+    pub trigger: &'a TriggerName,
+    /// Which event it tells of.
+    pub event_id: &'a str,
+    /// The headers that its reading needs.
+    pub headers: &'a Headers,
+    /// Its body, byte for byte.
+    pub body: &'a [u8],
+    /// How long it rests before it is decided.
+    pub settle: Duration,
+}
+
+/// A message that is to be decided.
+#[derive(Clone, Debug)]
+pub struct Due {
+    /// The trigger as it is now; what was set since counts.
+    pub trigger: Trigger,
+    /// Whether somebody took the trigger out since.
+    pub removed: bool,
+    /// Which event.
+    pub event_id: String,
+    /// The headers.
+    pub headers: Headers,
+    /// The body.
+    pub body: Vec<u8>,
+    /// When it came.
+    pub received_at: Moment,
+    /// How often it was taken, this time included.
+    pub tries: i32,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    definition: String,
+    removed: bool,
+    event_id: String,
+    headers: Json<Headers>,
+    body: Vec<u8>,
+    received_at: OffsetDateTime,
+    tries: i32,
+}
+
+impl Store {
+    /// Keeps a message; whether its event is new. When this returns, it is kept whatever dies. An event that was decided
+    /// is known for ever: decisions outlive the messages.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn inbox_put(&self, message: &NewMessage<'_>) -> Result<bool> {
+        let kept = timed(async {
+            Ok(sqlx::query(
+                "with kept as (
+                     insert into inbox (trigger_name, event_id, headers, body)
+                     select $1, $2, $3, $4
+                     where not exists (select from decision where trigger_name = $1 and event_id = $2)
+                     on conflict on constraint inbox_key do nothing
+                     returning trigger_name, event_id
+                 )
+                 insert into inbox_due (trigger_name, event_id, decide_at)
+                 select trigger_name, event_id, now() + make_interval(secs => $5) from kept",
+            )
+            .bind(message.trigger.as_str())
+            .bind(message.event_id)
+            .bind(Json(message.headers))
+            .bind(message.body)
+            .bind(message.settle.as_secs_f64())
+            .execute(&self.pool)
+            .await?
+            .rows_affected())
+        })
+        .await?;
+        if kept > 0 {
+            // Not to other processes: a storm of alerts would queue at the server's one lock for that. They poll.
+            self.wake.notify(Topic::Work);
+        }
+        Ok(kept > 0)
+    }
+
+    /// Whether an event was kept before.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn inbox_knows(&self, trigger: &TriggerName, event_id: &str) -> Result<bool> {
+        timed(async {
+            Ok(sqlx::query_scalar(
+                "select exists (select from inbox where trigger_name = $1 and event_id = $2)",
+            )
+            .bind(trigger.as_str())
+            .bind(event_id)
+            .fetch_one(&self.pool)
+            .await?)
+        })
+        .await
+    }
+
+    /// Takes messages that are due, each ours for `lease`. What dies with us is due again then.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn inbox_due(&self, limit: u32, lease: Duration) -> Result<Vec<Due>> {
+        let rows: Vec<PgRow> = timed(async {
+            Ok(sqlx::query(
+                "with due as (
+                     select trigger_name, event_id from inbox_due where decide_at <= now()
+                     order by decide_at limit $1 for update skip locked
+                 ), taken as (
+                     update inbox_due d set decide_at = now() + make_interval(secs => $2), tries = d.tries + 1
+                     from due where d.trigger_name = due.trigger_name and d.event_id = due.event_id
+                     returning d.trigger_name, d.event_id, d.tries
+                 )
+                 select t.definition, t.removed_at is not null as removed, i.event_id, i.headers, i.body,
+                        i.received_at, taken.tries, t.name || ' ' || i.event_id as row_key
+                 from taken
+                 join inbox i on i.trigger_name = taken.trigger_name and i.event_id = taken.event_id
+                 join trigger t on t.name = taken.trigger_name
+                 order by i.received_at",
+            )
+            .bind(i64::from(limit.min(DUE_MAX)))
+            .bind(lease.as_secs_f64())
+            .fetch_all(&self.pool)
+            .await?)
+        })
+        .await?;
+        Ok(readable("message", rows, due))
+    }
+
+    /// Clears away messages that are decided and old.
+    pub(crate) async fn inbox_prune(&self) -> Result<u64> {
+        self.cleared(
+            "delete from inbox where (trigger_name, event_id) in (
+                 select trigger_name, event_id from inbox i
+                 where i.received_at < now() - interval '35 days'
+                   and not exists (select from inbox_due d
+                                   where d.trigger_name = i.trigger_name and d.event_id = i.event_id)
+                 limit $1)",
+        )
+        .await
+    }
+}
+
+fn due(row: Row) -> Result<Due> {
+    if row.event_id.is_empty() {
+        return Err(corrupt("message", "it has no identity"));
+    }
+    Ok(Due {
+        trigger: triggers::definition(&row.definition)?,
+        removed: row.removed,
+        event_id: row.event_id,
+        headers: row.headers.0,
+        body: row.body,
+        received_at: row.received_at.into(),
+        tries: row.tries,
+    })
+}

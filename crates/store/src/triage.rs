@@ -1,0 +1,200 @@
+//! What people answered when they had to decide, and deadlines that passed with nothing done.
+
+use domain::{
+    name::{Actor, ApplicationName},
+    time::Moment,
+    triage::{Advice, Evidence},
+};
+use serde_json::json;
+use sqlx::types::Json;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    audit,
+    connect::{Store, timed},
+    error::{Result, corrupt},
+};
+
+/// Most deadlines that one turn announces.
+const PASSED_MAX: i64 = 50;
+
+/// Answers that led to an advice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewTriage {
+    /// Its identity, UUIDv7.
+    pub id: Uuid,
+    /// About which application.
+    pub application: ApplicationName,
+    /// Who said what.
+    pub answers: Vec<Evidence>,
+    /// What is best done; none when it is over.
+    pub advice: Option<Advice>,
+    /// What else was said.
+    pub note: Option<String>,
+    /// Who decided.
+    pub by: Actor,
+    /// When.
+    pub at: Moment,
+}
+
+/// The same as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredTriage {
+    /// What was said and advised.
+    pub triage: NewTriage,
+    /// Until when it has to be done.
+    pub deadline: Option<Moment>,
+    /// When that passed with nothing done.
+    pub passed_at: Option<Moment>,
+    /// Whether it still has to be done: no rollback was asked for since, and nobody decided anew.
+    pub open: bool,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    application: String,
+    answers: Json<Vec<Evidence>>,
+    advice: Option<String>,
+    note: Option<String>,
+    asked_by: String,
+    asked_at: OffsetDateTime,
+    deadline: Option<OffsetDateTime>,
+    passed_at: Option<OffsetDateTime>,
+    open: bool,
+}
+
+/// An advice is open until a rollback is asked for, or somebody decides anew.
+macro_rules! open {
+    () => {
+        "t.deadline is not null
+         and not exists (select from triage n where n.application = t.application and n.id > t.id)
+         and not exists (select from rollback r where r.application = t.application and r.requested_at >= t.asked_at)"
+    };
+}
+
+const LIST: &str = concat!(
+    "select t.id, t.application, t.answers, t.advice, t.note, t.asked_by, t.asked_at, t.deadline, p.passed_at, ",
+    open!(),
+    " as open from triage t left join triage_passed p on p.triage_id = t.id
+     where ($1::text is null or t.application = $1) and ($2::uuid is null or t.id = $2)
+     order by t.id desc limit $3"
+);
+
+/// A deadline that passed a week ago is nobody's news any more.
+const PASS: &str = concat!(
+    "insert into triage_passed (triage_id) select t.id from triage t
+     where t.deadline < now() and t.deadline > now() - interval '7 days' and ",
+    open!(),
+    " and not exists (select from triage_passed p where p.triage_id = t.id)
+     order by t.deadline limit $1 on conflict do nothing returning triage_id"
+);
+
+impl Store {
+    /// Keeps what was said and advised.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn triage_put(&self, new: &NewTriage) -> Result<()> {
+        let deadline = new.advice.map(|advice| advice.deadline(new.at));
+        timed(async {
+            let mut tx = self.pool.begin().await?;
+            sqlx::query(
+                "insert into triage (id, application, answers, advice, note, asked_by, asked_at, deadline)
+                 values ($1, $2, $3, $4, $5, $6, $7, $8)",
+            )
+            .bind(new.id)
+            .bind(new.application.as_str())
+            .bind(Json(&new.answers))
+            .bind(new.advice.map(Advice::word))
+            .bind(&new.note)
+            .bind(new.by.as_str())
+            .bind(OffsetDateTime::from(new.at))
+            .bind(deadline.map(OffsetDateTime::from))
+            .execute(&mut *tx)
+            .await?;
+            let object = format!("application/{}/decision/{}", new.application, new.id);
+            let detail = json!({"advice": new.advice, "note": new.note, "deadline": deadline});
+            audit::enter(&mut tx, &new.by, "triage.decide", &object, detail).await?;
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// What was decided, newest first.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn triage_list(
+        &self,
+        application: Option<&ApplicationName>,
+        limit: u32,
+    ) -> Result<Vec<StoredTriage>> {
+        self.triages(application, None, limit.into()).await
+    }
+
+    /// Writes down which deadlines passed with nothing done, each once, however many workers ask; says which.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn triage_pass(&self, by: &Actor) -> Result<Vec<StoredTriage>> {
+        let passed: Vec<Uuid> = timed(async {
+            let mut tx = self.pool.begin().await?;
+            let passed: Vec<Uuid> = sqlx::query_scalar(PASS)
+                .bind(PASSED_MAX)
+                .fetch_all(&mut *tx)
+                .await?;
+            for id in &passed {
+                let object = format!("decision/{id}");
+                audit::enter(&mut tx, by, "triage.deadline_passed", &object, json!({})).await?;
+            }
+            tx.commit().await?;
+            Ok(passed)
+        })
+        .await?;
+        let mut all = Vec::new();
+        for id in passed {
+            all.extend(self.triages(None, Some(id), 1).await?);
+        }
+        Ok(all)
+    }
+
+    async fn triages(
+        &self,
+        application: Option<&ApplicationName>,
+        id: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Vec<StoredTriage>> {
+        let rows: Vec<Row> = timed(async {
+            Ok(sqlx::query_as(LIST)
+                .bind(application.map(ApplicationName::as_str))
+                .bind(id)
+                .bind(limit)
+                .fetch_all(&self.pool)
+                .await?)
+        })
+        .await?;
+        rows.into_iter().map(stored).collect()
+    }
+}
+
+fn stored(row: Row) -> Result<StoredTriage> {
+    let bad = |error| corrupt("triage", error);
+    let advice = row.advice.map(|word| word.parse::<Advice>()).transpose();
+    Ok(StoredTriage {
+        triage: NewTriage {
+            id: row.id,
+            application: row.application.parse().map_err(bad)?,
+            answers: row.answers.0,
+            advice: advice.map_err(|error| corrupt("triage", error))?,
+            note: row.note,
+            by: row.asked_by.parse().map_err(bad)?,
+            at: row.asked_at.into(),
+        },
+        deadline: row.deadline.map(Into::into),
+        passed_at: row.passed_at.map(Into::into),
+        open: row.open,
+    })
+}

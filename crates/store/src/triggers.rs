@@ -1,0 +1,347 @@
+//! Triggers and their secrets, which are sealed. It does not judge a message.
+
+use domain::{
+    name::{Actor, TriggerName},
+    time::Moment,
+    trigger::{Trigger, verify::HeldSecret},
+};
+use serde_json::json;
+use sqlx::{PgTransaction, types::Json};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    applications::Put,
+    audit,
+    connect::{Store, timed},
+    error::{Error, Result, corrupt},
+    page::{Listed, Page},
+    seal::SecretKey,
+};
+
+/// A trigger in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredTrigger {
+    /// The definition.
+    pub trigger: Trigger,
+    /// Its revision.
+    pub revision: i32,
+    /// When it was last changed.
+    pub updated_at: Moment,
+    /// Its secrets that are still good, the present one first. What they are is told to nobody.
+    pub secrets: Vec<SecretFact>,
+    /// When its newest message came.
+    pub heard_at: Option<Moment>,
+}
+
+/// What may be told of a secret.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+pub struct SecretFact {
+    /// When it was set.
+    pub created_at: Moment,
+    /// By whom.
+    pub created_by: Actor,
+    /// Until when it is good; the present one has no end.
+    #[serde(default)]
+    pub ends_at: Option<Moment>,
+}
+
+/// What a message is verified with.
+#[derive(Clone, Debug)]
+pub struct HookKeys {
+    /// The definition.
+    pub trigger: Trigger,
+    /// Its secrets that are still good.
+    pub secrets: Vec<HeldSecret>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    definition: String,
+    revision: i32,
+    updated_at: OffsetDateTime,
+    secrets: Json<Vec<SecretFact>>,
+    heard_at: Option<OffsetDateTime>,
+}
+
+#[derive(sqlx::FromRow)]
+struct KeyRow {
+    definition: String,
+    id: Option<Uuid>,
+    sealed: Option<Vec<u8>>,
+    ends_at: Option<OffsetDateTime>,
+}
+
+/// What a secret is sealed for: it opens at no other trigger.
+fn about(trigger: &TriggerName, id: Uuid) -> String {
+    format!("trigger {trigger} secret {id}")
+}
+
+impl Store {
+    /// Stores a trigger. With `if_match`, only over that revision.
+    ///
+    /// # Errors
+    /// [`Error::Revision`], or as every store function.
+    pub async fn trigger_put(
+        &self,
+        trigger: &Trigger,
+        actor: &Actor,
+        if_match: Option<i32>,
+    ) -> Result<Put> {
+        timed(async {
+            let mut tx = self.pool.begin().await?;
+            let present: Option<(String, i32, bool)> = sqlx::query_as(
+                "select definition, revision, removed_at is not null from trigger
+                 where name = $1 for no key update",
+            )
+            .bind(trigger.name.as_str())
+            .fetch_optional(&mut *tx)
+            .await?;
+            let living = present.as_ref().filter(|(_, _, removed)| !removed);
+            let revision = living.map(|(_, revision, _)| *revision);
+            if if_match != revision {
+                return Err(Error::Revision { present: revision });
+            }
+            let definition =
+                serde_json::to_string(trigger).map_err(|error| corrupt("trigger", error))?;
+            if let Some((same, revision, _)) = living.filter(|(text, _, _)| *text == definition) {
+                tracing::trace!(same, "nothing is changed");
+                return Ok(Put {
+                    revision: *revision,
+                    created: false,
+                });
+            }
+            let put = Put {
+                revision: insert(&mut tx, trigger, &definition).await?,
+                created: living.is_none(),
+            };
+            let object = format!("trigger/{}", trigger.name);
+            let detail = json!({"revision": put.revision, "definition": trigger});
+            audit::enter(&mut tx, actor, "trigger.put", &object, detail).await?;
+            tx.commit().await?;
+            Ok(put)
+        })
+        .await
+    }
+
+    /// A trigger.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or as every store function.
+    pub async fn trigger_get(&self, name: &TriggerName) -> Result<StoredTrigger> {
+        let page = Page {
+            after: None,
+            limit: 1,
+        };
+        let found = self.triggers(Some(name), &page).await?.items.pop();
+        found.ok_or(Error::NotFound("trigger"))
+    }
+
+    /// Triggers by name.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn trigger_list(
+        &self,
+        page: &Page<TriggerName>,
+    ) -> Result<Listed<StoredTrigger, TriggerName>> {
+        self.triggers(None, page).await
+    }
+
+    async fn triggers(
+        &self,
+        only: Option<&TriggerName>,
+        page: &Page<TriggerName>,
+    ) -> Result<Listed<StoredTrigger, TriggerName>> {
+        let rows: Vec<Row> = timed(async {
+            Ok(sqlx::query_as(
+                "select t.definition, t.revision, t.updated_at,
+                        (select coalesce(jsonb_agg(jsonb_build_object(
+                                    'created_at', to_char(s.created_at at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'),
+                                    'created_by', s.created_by,
+                                    'ends_at', to_char(s.ends_at at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'))
+                                    order by s.created_at desc), '[]')
+                         from trigger_secret s
+                         where s.trigger_name = t.name and (s.ends_at is null or s.ends_at > now())) as secrets,
+                        (select max(i.received_at) from inbox i where i.trigger_name = t.name) as heard_at
+                 from trigger t
+                 where t.removed_at is null and ($1::text is null or t.name > $1) and ($2::text is null or t.name = $2)
+                 order by t.name limit $3",
+            )
+            .bind(page.after.as_ref().map(TriggerName::as_str))
+            .bind(only.map(TriggerName::as_str))
+            .bind(page.fetch())
+            .fetch_all(&self.pool)
+            .await?)
+        })
+        .await?;
+        let items: Result<Vec<StoredTrigger>> = rows.into_iter().map(stored).collect();
+        Ok(page.listed(items?, |stored| stored.trigger.name.clone()))
+    }
+
+    /// Takes a trigger out, its secrets with it. What it told and what came of that stays.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Revision`], or as every store function.
+    pub async fn trigger_remove(
+        &self,
+        name: &TriggerName,
+        actor: &Actor,
+        if_match: Option<i32>,
+    ) -> Result<()> {
+        timed(async {
+            let mut tx = self.pool.begin().await?;
+            let revision = living(&mut tx, name).await?;
+            if if_match.is_some_and(|asked| asked != revision) {
+                return Err(Error::Revision {
+                    present: Some(revision),
+                });
+            }
+            sqlx::query("delete from trigger_secret where trigger_name = $1")
+                .bind(name.as_str())
+                .execute(&mut *tx)
+                .await?;
+            sqlx::query(
+                "update trigger set removed_at = now(), updated_at = now() where name = $1",
+            )
+            .bind(name.as_str())
+            .execute(&mut *tx)
+            .await?;
+            let object = format!("trigger/{name}");
+            let detail = json!({"revision": revision});
+            audit::enter(&mut tx, actor, "trigger.remove", &object, detail).await?;
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Gives a trigger a new secret; the one before it stays good until `former_until`, and those before that end now.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or as every store function.
+    pub async fn trigger_secret_put(
+        &self,
+        name: &TriggerName,
+        secret: &str,
+        former_until: Option<Moment>,
+        actor: &Actor,
+    ) -> Result<()> {
+        let id = Uuid::now_v7();
+        let sealed = self.key.seal(&about(name, id), secret.as_bytes());
+        timed(async {
+            let mut tx = self.pool.begin().await?;
+            living(&mut tx, name).await?;
+            sqlx::query(
+                "delete from trigger_secret where trigger_name = $1 and (ends_at is not null or $2)",
+            )
+            .bind(name.as_str())
+            .bind(former_until.is_none())
+            .execute(&mut *tx)
+            .await?;
+            sqlx::query("update trigger_secret set ends_at = $2 where trigger_name = $1")
+                .bind(name.as_str())
+                .bind(former_until.map(OffsetDateTime::from))
+                .execute(&mut *tx)
+                .await?;
+            sqlx::query(
+                "insert into trigger_secret (id, trigger_name, sealed, created_by) values ($1, $2, $3, $4)",
+            )
+            .bind(id)
+            .bind(name.as_str())
+            .bind(&sealed)
+            .bind(actor.as_str())
+            .execute(&mut *tx)
+            .await?;
+            let object = format!("trigger/{name}");
+            let detail = json!({"former_until": former_until});
+            audit::enter(&mut tx, actor, "trigger.secret", &object, detail).await?;
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// What a message to this trigger is verified with; none when there is no such trigger.
+    ///
+    /// # Errors
+    /// [`Error::KeyLost`] when a secret is sealed with another key, or as every store function.
+    pub async fn trigger_keys(&self, name: &TriggerName) -> Result<Option<HookKeys>> {
+        let rows: Vec<KeyRow> = timed(async {
+            Ok(sqlx::query_as(
+                "select t.definition, s.id, s.sealed, s.ends_at from trigger t
+                 left join trigger_secret s on s.trigger_name = t.name and (s.ends_at is null or s.ends_at > now())
+                 where t.name = $1 and t.removed_at is null
+                 order by s.created_at desc",
+            )
+            .bind(name.as_str())
+            .fetch_all(&self.pool)
+            .await?)
+        })
+        .await?;
+        let Some(first) = rows.first() else {
+            return Ok(None);
+        };
+        let trigger = definition(&first.definition)?;
+        let secrets: Result<Vec<HeldSecret>> = rows
+            .into_iter()
+            .filter_map(|row| Some(opened(&self.key, name, row.id?, &row.sealed?, row.ends_at)))
+            .collect();
+        Ok(Some(HookKeys {
+            trigger,
+            secrets: secrets?,
+        }))
+    }
+}
+
+async fn living(tx: &mut PgTransaction<'_>, name: &TriggerName) -> Result<i32> {
+    let revision: Option<i32> = sqlx::query_scalar(
+        "select revision from trigger where name = $1 and removed_at is null for no key update",
+    )
+    .bind(name.as_str())
+    .fetch_optional(&mut **tx)
+    .await?;
+    revision.ok_or(Error::NotFound("trigger"))
+}
+
+async fn insert(tx: &mut PgTransaction<'_>, trigger: &Trigger, definition: &str) -> Result<i32> {
+    Ok(sqlx::query_scalar(
+        "insert into trigger (name, definition, revision) values ($1, $2, 1)
+         on conflict on constraint trigger_key do update
+         set definition = excluded.definition, revision = trigger.revision + 1, updated_at = now(), removed_at = null
+         returning revision",
+    )
+    .bind(trigger.name.as_str())
+    .bind(definition)
+    .fetch_one(&mut **tx)
+    .await?)
+}
+
+fn opened(
+    key: &SecretKey,
+    name: &TriggerName,
+    id: Uuid,
+    sealed: &[u8],
+    ends_at: Option<OffsetDateTime>,
+) -> Result<HeldSecret> {
+    let text = key.open(&about(name, id), sealed)?;
+    Ok(HeldSecret {
+        text: String::from_utf8(text).map_err(|error| corrupt("secret", error))?,
+        until: ends_at.map(Moment::from),
+    })
+}
+
+/// Parses a stored definition.
+pub(crate) fn definition(text: &str) -> Result<Trigger> {
+    serde_json::from_str(text).map_err(|error| corrupt("trigger", error))
+}
+
+fn stored(row: Row) -> Result<StoredTrigger> {
+    Ok(StoredTrigger {
+        trigger: definition(&row.definition)?,
+        revision: row.revision,
+        updated_at: row.updated_at.into(),
+        secrets: row.secrets.0,
+        heard_at: row.heard_at.map(Moment::from),
+    })
+}
