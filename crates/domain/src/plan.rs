@@ -257,7 +257,7 @@ impl Plan {
     #[must_use]
     pub fn side_by_side(&self, swap: &Swap) -> bool {
         let manner = self.manner_of(&swap.component);
-        matches!(manner, Some(Manner::Front { two_versions: true }))
+        matches!(manner, Some(Manner::Front { stops_first: None }))
     }
 
     /// The swaps of one component, in order.

@@ -34,30 +34,6 @@ impl Specification {
         shown::shown(body)
     }
 
-    /// The same without what only one container can have: ports of the host and addresses of its own.
-    #[must_use]
-    pub fn without_places(&self) -> Self {
-        let mut unbound = self.clone();
-        if let Some(host) = unbound
-            .body
-            .get_mut("HostConfig")
-            .and_then(Value::as_object_mut)
-        {
-            host.remove("PortBindings");
-            host.remove("PublishAllPorts");
-        }
-        let endpoints = unbound
-            .body
-            .pointer_mut("/NetworkingConfig/EndpointsConfig")
-            .and_then(Value::as_object_mut);
-        for endpoint in endpoints.into_iter().flat_map(|all| all.values_mut()) {
-            if let Some(endpoint) = endpoint.as_object_mut() {
-                endpoint.remove("IPAMConfig");
-            }
-        }
-        unbound
-    }
-
     /// The names of the environment entries, without their values.
     #[must_use]
     pub fn env_names(&self) -> Vec<&str> {

@@ -15,10 +15,10 @@ use domain::{
     ledger::{RecordedSpecification, Release, ReleaseComponent},
     name::{ContainerId, Fence, ImageId, RollbackId, Version},
     plan::{self, Plan, Strategy},
-    planner::{self, Blocker, BlockerCode, Proposal, Rebuild, Snapshot, WarningCode},
+    planner::{self, Blocker, BlockerCode, Proposal, Rebuild, Snapshot, Warning, WarningCode},
     seen::Seen,
     source::{Tag, TagsSeen},
-    specification::{MountKind, Mounted, NetworkMode, Published, Shape},
+    specification::{Endpoint, MountKind, Mounted, NetworkMode, Published, Shape},
     steps::Step,
     supply::{ImageSource, SourceSeen},
     target::Target,
@@ -486,7 +486,9 @@ fn behind_a_front(change: impl FnOnce(&mut Shop, &mut FrontLook)) -> Shop {
         filed: Some(Filed::Says(format!("10.0.0.{last}:8080").parse().unwrap())),
         sessions: Seen::Absent,
     };
+    shape_of(&mut shop);
     for (container, last) in shop.look.containers.iter_mut().zip(1..) {
+        container.shape = Some(Shape::default());
         container.address = Some(format!("10.0.0.{last}").parse().unwrap());
     }
     let servers = [("s1".to_owned(), server(1)), ("s2".to_owned(), server(2))];
@@ -542,7 +544,8 @@ fn behind_a_balancer_each_replica_has_its_server_and_nobody_waits() {
         .collect();
     assert_eq!(servers, [Some("s1"), Some("s2")]);
     assert_eq!(
-        proposal.plan.format, 2,
+        proposal.plan.format,
+        plan::PLAN_FORMAT_FRONT,
         "an older binary knows none of its steps"
     );
     assert_eq!(proposal.downtime.expected_ms, Millis(0));
@@ -553,12 +556,66 @@ fn behind_a_balancer_each_replica_has_its_server_and_nobody_waits() {
             .iter()
             .any(|step| matches!(step, Step::Switch { .. }))
     );
-    shop.application.components[0]
-        .front
-        .as_mut()
-        .unwrap()
-        .two_versions = false;
-    assert!(planned(&shop).downtime.expected_ms > Millis(0));
+}
+
+/// What stands in the way of running two versions at once is said, and what serves stops first.
+#[test]
+fn behind_a_balancer_what_only_one_can_have_stops_first() {
+    type Case = (fn(&mut Shop), &'static str);
+    let cases: [Case; 5] = [
+        (
+            |shop| {
+                let front = shop.application.components[0].front.as_mut();
+                front.unwrap().two_versions = false;
+            },
+            "does not say that two versions",
+        ),
+        (
+            |shop| shop.application.components[0].overlap = Some(false),
+            "`overlap = false`",
+        ),
+        (
+            |shop| shape_of(shop).ports = vec![published(18080)],
+            "18080",
+        ),
+        (
+            |shop| {
+                let endpoint = Endpoint {
+                    ipv4: Some("10.0.0.9".to_owned()),
+                    ..Endpoint::default()
+                };
+                let shape = shape_of(shop);
+                shape.networks.insert("shop".to_owned(), endpoint);
+            },
+            "fixed address 10.0.0.9",
+        ),
+        (
+            |shop| shop.look.containers[0].shape = None,
+            "could not be worked out",
+        ),
+    ];
+    for (change, why) in cases {
+        let mut shop = behind_a_front(|_, _| {});
+        shop.application.components.truncate(1);
+        change(&mut shop);
+        let proposal = planned(&shop);
+        assert!(proposal.downtime.expected_ms > Millis(0), "{why}");
+        let said = |warning: &&Warning| warning.code == WarningCode::StoppedAndStarted;
+        let warning = proposal.warnings.iter().find(said).unwrap();
+        assert!(warning.sentence.contains(why), "{warning:?}");
+    }
+}
+
+#[test]
+fn two_versions_that_write_to_one_place_are_told() {
+    let mut shop = behind_a_front(|_, _| {});
+    shop.look.containers[0].shape.as_mut().unwrap().mounts = vec![Mounted {
+        writable: true,
+        ..bind("/srv/shop/data")
+    }];
+    let proposal = planned(&shop);
+    let told = |warning: &Warning| warning.code == WarningCode::SharedWrites;
+    assert!(proposal.warnings.iter().any(told), "{:?}", proposal.warnings);
 }
 
 #[test]

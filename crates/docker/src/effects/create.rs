@@ -30,13 +30,6 @@ pub(super) struct Wanted<'a> {
     pub(super) config_hash: Option<&'a str>,
 }
 
-/// Clients reach it through a balancer: it may hold neither a port of the host nor an address that the container
-/// beside it has.
-fn behind_front(wanted: &Wanted<'_>, ctx: &PerformContext<'_>) -> bool {
-    let component = ctx.application.component(wanted.component);
-    component.is_some_and(|component| component.front.is_some())
-}
-
 impl Engine {
     pub(super) async fn create(
         &self,
@@ -66,13 +59,6 @@ impl Engine {
             );
             Error::new(Kind::NoSpecification, said)
         })?;
-        let unbound;
-        let specification = if behind_front(wanted, ctx) {
-            unbound = specification.without_places();
-            &unbound
-        } else {
-            specification
-        };
         let Some(replaced) = self.with_its_own_mounts(wanted.replaces).await? else {
             let said = format!(
                 "container {}, which {} is to replace, is not there",
@@ -131,9 +117,6 @@ impl Engine {
         ctx: &PerformContext<'_>,
     ) -> Result<Replica, Error> {
         let mut replica = Replica::of(replaced);
-        if behind_front(wanted, ctx) {
-            replica.addresses.clear();
-        }
         if ctx
             .application
             .component(wanted.component)

@@ -29,8 +29,9 @@ pub enum Manner {
     },
     /// Prove the target at its own address first, then point the balancer in front of the component to it.
     Front {
-        /// Whether the target runs beside what serves; else what serves stops first.
-        two_versions: bool,
+        /// Why what serves stops first; none when the target runs beside it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stops_first: Option<String>,
     },
     /// Prove the target on an internal network first, then move the published port to it.
     Handover {

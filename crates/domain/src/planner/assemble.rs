@@ -92,23 +92,15 @@ fn steps(parts: &Parts) -> Vec<Step> {
         let component = component.clone();
         match manner(&component) {
             Some(Manner::Handover { .. }) => Some(Step::Stage { component }),
-            Some(Manner::Front { two_versions: true }) => Some(Step::Raise { component }),
-            Some(
-                Manner::Front {
-                    two_versions: false,
-                }
-                | Manner::StopStart { .. },
-            )
-            | None => None,
+            Some(Manner::Front { stops_first: None }) => Some(Step::Raise { component }),
+            Some(Manner::Front { .. } | Manner::StopStart { .. }) | None => None,
         }
     }));
     for component in touched {
         match manner(&component) {
             Some(Manner::Handover { .. }) => steps.push(Step::Handover { component }),
-            Some(Manner::Front { two_versions: true }) => steps.push(Step::Point { component }),
-            Some(Manner::Front {
-                two_versions: false,
-            }) => steps.extend([
+            Some(Manner::Front { stops_first: None }) => steps.push(Step::Point { component }),
+            Some(Manner::Front { .. }) => steps.extend([
                 Step::Raise {
                     component: component.clone(),
                 },

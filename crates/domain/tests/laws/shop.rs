@@ -431,7 +431,11 @@ fn hand_made(at: usize, part: &Part) -> serde_json::Value {
 
 /// Two networks, of which the first gives the gateway and the second has no way out.
 fn shape(at: usize, part: &Part, replica: u32) -> Option<Shape> {
-    part.networked.then(|| Shape {
+    if !part.networked {
+        // What a balancer is in front of has nothing that only one of two can have.
+        return (part.behind != Behind::Port).then(Shape::default);
+    }
+    Some(Shape {
         network: NetworkMode::Named("front".to_owned()),
         networks: ["front", "inner"]
             .map(|network| (network.to_owned(), Endpoint::default()))

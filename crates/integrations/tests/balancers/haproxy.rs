@@ -11,10 +11,12 @@ use integrations::{Balancers, Trouble};
 use serde_json::json;
 use tokio::{
     io::AsyncReadExt,
-    net::{UnixListener, UnixStream},
+    net::{TcpStream, UnixListener, UnixStream},
 };
 
-use crate::house::{Application, Folder, Process, ask, free_port, front, said, stream, until};
+use crate::house::{
+    Application, Folder, Process, ask, free_port, front, said, socket, stream, until,
+};
 
 const ALWAYS: &(dyn Fn() -> bool + Send + Sync) = &|| true;
 
@@ -122,15 +124,27 @@ async fn clients_go_elsewhere_at_once_and_after_a_restart() {
 #[tokio::test]
 async fn an_event_stream_stays_where_it_is_and_is_counted_there() {
     let house = House::new().await;
-    let mut open = stream(house.port).await;
+    let open = stream(house.port).await;
+    goes_on(&house, open, "data: one\n\ndata: one").await;
+}
+
+#[tokio::test]
+async fn a_web_socket_stays_where_it_is_and_is_counted_there() {
+    let house = House::new().await;
+    let open = socket(house.port, "one").await;
+    goes_on(&house, open, "oneone").await;
+}
+
+/// What was opened before clients are sent elsewhere goes on to hear from where it is, and is counted until it ends.
+async fn goes_on(house: &House, mut open: TcpStream, words: &str) {
     house.point(&house.two).await.unwrap();
     assert_eq!(ask(house.port).await.unwrap(), "two");
-    said(&mut open, "data: one\n\ndata: one").await;
+    said(&mut open, words).await;
     let look = house.look().await;
     assert_eq!(look.sessions_at(house.one.address), Some(1));
     assert_eq!(look.sessions_at(house.two.address), Some(0));
     drop(open);
-    until("the stream is over", || async {
+    until("it is over", || async {
         (house.look().await.sessions_at(house.one.address) == Some(0)).then_some(())
     })
     .await;
