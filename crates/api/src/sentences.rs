@@ -34,7 +34,11 @@ pub(crate) fn sentence(plan: &Plan, event: &Event, actor: &str) -> String {
         Event::Performed { outcome } => match outcome {
             Outcome::Done => "done".to_owned(),
             Outcome::Failed {
-                failure: Failure::BuildFailed | Failure::SourceUnfit | Failure::SourceUnreachable,
+                failure:
+                    Failure::BuildFailed
+                    | Failure::SourceUnfit
+                    | Failure::SourceUnreachable
+                    | Failure::FrontRefused,
                 said,
             } => said.clone(),
             Outcome::Failed { said, .. } => format!("the engine refused: {said}"),

@@ -356,6 +356,8 @@ pub enum Failure {
     SourceUnfit,
     /// The build ran and did not end well.
     BuildFailed,
+    /// The balancer in front of a component says no, or its file can not be kept true.
+    FrontRefused,
     /// Anything else that the engine says no to.
     Refused,
 }

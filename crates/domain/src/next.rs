@@ -170,6 +170,7 @@ pub fn cause_of(failure: Failure, said: &str) -> Cause {
         Failure::SourceUnreachable => CauseCode::SourceUnreachable,
         Failure::SourceUnfit => CauseCode::SourceUnfit,
         Failure::BuildFailed => CauseCode::BuildFailed,
+        Failure::FrontRefused => CauseCode::BalancerUnfit,
         Failure::Refused => CauseCode::EngineRefused,
     };
     Cause::new(code, said)

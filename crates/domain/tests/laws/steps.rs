@@ -318,6 +318,7 @@ fn a_step_that_is_refused_for_good_ends_the_run_well() {
         Failure::DiskFull,
         Failure::Unreadable,
         Failure::Fenced,
+        Failure::FrontRefused,
         Failure::Refused,
     ];
     for (number, morning) in mornings() {
