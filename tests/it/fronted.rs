@@ -299,7 +299,13 @@ fn other(lane: &Lane, turn: usize) -> &'static str {
 }
 
 /// From the start beside what serves to the end of that: what each phase asks of the engine.
-const PHASES: [&str; 5] = ["/start", "/rename", "/stop", "/create", "DELETE /containers"];
+const PHASES: [&str; 5] = [
+    "/start",
+    "/rename",
+    "/stop",
+    "/create",
+    "DELETE /containers",
+];
 
 #[test]
 fn killed_in_any_phase_behind_a_balancer_no_client_notices() {

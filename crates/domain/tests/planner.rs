@@ -615,7 +615,11 @@ fn two_versions_that_write_to_one_place_are_told() {
     }];
     let proposal = planned(&shop);
     let told = |warning: &Warning| warning.code == WarningCode::SharedWrites;
-    assert!(proposal.warnings.iter().any(told), "{:?}", proposal.warnings);
+    assert!(
+        proposal.warnings.iter().any(told),
+        "{:?}",
+        proposal.warnings
+    );
 }
 
 #[test]

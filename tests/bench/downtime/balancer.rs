@@ -88,7 +88,8 @@ fn haproxy(port: u16, to: SocketAddr, folder: &Path) -> Outcome<(PathBuf, Comman
 
 fn caddy(port: u16, to: SocketAddr, folder: &Path) -> Outcome<(PathBuf, Command, Value)> {
     let (file, admin) = (folder.join("caddy.json"), free_port()?);
-    let proxy = json!({"@id": "shop", "handler": "reverse_proxy", "upstreams": [{"dial": to.to_string()}]});
+    let proxy =
+        json!({"@id": "shop", "handler": "reverse_proxy", "upstreams": [{"dial": to.to_string()}]});
     let server = json!({"listen": [format!("127.0.0.1:{port}")], "automatic_https": {"disable": true},
                         "routes": [{"handle": [proxy]}]});
     let text = json!({"admin": {"listen": format!("127.0.0.1:{admin}")},

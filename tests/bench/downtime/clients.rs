@@ -114,7 +114,11 @@ fn on_one_connection(to: SocketAddr, kept: &mut Option<BufReader<TcpStream>>) ->
         }
         let line = line.trim_end().to_ascii_lowercase();
         if let Some(rest) = line.strip_prefix("http/1.1 ") {
-            status = rest.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0);
+            status = rest
+                .split(' ')
+                .next()
+                .and_then(|word| word.parse().ok())
+                .unwrap_or(0);
         } else if let Some(value) = line.strip_prefix("content-length: ") {
             length = value.parse().unwrap_or(0);
         } else if line == "connection: close" {

@@ -118,7 +118,8 @@ async fn answer(stream: TcpStream, name: &'static str) -> std::io::Result<()> {
             }
         }
         if first.starts_with("GET /socket") {
-            let head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n";
+            let head =
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n";
             let accepted = format!("{head}Sec-WebSocket-Accept: {ACCEPTED}\r\n\r\n");
             writer.write_all(accepted.as_bytes()).await?;
             loop {
@@ -175,7 +176,8 @@ const ACCEPTED: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 /// A connection that was upgraded to a WebSocket and has said its first word.
 pub(crate) async fn socket(port: u16, word: &str) -> TcpStream {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    let head = "GET /socket HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n";
+    let head =
+        "GET /socket HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n";
     let ask = format!("{head}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n");
     stream.write_all(ask.as_bytes()).await.unwrap();
     said(&mut stream, word).await;

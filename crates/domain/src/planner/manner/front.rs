@@ -31,11 +31,7 @@ pub(super) fn stops_first(
     places.find_map(|place| only_one(look, place.replica, part).err())
 }
 
-fn only_one(
-    look: &EngineLook,
-    former: &Container,
-    part: &ReleaseComponent,
-) -> Result<(), String> {
+fn only_one(look: &EngineLook, former: &Container, part: &ReleaseComponent) -> Result<(), String> {
     // What shares with the former one lasts as long as that: it would be cut off from whoever serves.
     shares_with_nobody(look, former)?;
     let (_, target) = shapes(former, part)?;
