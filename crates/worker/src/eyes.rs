@@ -99,9 +99,7 @@ impl Real {
             look.project = self.project_for_step(plan, rollback, scope).await?;
         }
         if let (true, Ok(look)) = (scope.fronts, &mut seen.engine) {
-            let touched = |component: &ComponentName| plan.swaps_of(component).next().is_some();
-            let sessions = scope.sessions;
-            look.fronts = self.fronts(&plan.application, touched, sessions).await;
+            look.fronts = self.fronts_of(plan, scope.sessions).await;
         }
         if scope.builds && seen.engine.is_ok() {
             match self.builds_seen(plan, rollback).await? {
@@ -130,6 +128,16 @@ impl Real {
             answers = self.prober.ask(questions, PROBE_LIMIT).await;
         }
         answers
+    }
+
+    /// The balancers in front of what a plan touches.
+    async fn fronts_of(
+        &self,
+        plan: &Plan,
+        sessions: bool,
+    ) -> BTreeMap<ComponentName, Seen<FrontLook>> {
+        let touched = |component: &ComponentName| plan.swaps_of(component).next().is_some();
+        self.fronts(&plan.application, touched, sessions).await
     }
 
     /// The balancers in front of some of an application's components.

@@ -59,6 +59,11 @@ impl Step {
             probes: Some(side),
             ..engine
         };
+        let recording = |engine| Scope {
+            engine,
+            records: true,
+            ..Scope::default()
+        };
         match self {
             Self::Check if backward => Scope::default(),
             Self::Build { .. } => Scope {
@@ -90,10 +95,7 @@ impl Step {
                 supplies: true,
                 ..engine
             },
-            Self::Capture => Scope {
-                records: true,
-                ..engine
-            },
+            Self::Capture => recording(true),
             Self::Prove if !backward => Scope {
                 fronts: true,
                 probes: Some(Side::Target),
@@ -110,10 +112,7 @@ impl Step {
                 sessions: true,
                 ..engine
             },
-            Self::Record => Scope {
-                records: true,
-                ..Scope::default()
-            },
+            Self::Record => recording(false),
             Self::Lock
             | Self::Supply
             | Self::Keep
