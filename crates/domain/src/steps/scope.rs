@@ -72,9 +72,8 @@ impl Step {
             },
             Self::Lock if backward => Scope {
                 fronts: true,
-                probes: Some(Side::Former),
                 pin: true,
-                ..engine
+                ..probing(Side::Former)
             },
             Self::Pin => Scope {
                 pin: true,
@@ -88,8 +87,7 @@ impl Step {
             Self::Check => Scope {
                 supplies: true,
                 fronts: true,
-                probes: Some(Side::Former),
-                ..engine
+                ..probing(Side::Former)
             },
             Self::Supply if !backward => Scope {
                 supplies: true,
@@ -98,8 +96,7 @@ impl Step {
             Self::Capture => recording(true),
             Self::Prove if !backward => Scope {
                 fronts: true,
-                probes: Some(Side::Target),
-                ..engine
+                ..probing(Side::Target)
             },
             Self::Stage { .. } if !backward => probing(Side::Stage),
             Self::Raise { .. } if !backward => probing(Side::Beside),
