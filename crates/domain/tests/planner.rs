@@ -1274,7 +1274,7 @@ fn settings_that_differ_are_named_once() {
             network: NetworkMode::Named("shop_default".to_owned()),
             networks: [(
                 "metrics".to_owned(),
-                domain::specification::Endpoint::default(),
+                Endpoint::default(),
             )]
             .into(),
             ports: vec![published(18081)],
