@@ -53,6 +53,7 @@ pub(crate) fn run(
     report.figure("haproxy_swaps", haproxy.proofs.len() as f64, None);
     report.figure("haproxy_failed", haproxy.count.failed as f64, zero);
     report.figure("haproxy_requests", haproxy.count.requests as f64, None);
+    report.figure("haproxy_kept_closed", haproxy.count.closed as f64, zero);
     report.figure("haproxy_streams_cut", haproxy.streams_cut as f64, zero);
     let second = Some(Goal::AtMost(1000.0));
     report.figure("haproxy_proof_ms", median(&haproxy.proofs), second);
@@ -61,6 +62,7 @@ pub(crate) fn run(
     report.figure("caddy_swaps", caddy.proofs.len() as f64, None);
     report.figure("caddy_failed", caddy.count.failed as f64, zero);
     report.figure("caddy_requests", caddy.count.requests as f64, None);
+    report.figure("caddy_kept_closed", caddy.count.closed as f64, None);
     report.figure("caddy_proof_ms", median(&caddy.proofs), None);
     Ok(())
 }
@@ -95,7 +97,9 @@ fn measure(settings: &Settings, engine: &Engine, api: &Api, kind: Kind) -> Outco
             shop.release_hold(to)?;
         }
         swap_once(&shop, kind, compose.port, to, &mut figures)?;
-        let Count { requests, failed } = figures.count;
+        let Count {
+            requests, failed, ..
+        } = figures.count;
         say(&format!(
             "{kind:?}, swap {swap}: {failed} of {requests} requests failed so far"
         ));

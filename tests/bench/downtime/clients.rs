@@ -1,5 +1,6 @@
 //! Clients of a balancer: one with a new connection for each request, one that keeps its connection, and one event
-//! stream. Whatever is not answered well has failed.
+//! stream. Whatever is not answered well has failed. A kept connection that was closed when its next request came is
+//! counted for itself, and asked again on a new one, as HTTP's clients do.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -22,17 +23,19 @@ const EVERY: Duration = Duration::from_millis(2);
 const PATIENCE: Duration = Duration::from_secs(5);
 const PATH: &str = "/api/version";
 
-/// How many requests there were, and how many of them failed.
+/// How many requests there were, how many of them failed, and how many found their kept connection closed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Count {
     pub(crate) requests: usize,
     pub(crate) failed: usize,
+    pub(crate) closed: usize,
 }
 
 impl Count {
     pub(crate) fn add(&mut self, other: Self) {
         self.requests += other.requests;
         self.failed += other.failed;
+        self.closed += other.closed;
     }
 
     fn note(&mut self, good: bool) {
@@ -82,15 +85,26 @@ fn connecting(to: SocketAddr, ended: &AtomicBool) -> Count {
 fn keeping(to: SocketAddr, ended: &AtomicBool) -> Count {
     let (mut kept, mut count) = (None, Count::default());
     while !ended.load(Ordering::Relaxed) {
-        let answer = on_one_connection(to, &mut kept);
-        // A connection on which something failed is not used again.
-        if answer.is_err() {
-            kept = None;
+        let was_kept = kept.is_some();
+        let mut answer = on_one_connection(to, &mut kept);
+        if was_kept && answer.as_ref().is_err_and(is_closed) {
+            count.closed += 1;
+            answer = on_one_connection(to, &mut kept);
         }
         count.note(answer.is_ok_and(|status| status == 200));
         thread::sleep(EVERY);
     }
     count
+}
+
+/// Whether the other side had closed before it said anything.
+fn is_closed(error: &io::Error) -> bool {
+    [
+        io::ErrorKind::ConnectionAborted,
+        io::ErrorKind::ConnectionReset,
+        io::ErrorKind::BrokenPipe,
+    ]
+    .contains(&error.kind())
 }
 
 /// One request on a connection that is kept as long as the other side keeps it: the status of its answer.
@@ -110,7 +124,11 @@ fn on_one_connection(to: SocketAddr, kept: &mut Option<BufReader<TcpStream>>) ->
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line)? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+            // In the middle of an answer it is another matter.
+            return Err(match status {
+                0 => io::ErrorKind::ConnectionAborted.into(),
+                _ => io::ErrorKind::UnexpectedEof.into(),
+            });
         }
         let line = line.trim_end().to_ascii_lowercase();
         if let Some(rest) = line.strip_prefix("http/1.1 ") {
