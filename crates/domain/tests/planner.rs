@@ -1272,11 +1272,7 @@ fn settings_that_differ_are_named_once() {
         };
         let then = Shape {
             network: NetworkMode::Named("shop_default".to_owned()),
-            networks: [(
-                "metrics".to_owned(),
-                Endpoint::default(),
-            )]
-            .into(),
+            networks: [("metrics".to_owned(), Endpoint::default())].into(),
             ports: vec![published(18081)],
             mounts: vec![bind("/srv/old")],
             own_command: true,
