@@ -1,7 +1,7 @@
 #!/bin/sh
 # What Sternway costs, measured in one run beside what there is without it:
 #
-#   sh tests/bench.sh NAME               downtime, steps, footprint, takeover, group or clone: a table, and target/bench/NAME.json
+#   sh tests/bench.sh NAME               downtime, steps, footprint, takeover, group, clone or intake: a table, and target/bench/NAME.json
 #   sh tests/bench.sh NAME --smallest    each thing once and little of it, in the dev profile: only proves that it works
 #
 # Builds what it needs, installs what is missing, starts an engine if none answers, and leaves nothing running.
@@ -12,12 +12,12 @@ cd "$(dirname "$0")/.."
 . docker/prepare.sh
 
 usage() {
-    echo "usage: sh tests/bench.sh downtime|steps|footprint|takeover|group|clone [--smallest]" >&2
+    echo "usage: sh tests/bench.sh downtime|steps|footprint|takeover|group|clone|intake [--smallest]" >&2
     exit 2
 }
 
 case "${1-} ${2-}" in
-'downtime '* | 'steps '* | 'footprint '* | 'takeover '* | 'group '* | 'clone '*) ;;
+'downtime '* | 'steps '* | 'footprint '* | 'takeover '* | 'group '* | 'clone '* | 'intake '*) ;;
 *) usage ;;
 esac
 case $#${2-} in

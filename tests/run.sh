@@ -25,7 +25,8 @@ outside() {
         if ! has "$package"; then install_packages docker.io iptables iproute2; break; fi
     done
     # docker-compose itself: the tests run that program, and Docker's plugin is another one.
-    prepare_packages engine docker-compose postgres build python slowhttptest curl git haproxy caddy docker-registry
+    prepare_packages engine docker-compose postgres build python slowhttptest curl git haproxy caddy docker-registry \
+        prometheus prometheus-alertmanager
 
     if [ $# -eq 0 ]; then
         step "scripts" sh tests/scripts.sh
@@ -60,7 +61,7 @@ inside() {
     # Whatever fails, everything is tried: one run tells all.
     step "tests" cargo test --workspace --locked --no-fail-fast "$@"
     if [ $# -eq 0 ]; then
-        for benchmark in downtime steps footprint takeover group clone; do
+        for benchmark in downtime steps footprint takeover group clone intake; do
             step "benchmark $benchmark" sh tests/bench.sh "$benchmark" --smallest
         done
     fi

@@ -21,6 +21,8 @@
 //! | `EXIT_AFTER_MS` | crashes with status 1 after this time |
 //! | `LOG`, `LOG_LINES` | a line to log at start, and how often (once by default) |
 //!
+//! `/metrics` counts answers and failures for Prometheus.
+//!
 //! `app check` asks the `/health` of this very container and ends with 0 or 1: an image without a
 //! shell can have a health check.
 
@@ -29,12 +31,15 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 /// A connection that says nothing for so long is closed, and its thread with it.
 const IDLE: Duration = Duration::from_mins(1);
+
+/// What Prometheus asks for.
+const METRICS: &str = "/metrics";
 
 /// No more of a request's head is read than this.
 const HEAD_LIMIT: u64 = 16 * 1024;
@@ -97,6 +102,9 @@ struct App {
     bad: bool,
     bad_health: bool,
     draining: AtomicBool,
+    /// Answers so far, and how many of them said that something is wrong here.
+    answers: AtomicU64,
+    failures: AtomicU64,
 }
 
 impl App {
@@ -108,6 +116,8 @@ impl App {
             bad: flag("BAD"),
             bad_health: flag("BAD_HEALTH"),
             draining: AtomicBool::new(false),
+            answers: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
         }
     }
 
@@ -131,8 +141,26 @@ impl App {
             }
             "/health" if self.bad_health => (503, r#"{"status":"failing"}"#.to_owned()),
             "/health" => (200, r#"{"status":"ok"}"#.to_owned()),
+            METRICS => (200, self.metrics()),
             _ => (404, r#"{"error":"no such path"}"#.to_owned()),
         }
+    }
+}
+
+impl App {
+    fn count(&self, status: u16) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        self.failures
+            .fetch_add(u64::from(status >= 500), Ordering::Relaxed);
+    }
+
+    /// For Prometheus.
+    fn metrics(&self) -> String {
+        format!(
+            "demo_answers_total {}\ndemo_failures_total {}\n",
+            self.answers.load(Ordering::Relaxed),
+            self.failures.load(Ordering::Relaxed)
+        )
     }
 }
 
@@ -180,8 +208,14 @@ fn converse(app: &App, stream: TcpStream) -> io::Result<()> {
             "GET" | "HEAD" => app.answer(&request.path),
             _ => (405, r#"{"error":"only GET is answered"}"#.to_owned()),
         };
+        app.count(status);
+        let kind = if request.path == METRICS {
+            "text/plain"
+        } else {
+            "application/json"
+        };
         let head = format!(
-            "HTTP/1.1 {status} {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: {}\r\n\r\n",
+            "HTTP/1.1 {status} {}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: {}\r\n\r\n",
             reason(status),
             body.len(),
             if keep { "keep-alive" } else { "close" },

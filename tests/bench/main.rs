@@ -9,6 +9,7 @@ mod engine;
 mod footprint;
 mod group;
 mod http;
+mod intake;
 mod report;
 mod server;
 mod shop;
@@ -79,6 +80,7 @@ fn run() -> Outcome<()> {
         "takeover" => takeover::run(&settings)?,
         "group" => group::run(&settings)?,
         "clone" => clone::run(&settings)?,
+        "intake" => intake::run(&settings)?,
         other => return Err(format!("there is no benchmark `{other}`").into()),
     };
     report.write(&settings, load_before)

@@ -76,6 +76,7 @@ impl Plan {
         let mut server = Server {
             child,
             api,
+            port,
             ready_after: Duration::ZERO,
         };
         server.wait_ready(begun, &self.log())?;
@@ -97,6 +98,8 @@ pub(crate) struct Server {
     child: Child,
     /// Its API over its own socket, where no token is needed.
     pub(crate) api: Api,
+    /// Where it listens on the loopback.
+    pub(crate) port: u16,
     /// From its start to its first answer that it is ready.
     pub(crate) ready_after: Duration,
 }

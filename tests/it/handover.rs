@@ -180,7 +180,8 @@ fn killed_at_any_call_of_the_way_back_the_former_has_the_port_again() {
 fn way_back(number: usize) -> usize {
     let mut lane = Lane::new("handback");
     let mut definition = lane.shop.definition();
-    definition["timeouts"]["proof_s"] = json!(2);
+    // A stage on a busy machine needs longer than on an idle one; a target that is red takes all of it each time.
+    definition["timeouts"]["proof_s"] = json!(6);
     let front = format!("http://127.0.0.1:{}/api/version", lane.shop.port);
     definition["probes"] = json!([{ "url": front, "contains": "1.5.0" }]);
     lane.house.know(&definition);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::house::{Application, Engine, House, asks::unique, seconds};
+use crate::house::{Application, Engine, House, asks::unique, seconds, until};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -314,4 +314,73 @@ fn a_plan_that_needs_a_second_person_waits_for_one() {
     house.ask_with(&ben, "POST", &path, &yes).expect(202);
     house.verdict(id, "rolled_back");
     shop.serves_alone("1.4.2");
+}
+
+#[test]
+fn two_persons_approve_what_needs_two_and_one_may_break_the_glass() {
+    let house = House::new();
+    let mut shop = Application::shop(&Engine::of_this_machine(), "twoyes");
+    house.broken(&mut shop);
+    let mut definition = shop.definition();
+    definition["approval"] = json!(true);
+    definition["approvers"] = json!(2);
+    house.correct(&definition);
+    let ana = house.token("admin", Some("ana"), &[]);
+    let [ben, also_ben, eva] =
+        ["ben", "ben", "eva"].map(|person| house.token("approver", Some(person), &[]));
+    let digest = house.plan(&shop, &json!("last_known_good"));
+    let request = |more: &Value| {
+        let mut body = json!({ "plan_digest": digest, "reason": "critical_bug" });
+        for (key, value) in more.as_object().unwrap() {
+            body[key] = value.clone();
+        }
+        house.ask_with(&ana, "POST", "/api/v1/rollbacks", &body)
+    };
+    let ticked = json!({ "ticked": ["stakeholders_notified"] });
+    let id = request(&ticked).expect(202).json()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let path = format!("/api/v1/rollbacks/{id}/approval");
+    let yes = json!({ "decision": "approve", "plan_digest": digest });
+    let before = shop.running();
+    house.ask_with(&ben, "POST", &path, &yes).expect(202);
+    until("the first yes is counted", seconds(30), || {
+        (house.rollback(&id)["approved_by"] == json!(["ben"])).then_some(())
+    });
+    // The same person again, with another token: answered alike, counted once.
+    for token in [&ben, &also_ben] {
+        house.ask_with(token, "POST", &path, &yes).expect(202);
+    }
+    let waits = house.rollback(&id);
+    assert_eq!(waits["phase"], "awaiting_approval", "{waits}");
+    assert_eq!(waits["ticked"], json!(["stakeholders_notified"]), "{waits}");
+    assert_eq!(shop.running(), before, "one yes touches nothing");
+    house.ask_with(&eva, "POST", &path, &yes).expect(202);
+    let ended = house.verdict(&id, "rolled_back");
+    assert_eq!(ended["approved_by"], json!(["ben", "eva"]), "{ended}");
+    shop.serves_alone("1.4.2");
+
+    house.release_hold(&shop, "1.5.0");
+    house.deploy(&mut shop, "1.5.0");
+    let digest = house.plan(&shop, &json!({ "version": "1.4.2" }));
+    let glass = |token: &str, why: &str| {
+        let body = json!({ "plan_digest": digest, "reason": "critical_bug", "break_glass": why });
+        house.ask_with(token, "POST", "/api/v1/rollbacks", &body)
+    };
+    let robot = house.token("operator", None, &[]);
+    let why = "everybody else is on a plane";
+    for (token, why) in [(&ana, "hurry"), (&robot, why)] {
+        let problem = glass(token, why).problem(422, "invalid_fields");
+        assert_eq!(problem["errors"][0]["field"], "break_glass", "{problem}");
+    }
+    let id = glass(&ana, why).expect(202).json()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    house.verdict(&id, "rolled_back");
+    let first = house.log_of(&id).swap_remove(0);
+    assert_eq!(first["break_glass"], why, "{first}");
+    let audit = format!("select count(*) from audit_entry where detail::text like '%{why}%'");
+    assert_eq!(house.sql(&audit), "1");
 }

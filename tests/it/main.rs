@@ -18,6 +18,7 @@ mod happy;
 mod host;
 mod input;
 mod kill;
+mod meddling;
 mod pins;
 mod reading;
 mod rebuild;

@@ -192,6 +192,47 @@ fn a_released_hold_puts_the_version_back_unless_it_was_edited() {
 }
 
 #[test]
+fn an_undone_rollback_leaves_the_site_as_it_was_before() {
+    let house = House::new();
+    let mut site = Site::new(&house, "undo", &[]);
+    let good = site.deploy(&house, "1.4.2");
+    house.judged(&good, "good");
+    site.deploy(&house, "1.5.0");
+    let id = house.roll_back(&site.shop, &json!("last_known_good"));
+    house.verdict(&id, "rolled_back");
+    let stranger = json!({ "undo": "0199c0de-7a11-7000-8000-000000000001" });
+    let refused = house
+        .ask_plan(&site.shop, &stranger)
+        .problem(409, "plan_blocked");
+    assert!(refused.to_string().contains("not_undoable"), "{refused}");
+    house
+        .ask_plan(&site.shop, &json!({ "version": "1.5.0" }))
+        .problem(409, "plan_blocked");
+
+    let undo = house.roll_back(&site.shop, &json!({ "undo": id }));
+    house.verdict(&undo, "rolled_back");
+    site.shop.serves_alone("1.5.0");
+    assert_eq!(site.read(), site.text("1.5.0"));
+    let pin = format!("select said from pin where rollback_id = '{id}' and said is not null");
+    until("the first pin is settled", seconds(40), || {
+        (!house.sql(&pin).is_empty()).then_some(())
+    });
+    assert_eq!(
+        site.read(),
+        site.text("1.5.0"),
+        "what was undone writes nothing more"
+    );
+    let serving = site.shop.running();
+    assert_eq!(site.up(), serving, "the site's own Compose agrees");
+    // Neither of the two is held now: what was undone was no verdict on what it brought back.
+    let free = house.sql("select count(*) from hold h where not exists (select from hold_release r where r.hold_id = h.id)");
+    assert_eq!(free, "0");
+    house
+        .ask_plan(&site.shop, &json!({ "undo": id }))
+        .problem(409, "plan_blocked");
+}
+
+#[test]
 fn a_rollback_that_turns_puts_the_version_back() {
     let house = House::new();
     let mut site = Site::new(&house, "turns", &["BAD_HEALTH=1"]);

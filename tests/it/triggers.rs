@@ -7,7 +7,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::house::{Application, Database, Engine, House, seconds, until};
+use crate::house::{Application, Client, Database, Engine, House, Watchmen, seconds, until};
 
 const KEY: [u8; 32] = [7; 32];
 
@@ -204,4 +204,48 @@ fn a_sender_hears_within_a_second_that_it_has_to_come_again() {
     }
     let decisions = decided(&house, "ci", 11);
     assert_eq!(decisions.len(), 11, "{decisions:?}");
+}
+
+#[test]
+fn an_alert_of_a_real_prometheus_travels_to_the_decision_and_so_does_its_end() {
+    let (house, mut shop) = (
+        House::new(),
+        Application::shop(&Engine::of_this_machine(), "prom"),
+    );
+    house.broken(&mut shop);
+    let trigger = json!({"name": "am", "kind": "alertmanager",
+        "routes": [{"application": shop.name, "labels": {"job": shop.name}}]});
+    house
+        .ask("PUT", "/api/v1/triggers/am", &trigger)
+        .expect(201);
+    let token = "a-bearer-token-of-the-story-0123456789";
+    house
+        .ask(
+            "POST",
+            "/api/v1/triggers/am/secrets",
+            &json!({"secret": token}),
+        )
+        .expect(201);
+    let hook = format!("{}/api/v1/hooks/am", house.url());
+    let watchmen = Watchmen::new(&shop.name, shop.port, &hook, token);
+    let customers = Client::start(shop.port, "/");
+    let decided = |what: &str| {
+        until(what, seconds(60), || {
+            let listed = house.get("/api/v1/messages?trigger=am");
+            let found = listed["items"]
+                .as_array()?
+                .iter()
+                .find(|one| one["code"] == what)?;
+            Some(found.clone())
+        })
+    };
+    let fired = decided("record_mode");
+    let said = watchmen.said();
+    assert_eq!(fired["application"], shop.name.as_str(), "{fired} {said}");
+    let id = house.roll_back(&shop, &json!("last_known_good"));
+    house.verdict(&id, "rolled_back");
+    let over = decided("resolved");
+    assert_eq!(over["application"], shop.name.as_str(), "{over}");
+    let seen = customers.end();
+    assert!(seen.answered > 0, "{seen:?}");
 }

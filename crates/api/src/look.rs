@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{
     application::Application,
     engine_look::EngineLook,
-    ledger::Release,
+    ledger::{LastRollback, Release},
     name::ApplicationName,
     plan::{Plan, Strategy},
     planner::{self, Blocker, Proposal, Rebuild, Snapshot},
@@ -77,6 +77,7 @@ pub(crate) struct Sight {
     pub(crate) look: EngineLook,
     pub(crate) releases: Vec<Release>,
     pub(crate) outages: Vec<Millis>,
+    pub(crate) last: Option<LastRollback>,
 }
 
 impl Sight {
@@ -88,6 +89,7 @@ impl Sight {
         let (application, _) = crate::routes::applications::find(permit, name).await?;
         let releases = permit.store().releases(name).await?;
         let outages = permit.store().outages(name).await?;
+        let last = permit.store().last_rollback(name).await?;
         let look = ask(permit, Question::Application { name: name.clone() }).await?;
         let look = look.map_err(|said| Problem::engine_unreachable(&said))?;
         Ok(Self {
@@ -95,6 +97,7 @@ impl Sight {
             look,
             releases,
             outages,
+            last,
         })
     }
 
@@ -104,6 +107,7 @@ impl Sight {
             look: &self.look,
             releases: &self.releases,
             outages: &self.outages,
+            last: self.last.as_ref(),
         }
     }
 

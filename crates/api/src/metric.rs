@@ -9,6 +9,7 @@ pub const REQUESTS: &str = "sternway_http_request_duration_seconds";
 const STREAMS: &str = "sternway_http_streams_open";
 const REFUSED_TOKENS: &str = "sternway_http_refused_tokens_total";
 const ROLLBACK_REQUESTS: &str = "sternway_api_rollback_requests_total";
+const GLASS: &str = "sternway_api_break_glass_total";
 const MESSAGES: &str = "sternway_trigger_messages_total";
 
 /// Buckets of [`REQUESTS`] in seconds: from a row read to the longest poll.
@@ -28,6 +29,10 @@ pub(crate) fn describe() {
     describe_counter!(
         ROLLBACK_REQUESTS,
         "Rollback requests by answer: new or replayed"
+    );
+    describe_counter!(
+        GLASS,
+        "Rollbacks that somebody started without the approval that was to be asked for"
     );
     describe_counter!(
         MESSAGES,
@@ -59,6 +64,10 @@ pub(crate) fn token_refused() {
 /// A message of a trigger, by what was done with it: kept, known, off, or why it was refused.
 pub(crate) fn message(kind: domain::trigger::Kind, answer: &'static str) {
     counter!(MESSAGES, "kind" => kind.word(), "answer" => answer).increment(1);
+}
+
+pub(crate) fn glass_broken() {
+    counter!(GLASS).increment(1);
 }
 
 pub(crate) fn rollback_requested(answer: &'static str) {

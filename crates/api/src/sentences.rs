@@ -12,17 +12,26 @@ use domain::{
 pub(crate) fn sentence(plan: &Plan, event: &Event, actor: &str) -> String {
     let name = &plan.application.name;
     match event {
-        Event::Requested { approval_until } => {
+        Event::Requested {
+            approval_until,
+            break_glass,
+        } => {
             let from = plan
                 .from
                 .as_ref()
                 .map_or(String::new(), |from| format!(" from {from}"));
             let ask = format!("{actor} asked to bring {name}{from} back to {}", plan.to);
-            match approval_until {
-                Some(until) => {
+            match (approval_until, break_glass) {
+                (Some(until), _) if plan.application.approvers > 1 => {
+                    format!("{ask}; it waits for the approval of two other persons until {until}")
+                }
+                (Some(until), _) => {
                     format!("{ask}; it waits for another person's approval until {until}")
                 }
-                None => ask,
+                (None, Some(why)) => {
+                    format!("{ask} and broke the glass, so nobody else approved it: {why}")
+                }
+                (None, None) => ask,
             }
         }
         Event::Approved { by } => format!("{by} approved the plan"),

@@ -240,6 +240,7 @@ fn understood(
         compose: None,
         watch_window_s: WATCH_WINDOW_S,
         approval: false,
+        approvers: 1,
         on_return: OnReturn::default(),
         timeouts: Timeouts::default(),
         source: None,

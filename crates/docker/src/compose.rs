@@ -61,7 +61,7 @@ struct Known {
 /// A plan and the request that follows it see the same; files that Compose reads and we do not know of may change.
 const KNOWN_FOR: Duration = Duration::from_secs(60);
 /// A rollback waits this long for Compose, once: it costs time before the stop, and never the rollback.
-const STEP_LIMIT: Duration = Duration::from_secs(6);
+const STEP_LIMIT: Duration = Duration::from_secs(10);
 
 /// Readings by what they are for and the project.
 #[derive(Debug, Default)]

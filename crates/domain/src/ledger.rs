@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    name::{ComponentName, ImageId, SpecificationDigest, Version},
+    name::{ComponentName, ImageId, RollbackId, SpecificationDigest, Version},
     specification::Shape,
     supply::ImageSource,
     time::Moment,
@@ -60,6 +60,19 @@ pub struct Release {
     pub insecure: Option<String>,
     /// What each component runs.
     pub components: BTreeMap<ComponentName, ReleaseComponent>,
+}
+
+/// An application's newest rollback that put its target in service: the one that can be undone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastRollback {
+    /// The rollback.
+    pub id: RollbackId,
+    /// What served before it, when the ledger knew it.
+    pub from: Option<Version>,
+    /// What it put in service.
+    pub to: Version,
+    /// Why somebody else than this rollback holds what served before, when somebody does.
+    pub hold_of_others: Option<String>,
 }
 
 /// What one component of a release runs.

@@ -3,6 +3,7 @@
 
 pub mod application;
 pub mod chain;
+pub mod checklist;
 mod claims;
 pub mod compose;
 pub mod deployment_watch;

@@ -21,6 +21,9 @@ use crate::{
 pub struct Run {
     /// Where it is.
     pub phase: Phase,
+    /// Who said yes to the plan so far.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approved_by: Vec<Actor>,
     /// When the present step began, or began again after the engine was away or a worker died.
     pub since: Moment,
     /// Effects intended in the present step.
@@ -161,8 +164,11 @@ pub enum Event {
         /// Until when approval is waited for; none needed without.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         approval_until: Option<Moment>,
+        /// Why it starts without the approval that is asked for, as whoever broke the glass said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        break_glass: Option<String>,
     },
-    /// A person said yes to the plan.
+    /// A person said yes to the plan; it starts once as many have as the definition asks for.
     Approved {
         /// Who.
         by: Actor,
@@ -251,7 +257,7 @@ impl Run {
     /// # Errors
     /// When the first event is not `requested`.
     pub fn requested(event: &Event, at: Moment) -> Result<Self, IllegalEvent> {
-        let Event::Requested { approval_until } = event else {
+        let Event::Requested { approval_until, .. } = event else {
             return Err(IllegalEvent {
                 event: event_word(event),
                 phase: "nothing",
@@ -263,6 +269,7 @@ impl Run {
         };
         Ok(Self {
             phase,
+            approved_by: Vec::new(),
             since: at,
             acts: 0,
             refusals: 0,

@@ -134,7 +134,7 @@ pub fn turn(
             events: Vec::new(),
             then: Then::Ended,
         },
-        Phase::AwaitingApproval { until } => waiting::for_approval(*until, orders, now),
+        Phase::AwaitingApproval { until } => waiting::for_approval(plan, run, *until, orders, now),
         Phase::Watching { until } => {
             waiting::for_watch(plan, run, claim, *until, orders, world, now)
         }
@@ -355,7 +355,7 @@ fn weigh(ctx: &Ctx<'_>, step: &Step, forward: bool, next: Next, found: Found) ->
     } else {
         ctx.run.since
     };
-    let late = ctx.now.since(began) >= step.time_limit(ctx.plan);
+    let late = ctx.now.since(began) >= step.time_limit(ctx.plan, forward);
     match next {
         Next::Done(note) => go(vec![Event::StepDone {
             note,

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// The newest plan format that this binary executes; a worker never claims a newer one.
-pub const PLAN_FORMAT: i16 = PLAN_FORMAT_FRONT;
+pub const PLAN_FORMAT: i16 = PLAN_FORMAT_TWO;
 /// The format of plans that every binary executes; one that brings or builds an image, hands a port over or points a
 /// balancer has a newer one, so that two versions that run side by side can both do most of the work.
 pub const PLAN_FORMAT_QUICK: i16 = 1;
@@ -42,6 +42,10 @@ pub const PLAN_FORMAT_HANDOVER: i16 = 3;
 pub const PLAN_FORMAT_REBUILD: i16 = 4;
 /// The format of plans that point balancers.
 pub const PLAN_FORMAT_FRONT: i16 = 5;
+/// The format of plans that undo a rollback: they release its hold instead of making one.
+pub const PLAN_FORMAT_UNDO: i16 = 6;
+/// The format of plans that two persons have to approve: an older binary would start with one.
+pub const PLAN_FORMAT_TWO: i16 = 7;
 
 /// A stored plan. Its bytes are the serde_json text of this struct: no maps, so the order is fixed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 use crate::{
     application::Application,
     engine_look::{ContainerState, EngineLook},
-    ledger::{Release, ReleaseComponent},
+    ledger::{LastRollback, Release, ReleaseComponent},
     name::{ComponentName, ContainerId},
     order,
     plan::{Chosen, Plan, Settled, Swap},
@@ -51,6 +51,8 @@ pub struct Snapshot<'a> {
     pub releases: &'a [Release],
     /// How long clients went without an answer in its earlier rollbacks.
     pub outages: &'a [Millis],
+    /// Its newest rollback that put its target in service.
+    pub last: Option<&'a LastRollback>,
 }
 
 /// A plan with what a person should know before saying yes.
@@ -98,7 +100,7 @@ fn by_way_of(
                 .to_owned(),
         );
     }
-    planner.release_may_come_back();
+    planner.release_may_come_back(target);
     let (swaps, settled, manners) = planner.replicas();
     let source = rebuild.and_then(|rebuild| planner.builds_of(&swaps, rebuild));
     let supplies = planner.supplies(&swaps);
@@ -166,14 +168,26 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn release_may_come_back(&mut self) {
+    fn release_may_come_back(&mut self, target: &Target) {
         let (name, version) = (&self.snapshot.application.name, &self.release.version);
-        if let Some(why) = &self.release.hold {
+        // Who undoes a rollback says by that that its hold was wrong; of what others hold it for that says nothing.
+        let hold = match (target.undoes(), self.snapshot.last) {
+            (Some(_), Some(last)) => last.hold_of_others.as_ref(),
+            _ => self.release.hold.as_ref(),
+        };
+        if let Some(why) = hold {
             let sentence = format!("{version} is held: {why}");
             self.block(
                 BlockerCode::Held,
                 sentence,
                 format!("release the hold of {name} {version} first, or choose another version"),
+            );
+        }
+        if target.undoes().is_some() && hold.is_none() && self.release.hold.is_some() {
+            self.warn(
+                WarningCode::HoldReleased,
+                format!("{version} is held by the rollback that is undone; once it is proved to serve the hold is released, and CI may deploy it again"),
+                format!("hold it anew if it turns out to be bad after all: `sternway hold {name} {version}`"),
             );
         }
         if let Some(why) = &self.release.insecure {

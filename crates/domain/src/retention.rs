@@ -179,7 +179,7 @@ mod tests {
             let kept = retained(&retain, &releases, Some(&present));
             prop_assert!(kept.len() <= number as usize + 2);
             let target = crate::target::Target::LastKnownGood;
-            if let Ok(chosen) = crate::target::choose(&target, &releases, Some(&present)) {
+            if let Ok(chosen) = crate::target::choose(&target, &releases, Some(&present), None) {
                 prop_assert!(kept.contains_key(&chosen.version));
             }
         }

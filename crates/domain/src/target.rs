@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{ledger::Release, name::Version};
+use crate::{
+    ledger::{LastRollback, Release},
+    name::{RollbackId, Version},
+};
 
 /// What a request names as its target.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -17,6 +20,20 @@ pub enum Target {
     /// This version.
     #[schema(value_type = String)]
     Version(Version),
+    /// What served before this rollback, which has to be the application's newest that put its target in service.
+    #[schema(value_type = uuid::Uuid)]
+    Undo(RollbackId),
+}
+
+impl Target {
+    /// The rollback that is taken back.
+    #[must_use]
+    pub fn undoes(&self) -> Option<RollbackId> {
+        match self {
+            Self::Undo(rollback) => Some(*rollback),
+            Self::LastKnownGood | Self::Previous | Self::Version(_) => None,
+        }
+    }
 }
 
 /// Why no release answers to a target.
@@ -28,6 +45,12 @@ pub enum NoTarget {
     NoKnownGood,
     /// Nothing was deployed before what runs, or what runs is no release.
     NoPrevious,
+    /// That rollback is not the newest that put its target in service.
+    NotTheLast(Option<RollbackId>),
+    /// The rollback's target is not what runs any more; that version runs, when the ledger knows it.
+    Replaced(Version, Option<Version>),
+    /// What served before the rollback is no release.
+    FormerUnknown,
 }
 
 /// The release that `target` means, given what runs now. `releases` may come in any order.
@@ -41,17 +64,30 @@ pub fn choose<'a>(
     target: &Target,
     releases: &'a [Release],
     present: Option<&Version>,
+    last: Option<&LastRollback>,
 ) -> Result<&'a Release, NoTarget> {
+    let named = |version: &Version| {
+        releases
+            .iter()
+            .find(|release| release.version == *version)
+            .ok_or_else(|| NoTarget::UnknownVersion(version.clone()))
+    };
     let others = || {
         releases
             .iter()
             .filter(|release| Some(&release.version) != present)
     };
     match target {
-        Target::Version(version) => releases
-            .iter()
-            .find(|release| release.version == *version)
-            .ok_or_else(|| NoTarget::UnknownVersion(version.clone())),
+        Target::Version(version) => named(version),
+        Target::Undo(rollback) => {
+            let last = last
+                .filter(|last| last.id == *rollback)
+                .ok_or(NoTarget::NotTheLast(last.map(|last| last.id)))?;
+            if present != Some(&last.to) {
+                return Err(NoTarget::Replaced(last.to.clone(), present.cloned()));
+            }
+            named(last.from.as_ref().ok_or(NoTarget::FormerUnknown)?)
+        }
         Target::LastKnownGood => others()
             .filter(|release| release.eligible())
             .max_by_key(|release| release.deployed_at)
@@ -103,14 +139,14 @@ mod tests {
             release("2", 2, false, false),
             release("3", 3, false, false),
         ];
-        let chosen = choose(&Target::LastKnownGood, &ledger, Some(&version("3"))).unwrap();
+        let chosen = choose(&Target::LastKnownGood, &ledger, Some(&version("3")), None).unwrap();
         assert_eq!(chosen.version, version("1"));
     }
 
     #[test]
     fn last_known_good_never_is_what_runs() {
         let ledger = [release("1", 1, true, false), release("2", 2, true, false)];
-        let chosen = choose(&Target::LastKnownGood, &ledger, Some(&version("2"))).unwrap();
+        let chosen = choose(&Target::LastKnownGood, &ledger, Some(&version("2")), None).unwrap();
         assert_eq!(chosen.version, version("1"));
     }
 
@@ -121,11 +157,49 @@ mod tests {
             release("2", 2, false, false),
             release("3", 3, false, false),
         ];
-        let chosen = choose(&Target::Previous, &ledger, Some(&version("3"))).unwrap();
+        let chosen = choose(&Target::Previous, &ledger, Some(&version("3")), None).unwrap();
         assert_eq!(chosen.version, version("2"));
         assert_eq!(
-            choose(&Target::Previous, &ledger[..1], Some(&version("1"))),
+            choose(&Target::Previous, &ledger[..1], Some(&version("1")), None),
             Err(NoTarget::NoPrevious)
+        );
+    }
+
+    #[test]
+    fn only_the_last_rollback_whose_target_runs_can_be_undone() {
+        let ledger = [release("1", 1, true, false), release("2", 2, false, true)];
+        let (this, other) = (
+            RollbackId(Uuid::from_u128(1)),
+            RollbackId(Uuid::from_u128(2)),
+        );
+        let last = |from: Option<&str>| LastRollback {
+            id: this,
+            from: from.map(version),
+            to: version("1"),
+            hold_of_others: None,
+        };
+        let undo = |rollback, present: &str, last: &LastRollback| {
+            choose(
+                &Target::Undo(rollback),
+                &ledger,
+                Some(&version(present)),
+                Some(last),
+            )
+            .map(|release| release.version.clone())
+        };
+        assert_eq!(undo(this, "1", &last(Some("2"))), Ok(version("2")));
+        assert_eq!(
+            undo(other, "1", &last(Some("2"))),
+            Err(NoTarget::NotTheLast(Some(this)))
+        );
+        assert_eq!(
+            undo(this, "2", &last(Some("2"))),
+            Err(NoTarget::Replaced(version("1"), Some(version("2"))))
+        );
+        assert_eq!(undo(this, "1", &last(None)), Err(NoTarget::FormerUnknown));
+        assert_eq!(
+            undo(this, "1", &last(Some("3"))),
+            Err(NoTarget::UnknownVersion(version("3")))
         );
     }
 
@@ -138,7 +212,7 @@ mod tests {
             let ledger: Vec<Release> = rows.iter().enumerate()
                 .map(|(n, (at, good, held))| release(&n.to_string(), *at, *good, *held)).collect();
             let present = version(&runs.to_string());
-            if let Ok(chosen) = choose(&Target::LastKnownGood, &ledger, Some(&present)) {
+            if let Ok(chosen) = choose(&Target::LastKnownGood, &ledger, Some(&present), None) {
                 prop_assert!(chosen.hold.is_none() && chosen.good_at.is_some());
                 prop_assert!(chosen.version != present);
             }

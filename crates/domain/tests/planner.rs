@@ -12,7 +12,8 @@ use domain::{
         RestartPolicy, TakenPort,
     },
     front::{Filed, FrontLook, FrontServer},
-    ledger::{RecordedSpecification, Release, ReleaseComponent},
+    ledger::{LastRollback, RecordedSpecification, Release, ReleaseComponent},
+    lifecycle::{Event, Phase, Run},
     name::{ContainerId, Fence, ImageId, RollbackId, Version},
     plan::{self, Plan, Strategy},
     planner::{self, Blocker, BlockerCode, Proposal, Rebuild, Snapshot, Warning, WarningCode},
@@ -35,6 +36,7 @@ struct Shop {
     look: EngineLook,
     releases: Vec<Release>,
     outages: Vec<Millis>,
+    last: Option<LastRollback>,
     target: Target,
 }
 
@@ -175,6 +177,7 @@ impl Shop {
                 release("1.5.0", 2, false, API_BAD, WORKER_BAD),
             ],
             outages: Vec::new(),
+            last: None,
             target: version("1.4.2"),
         }
     }
@@ -191,6 +194,7 @@ impl Shop {
             look,
             releases,
             outages,
+            last,
             target,
         } = self;
         planner::plan(
@@ -199,6 +203,7 @@ impl Shop {
                 look,
                 releases,
                 outages,
+                last: last.as_ref(),
             },
             target,
         )
@@ -310,6 +315,10 @@ fn met_in_the_ledger() -> Vec<Met> {
         ),
         (Shop::but(never_good), BlockerCode::NoKnownGood),
         (Shop::but(first), BlockerCode::NoPrevious),
+        (
+            Shop::but(|shop| shop.target = Target::Undo(RollbackId(Uuid::nil()))),
+            BlockerCode::NotUndoable,
+        ),
         (Shop::but(held), BlockerCode::Held),
         (Shop::but(insecure), BlockerCode::Insecure),
         (
@@ -638,7 +647,8 @@ fn next_code(code: BlockerCode) -> Option<BlockerCode> {
     match code {
         Code::UnknownVersion => Some(Code::NoKnownGood),
         Code::NoKnownGood => Some(Code::NoPrevious),
-        Code::NoPrevious => Some(Code::Held),
+        Code::NoPrevious => Some(Code::NotUndoable),
+        Code::NotUndoable => Some(Code::Held),
         Code::Held => Some(Code::Insecure),
         Code::Insecure => Some(Code::ImageMissing),
         Code::ImageMissing => Some(Code::ComponentUnknown),
@@ -687,6 +697,72 @@ fn a_stale_lock_is_in_nobodys_way() {
     assert_eq!(
         codes(&Shop::but(|shop| shop.look.lock = Some(lock(true)))),
         []
+    );
+}
+
+#[test]
+fn two_persons_say_yes_each_counted_once() {
+    let plan = Shop::but(|shop| {
+        shop.application.approval = true;
+        shop.application.approvers = 2;
+    })
+    .plan()
+    .unwrap()
+    .plan;
+    assert_eq!(
+        plan.format,
+        plan::PLAN_FORMAT_TWO,
+        "no older binary starts with one"
+    );
+    let at = Moment::from_unix_ms(1_000);
+    let first = Event::Requested {
+        approval_until: Some(at.after(Millis::from_secs(900))),
+        break_glass: None,
+    };
+    let yes = |by: &str| Event::Approved {
+        by: by.parse().unwrap(),
+    };
+    let run = Run::requested(&first, at).unwrap();
+    let run = run.evolve(&plan, &yes("ben"), at).unwrap();
+    assert_eq!(run.phase.word(), "awaiting_approval");
+    assert!(run.clone().evolve(&plan, &yes("ben"), at).is_err());
+    let run = run.evolve(&plan, &yes("eva"), at).unwrap();
+    assert_eq!(run.phase, Phase::Forward { at: 0 });
+}
+
+#[test]
+fn an_undone_rollbacks_own_hold_stands_in_nobodys_way_and_a_persons_does() {
+    let undone = |hold_of_others: Option<&str>| {
+        Shop::but(|shop| {
+            let id = RollbackId(Uuid::from_u128(7));
+            shop.good().hold = Some("rolled back: critical_bug".to_owned());
+            shop.last = Some(LastRollback {
+                id,
+                from: Some("1.4.2".parse().unwrap()),
+                to: "1.5.0".parse().unwrap(),
+                hold_of_others: hold_of_others.map(str::to_owned),
+            });
+            shop.target = Target::Undo(id);
+        })
+    };
+    let proposal = undone(None).plan().unwrap();
+    assert_eq!(proposal.plan.to.as_str(), "1.4.2");
+    assert_eq!(proposal.plan.format, plan::PLAN_FORMAT_UNDO);
+    let warned = |code| proposal.warnings.iter().any(|warning| warning.code == code);
+    assert!(warned(WarningCode::HoldReleased), "{:?}", proposal.warnings);
+    let record = proposal
+        .plan
+        .steps
+        .iter()
+        .find(|step| **step == Step::Record);
+    let said = record.unwrap().explain(&proposal.plan);
+    assert!(said.contains("release the hold"), "{said}");
+
+    let blockers = undone(Some("loses orders")).plan().unwrap_err();
+    assert_eq!(blockers[0].code, BlockerCode::Held);
+    assert!(
+        blockers[0].sentence.contains("loses orders"),
+        "{blockers:?}"
     );
 }
 
@@ -1387,6 +1463,7 @@ fn build(
         look: &shop.look,
         releases: &shop.releases,
         outages: &shop.outages,
+        last: None,
     };
     let wish = Rebuild {
         strategy,

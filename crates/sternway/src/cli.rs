@@ -95,6 +95,7 @@ async fn run(cli: Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Tags(args) => tags::run(args, &client()?, out).await,
         Command::Plan(args) => plan::run(args, &client()?, out).await,
         Command::Rollback(args) => rollback::run(args, &client()?, out).await,
+        Command::Undo(args) => rollback::undo(args, &client()?, out).await,
         Command::Status(args) => status::run(args, &client()?, out).await,
         Command::Watch(args) => watch::run(args, &client()?, out).await,
         Command::History(args) => ledger::history(args, &client()?, out).await,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    ledger::DeploymentKind,
+    ledger::{DeploymentKind, Health},
     name::{Actor, ApplicationName, ComponentName, RollbackId, Version},
     time::Moment,
 };
@@ -90,6 +90,20 @@ impl DeploymentState {
             Self::Bad => "bad",
             Self::Unproved => "unproved",
             Self::Refused => "refused",
+        }
+    }
+}
+
+impl DeploymentState {
+    /// What is known of its health; none before or without a look at it.
+    #[must_use]
+    pub fn health(self) -> Option<Health> {
+        match self {
+            Self::Watching => Some(Health::Watching),
+            Self::Good => Some(Health::Good),
+            Self::Bad => Some(Health::Bad),
+            Self::Unproved => Some(Health::Unproved),
+            Self::Resolving | Self::Refused => None,
         }
     }
 }

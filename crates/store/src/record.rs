@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 
 use domain::{
     lifecycle::Run,
-    name::{ComponentName, RollbackId},
+    name::{Actor, ComponentName, RollbackId},
     plan::Plan,
     steps::Reported,
     time::Millis,
 };
+use serde_json::json;
 use sqlx::{PgTransaction, types::Json};
 use uuid::Uuid;
 
 use crate::{
+    audit,
     connect::{Store, timed},
     error::{Error, Result, corrupt},
     facts::DeployedComponent,
@@ -41,7 +43,8 @@ struct Target {
 }
 
 impl Store {
-    /// Writes the rollback into the ledger, watching, and holds the release that was rolled back. Doing it again
+    /// Writes the rollback into the ledger, watching, and holds the release that was rolled back; one that undoes
+    /// another holds nothing and releases what that one held. Doing it again
     /// changes nothing. `deployment` is the entry's identity when it is new.
     ///
     /// # Errors
@@ -53,7 +56,10 @@ impl Store {
             let plan = plans::parse(&source.plan_digest, &source.plan)?;
             let plan = plan.as_built(&source.state.built);
             if insert(&mut tx, held.rollback, deployment, &source, &plan).await? {
-                hold_former(&mut tx, held.rollback, &source, &plan).await?;
+                match plan.target.undoes() {
+                    None => hold_former(&mut tx, held.rollback, &source, &plan).await?,
+                    Some(undone) => release_hold_of(&mut tx, undone, &source, &plan).await?,
+                }
             }
             tx.commit().await?;
             Ok(())
@@ -186,6 +192,35 @@ fn ran(
         }
     }
     components
+}
+
+/// What was proved to serve again is not held by the rollback that took it away.
+async fn release_hold_of(
+    tx: &mut PgTransaction<'_>,
+    undone: RollbackId,
+    source: &Source,
+    plan: &Plan,
+) -> Result<()> {
+    let by: Actor = source
+        .requested_by
+        .parse()
+        .map_err(|error| corrupt("rollback", error))?;
+    let released = sqlx::query(
+        "insert into hold_release (hold_id, released_by)
+         select id, $2 from hold where rollback_id = $1
+         on conflict on constraint hold_release_key do nothing",
+    )
+    .bind(undone.0)
+    .bind(by.as_str())
+    .execute(&mut **tx)
+    .await?
+    .rows_affected();
+    if released > 0 {
+        let object = format!("application/{}/release/{}", plan.application.name, plan.to);
+        let detail = json!({"holds": released, "undone": undone});
+        audit::enter(tx, &by, "release.release", &object, detail).await?;
+    }
+    Ok(())
 }
 
 async fn hold_former(

@@ -2,6 +2,7 @@
 
 use domain::{
     chain::{self, Entry, Link},
+    checklist::CheckCode,
     lifecycle::{Event, Phase, Run},
     name::{Actor, ApplicationName, Fence, RollbackId},
     next::{self, Order},
@@ -50,10 +51,14 @@ pub struct NewRollback<'a> {
     pub reason: Reason,
     /// Why, in words.
     pub note: Option<String>,
+    /// What of the checklist the requester says to have done.
+    pub ticked: Vec<CheckCode>,
     /// The client's key.
     pub idempotency: Idempotency,
     /// Until when approval is waited for; none needed without.
     pub approval_until: Option<Moment>,
+    /// Why it starts without the approval that its definition asks for.
+    pub break_glass: Option<String>,
     /// When.
     pub at: Moment,
 }
@@ -73,6 +78,7 @@ impl NewRollback<'_> {
             requested_by: self.requested_by.clone(),
             reason: self.reason,
             note: self.note.clone(),
+            ticked: self.ticked.clone(),
             requested_at: self.at,
             phase: first.run.phase.word().to_owned(),
             run: first.run,
@@ -98,6 +104,7 @@ impl First {
     fn of(ask: &NewRollback<'_>) -> Result<Self> {
         let event = Event::Requested {
             approval_until: ask.approval_until,
+            break_glass: ask.break_glass.clone(),
         };
         let run = Run::requested(&event, ask.at).map_err(|error| corrupt("first event", error))?;
         let body = serde_json::to_string(&event).map_err(|error| corrupt("first event", error))?;
@@ -191,7 +198,8 @@ impl Store {
         }
         // After the insert: whoever acted until then is watching now, and visible.
         supersede(&mut tx, ask).await?;
-        let detail = json!({"plan": ask.plan.digest(), "reason": ask.reason, "note": ask.note, "application": name});
+        let detail = json!({"plan": ask.plan.digest(), "reason": ask.reason, "note": ask.note, "ticked": ask.ticked,
+            "break_glass": ask.break_glass, "application": name});
         let object = format!("rollback/{}", ask.id);
         audit::enter(
             &mut tx,
@@ -308,8 +316,8 @@ async fn must_be_on(tx: &mut PgTransaction<'_>, name: &ApplicationName) -> Resul
 
 async fn insert_rollback(tx: &mut PgConnection, ask: &NewRollback<'_>) -> Result<()> {
     sqlx::query(
-        "insert into rollback (id, application, plan_digest, requested_by, reason, note, requested_at)
-         values ($1, $2, $3, $4, $5, $6, $7)",
+        "insert into rollback (id, application, plan_digest, requested_by, reason, note, requested_at, ticked)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(ask.id.0)
     .bind(ask.plan.application.name.as_str())
@@ -318,6 +326,7 @@ async fn insert_rollback(tx: &mut PgConnection, ask: &NewRollback<'_>) -> Result
     .bind(ask.reason.word())
     .bind(&ask.note)
     .bind(OffsetDateTime::from(ask.at))
+    .bind(ask.ticked.iter().map(|code| code.word()).collect::<Vec<_>>())
     .execute(tx)
     .await?;
     Ok(())

@@ -2,6 +2,8 @@
 
 use domain::{
     chain::hex,
+    checklist::CheckCode,
+    ledger::LastRollback,
     lifecycle::{Phase, Run},
     name::{Actor, ApplicationName, PlanDigest, RollbackId, Version},
     plan::Plan,
@@ -37,6 +39,8 @@ pub struct RollbackView {
     pub reason: Reason,
     /// Why, in words.
     pub note: Option<String>,
+    /// What of the checklist the requester says to have done.
+    pub ticked: Vec<CheckCode>,
     /// When.
     pub requested_at: Moment,
     /// Where it is.
@@ -116,6 +120,7 @@ struct Row {
     requested_by: String,
     reason: String,
     note: Option<String>,
+    ticked: Vec<String>,
     requested_at: OffsetDateTime,
     state: Json<Run>,
     phase: String,
@@ -153,7 +158,7 @@ impl Store {
         let row: Option<Row> = timed(async {
             Ok(sqlx::query_as(
                 "select q.id, q.application, q.plan_digest, p.body as plan, q.requested_by, q.reason, q.note,
-                        q.requested_at, r.state, r.phase, r.seq, r.head, r.proved_at, r.outage_ms, r.ended_at
+                        q.ticked, q.requested_at, r.state, r.phase, r.seq, r.head, r.proved_at, r.outage_ms, r.ended_at
                  from rollback q
                  join rollback_run r on r.rollback_id = q.id
                  join plan p on p.digest = q.plan_digest
@@ -210,6 +215,46 @@ impl Store {
         .await?;
         let items: Result<Vec<RollbackSummary>> = rows.into_iter().map(summary).collect();
         Ok(page.listed(items?, |row| row.id))
+    }
+
+    /// The application's newest rollback that put its target in service, and who else holds what served before.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn last_rollback(&self, name: &ApplicationName) -> Result<Option<LastRollback>> {
+        type Row = (Uuid, Option<String>, String, Option<String>);
+        let row: Option<Row> = timed(async {
+            Ok(sqlx::query_as(
+                "with last as (
+                     select d.rollback_id, p.body::jsonb ->> 'from' as former, p.body::jsonb ->> 'to' as target
+                     from deployment d
+                     join rollback q on q.id = d.rollback_id
+                     join plan p on p.digest = q.plan_digest
+                     where d.application = $1
+                     order by d.deployed_at desc, d.id desc limit 1
+                 )
+                 select rollback_id, former, target,
+                     (select h.reason from hold h
+                      where h.application = $1 and h.version = former and h.rollback_id is distinct from l.rollback_id
+                        and not exists (select from hold_release r where r.hold_id = h.id)
+                      order by h.held_at desc limit 1)
+                 from last l",
+            )
+            .bind(name.as_str())
+            .fetch_optional(&self.pool)
+            .await?)
+        })
+        .await?;
+        let last = |(id, from, to, hold_of_others): Row| {
+            let version = |text: String| text.parse().map_err(|error| corrupt("plan", error));
+            Ok(LastRollback {
+                id: RollbackId(id),
+                from: from.map(version).transpose()?,
+                to: version(to)?,
+                hold_of_others,
+            })
+        };
+        row.map(last).transpose()
     }
 
     /// How long clients went without an answer in the application's last rollbacks, newest first.
@@ -273,6 +318,12 @@ fn view(row: Row) -> Result<RollbackView> {
             .parse()
             .map_err(|error: String| corrupt("rollback", error))?,
         note: row.note,
+        ticked: row
+            .ticked
+            .iter()
+            .map(|code| code.parse())
+            .collect::<std::result::Result<_, String>>()
+            .map_err(|error| corrupt("rollback", error))?,
         requested_at: row.requested_at.into(),
         run: row.state.0,
         phase: row.phase,

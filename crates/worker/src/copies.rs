@@ -90,6 +90,7 @@ async fn look_after(real: &Real, application: &Application) -> Result<(), StoreA
         look: &look,
         releases: &releases,
         outages: &[],
+        last: None,
     });
     let kept = retention::retained(&application.retain, &releases, present.as_ref());
     let wanted = wanted(&releases, |release| {

@@ -106,6 +106,7 @@ impl Pending<'_> {
             look: &look,
             releases: self.releases,
             outages: &outages,
+            last: None,
         };
         let plan = match planner::plan(&snapshot, &Target::LastKnownGood) {
             Ok(proposal) => proposal.plan,
@@ -147,6 +148,8 @@ impl Pending<'_> {
                 "the held release {} came back ({})",
                 found.version, found.reason
             )),
+            ticked: Vec::new(),
+            break_glass: None,
             idempotency: Idempotency {
                 principal: watcher().to_string(),
                 key: format!("return-{}", found.deployment),

@@ -193,6 +193,7 @@ fn present(application: &Application, look: &EngineLook, releases: &[Release]) -
         look,
         releases,
         outages: &[],
+        last: None,
     })
 }
 

@@ -70,6 +70,8 @@ async fn request_one(store: Store, name: String, waiting: Option<Millis>) -> Out
         requested_by: actor,
         reason: Reason::CriticalBug,
         note: None,
+        ticked: Vec::new(),
+        break_glass: None,
         idempotency: Idempotency {
             principal: "bench".to_owned(),
             key: id.to_string(),

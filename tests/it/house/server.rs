@@ -14,6 +14,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::{
+    asks::unique,
     child::{Folder, Process, bound, log_file, tail},
     door::EngineDoor,
     engine::Engine,
@@ -309,11 +310,12 @@ impl House {
     /// Asks over its port with a token.
     #[track_caller]
     pub(crate) fn ask_with(&self, token: &str, method: &str, path: &str, body: &Value) -> Reply {
+        let key = unique();
         let bearer = format!("Bearer {token}");
         let headers = [
             ("authorization", bearer.as_str()),
             ("content-type", "application/json"),
-            ("idempotency-key", "with-token"),
+            ("idempotency-key", key.as_str()),
         ];
         let text = if body.is_null() {
             Vec::new()

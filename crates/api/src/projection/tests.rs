@@ -45,6 +45,7 @@ fn a_step_is_pending_then_running_then_done() {
     use StepState::{Done, Pending, Running, Skipped};
     let requested = Event::Requested {
         approval_until: None,
+        break_glass: None,
     };
     assert_eq!(
         states(std::slice::from_ref(&requested))[..2],
@@ -70,6 +71,7 @@ fn what_waits_for_approval_has_no_running_step() {
     let until = Moment::from_unix_ms(9);
     let states = states(&[Event::Requested {
         approval_until: Some(until),
+        break_glass: None,
     }]);
     assert!(states.iter().all(|(state, _)| *state == StepState::Pending));
 }
@@ -80,6 +82,7 @@ fn on_the_way_back_steps_are_undone_one_by_one() {
     let mut events = vec![
         Event::Requested {
             approval_until: None,
+            break_glass: None,
         },
         done("a"),
         done("b"),
@@ -108,6 +111,7 @@ fn on_the_way_back_steps_are_undone_one_by_one() {
     let early = [
         Event::Requested {
             approval_until: None,
+            break_glass: None,
         },
         Event::TurnedBack { cause: cause() },
     ];
@@ -123,6 +127,7 @@ fn a_run_that_needs_a_person_says_at_which_step() {
     let events = [
         Event::Requested {
             approval_until: None,
+            break_glass: None,
         },
         done("a"),
         Event::Ended { verdict },
@@ -135,9 +140,11 @@ fn a_log_that_can_not_be_followed_is_shown_as_far_as_it_can() {
     let events = [
         Event::Requested {
             approval_until: None,
+            break_glass: None,
         },
         Event::Requested {
             approval_until: None,
+            break_glass: None,
         },
         done("a"),
     ];

@@ -31,7 +31,8 @@ pub enum Decision {
     Reject,
 }
 
-/// Approves or rejects a rollback that waits for it. Whoever asked for it may not.
+/// Approves or rejects a rollback that waits for it. Whoever asked for it may not. Where two persons have to approve, each
+/// counts once; a second click of the same person changes nothing and is answered like the first.
 #[utoipa::path(post, path = "/api/v1/rollbacks/{id}/approval", operation_id = "decide_rollback", tag = "rollbacks",
     params(RollbackPath), request_body = ApprovalRequest, responses(
         (status = 202, description = "It is written down; the log says what came of it", body = RollbackAnswer, headers(("location" = String, description = "The rollback"))),
@@ -53,6 +54,9 @@ pub(crate) async fn decide(
         return Err(Problem::approval_not_awaited(view.id, &view.phase));
     }
     let by = permit.actor().clone();
+    if ask.decision == Decision::Approve && view.run.approved_by.contains(&by) {
+        return Ok(Accepted::of(&view));
+    }
     let decided = match ask.decision {
         Decision::Approve => Order::Approve { by },
         Decision::Reject => Order::Reject { by },

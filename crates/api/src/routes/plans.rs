@@ -2,6 +2,7 @@
 
 use axum::Json;
 use domain::{
+    checklist::{self, Check, Suspect},
     engine_look::EngineFacts,
     name::{ApplicationName, CommitId, PlanDigest, TagName, Version},
     plan::{Plan, Strategy},
@@ -69,6 +70,9 @@ pub struct PlanAnswer {
     /// What is worth knowing.
     #[serde(default)]
     pub warnings: Vec<Warning>,
+    /// The runbook's checklist: what the facts show, and what a person has to say; absent when an old plan is read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checklist: Vec<Check>,
     /// When the engine was looked at; absent when an old plan is read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -78,6 +82,9 @@ pub struct PlanAnswer {
     pub engine: Option<EngineAnswer>,
     /// Whether another person has to approve it.
     pub approval_required: bool,
+    /// How many other persons have to, where any has to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvers: Option<u8>,
 }
 
 /// The commit that a plan builds.
@@ -147,7 +154,11 @@ pub(crate) async fn make(
         .store()
         .plan_put(&proposal.plan, permit.actor())
         .await?;
-    Ok(Json(proposed(proposal, &sight)))
+    let checklist = checklist(&permit, &proposal.plan, &sight).await?;
+    Ok(Json(PlanAnswer {
+        checklist,
+        ..proposed(proposal, &sight)
+    }))
 }
 
 /// A plan that was made. What is only true of a moment (downtime, warnings, engine) is not in it.
@@ -163,6 +174,38 @@ pub(crate) async fn get(
         Ok(_) | Err(store::Error::NotFound(_)) => Err(missing()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// What the ledger knows of where from and where to.
+async fn checklist(
+    permit: &Permit<auth::Plan>,
+    plan: &Plan,
+    sight: &Sight,
+) -> Result<Vec<Check>, Problem> {
+    let named = |version: &Version| {
+        let mut all = sight.releases.iter();
+        all.find(|release| release.version == *version)
+    };
+    let Some(target) = named(&plan.to) else {
+        return Ok(Vec::new());
+    };
+    let runs = match plan.from.as_ref().and_then(named) {
+        None => None,
+        Some(release) => {
+            let entry = permit.store().deployment_get(release.deployment).await?;
+            Some(Suspect {
+                version: entry.version,
+                deployed_at: entry.deployed_at,
+                health: entry.state.health(),
+                said: entry.said,
+            })
+        }
+    };
+    Ok(checklist::checklist(
+        &plan.application.name,
+        target,
+        runs.as_ref(),
+    ))
 }
 
 fn proposed(proposal: Proposal, sight: &Sight) -> PlanAnswer {
@@ -199,9 +242,11 @@ fn answer(plan: &Plan) -> PlanAnswer {
         downtime: None,
         unchanged: Vec::new(),
         warnings: Vec::new(),
+        checklist: Vec::new(),
         seen_at: None,
         engine: None,
         approval_required: plan.application.approval,
+        approvers: (plan.application.approval).then_some(plan.application.approvers),
     }
 }
 

@@ -255,7 +255,12 @@ fn newest_first(mut items: Vec<ReleaseAnswer>) -> Vec<ReleaseAnswer> {
 /// Each release with what a plan for it would say now.
 fn ready(sight: &Sight, tags: Option<&TagsSeen>) -> Vec<ReleaseAnswer> {
     let present = planner::present(&sight.snapshot());
-    let known_good = target::choose(&Target::LastKnownGood, &sight.releases, present.as_ref());
+    let known_good = target::choose(
+        &Target::LastKnownGood,
+        &sight.releases,
+        present.as_ref(),
+        None,
+    );
     let known_good = known_good.ok().map(|release| release.version.clone());
     let answer = |release: &Release| {
         let planned = sight.plan(&Target::Version(release.version.clone()), tags);

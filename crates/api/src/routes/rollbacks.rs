@@ -9,18 +9,17 @@ use axum::{
 };
 use domain::{
     lifecycle::Phase,
-    name::{ApplicationName, PlanDigest, RollbackId},
+    name::{ApplicationName, RollbackId},
     next::Order,
     plan,
-    reason::Reason,
     time::Millis,
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use store::{
     Idempotency, NewRollback, OrderPut, Page, Requested, RollbackFilter, RollbackView, Verified,
 };
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::page::{Listing, Paged, limit};
@@ -30,38 +29,23 @@ use crate::{
     input::{At, InputWithBytes, Params, header_text},
     look::{Sight, Wish},
     metric,
-    problem::{FieldError, Problem},
+    problem::Problem,
 };
 
 mod answer;
 mod pins;
+mod request;
 
 pub use answer::{
     LogHead, NextAction, PhaseWord, PresentStep, RollbackAnswer, RollbackItem, VerdictWord,
 };
 pub use pins::PinAnswer;
+pub use request::RollbackRequest;
 
-/// Longest note: what a person types in an incident.
-const NOTE_CHARS_MAX: usize = 1000;
 /// Longest wait of a long poll, in seconds: most proxies cut a silent request off after a minute.
 pub const WAIT_S_MAX: u32 = 60;
 /// Longest key.
 const KEY_CHARS_MAX: usize = 255;
-
-/// A request for a rollback.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"plan_digest": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "reason": "critical_bug", "note": "checkout answers 500 since 1.5.0"}))]
-pub struct RollbackRequest {
-    /// The plan to follow.
-    pub plan_digest: PlanDigest,
-    /// Why, as the runbook names it.
-    pub reason: Reason,
-    /// Why, in words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 1000)]
-    pub note: Option<String>,
-}
 
 /// How long to wait for news.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -120,6 +104,15 @@ pub(crate) struct Accepted {
     replayed: bool,
 }
 
+impl Accepted {
+    pub(crate) fn of(view: &RollbackView) -> Self {
+        Self {
+            answer: RollbackAnswer::of(view),
+            replayed: false,
+        }
+    }
+}
+
 impl IntoResponse for Accepted {
     fn into_response(self) -> Response {
         let location = format!("/api/v1/rollbacks/{}", self.answer.id);
@@ -164,7 +157,7 @@ pub(crate) async fn request(
         key: key(&headers)?.ok_or_else(|| Problem::key_bad("is missing"))?,
         body_hash: Sha256::digest(&bytes).to_vec(),
     };
-    check(&ask)?;
+    ask.check(permit.principal().kind)?;
     // Whatever can be refused is refused before the request is written.
     let _place = place(&permit, wait)?;
     let (mut view, replayed) = match permit.store().idempotency_find(&idempotency).await? {
@@ -208,6 +201,10 @@ async fn admit(
             plan::difference(&stored, &fresh),
         ));
     }
+    if ask.break_glass.is_some() && !stored.application.approval {
+        let what = format!("{name} asks for no approval: leave it out");
+        return Err(request::wrong("break_glass", what));
+    }
     if stored.changes_nothing() {
         return Err(Problem::nothing_to_do(stored.to.as_str()));
     }
@@ -219,13 +216,22 @@ async fn admit(
         requested_by: permit.actor().clone(),
         reason: ask.reason,
         note: ask.note.clone(),
+        ticked: ask.ticked.clone(),
         idempotency,
-        approval_until: stored.application.approval.then(|| at.after(approval)),
+        approval_until: (stored.application.approval && ask.break_glass.is_none())
+            .then(|| at.after(approval)),
+        break_glass: ask.break_glass.clone(),
         at,
     };
     let accepted = new.as_accepted()?;
     match store.rollback_request(&new).await {
-        Ok(Requested::New) => Ok((accepted, false)),
+        Ok(Requested::New) => {
+            if let Some(why) = &new.break_glass {
+                metric::glass_broken();
+                tracing::error!(rollback = %id, application = %name, by = %permit.actor(), why, "somebody broke the glass: a rollback starts without approval");
+            }
+            Ok((accepted, false))
+        }
         Ok(Requested::Replayed(earlier)) => Ok((find(permit, earlier).await?, true)),
         Err(store::Error::Conflict(store::Constraint::OneActing { active })) => {
             Err(Problem::rollback_active(active, name.as_str()))
@@ -367,10 +373,7 @@ pub(crate) async fn order<A: Action>(
         .order_put(view.id, &order, permit.actor())
         .await?
     {
-        OrderPut::Accepted => Ok(Accepted {
-            answer: RollbackAnswer::of(view),
-            replayed: false,
-        }),
+        OrderPut::Accepted => Ok(Accepted::of(view)),
         OrderPut::Ended => Err(ended(&permit.store().rollback_get(view.id).await?)),
         OrderPut::TooLate(why) => Err(match order {
             Order::Approve { .. } | Order::Reject { .. } => {
@@ -445,19 +448,4 @@ pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     } else {
         Err(Problem::key_bad("is not 1 to 255 visible ASCII characters"))
     }
-}
-
-fn check(ask: &RollbackRequest) -> Result<(), Problem> {
-    if ask
-        .note
-        .as_deref()
-        .is_some_and(|note| note.chars().count() > NOTE_CHARS_MAX)
-    {
-        let what = format!("use at most {NOTE_CHARS_MAX} characters");
-        return Err(Problem::fields([FieldError {
-            field: "note".to_owned(),
-            what,
-        }]));
-    }
-    Ok(())
 }

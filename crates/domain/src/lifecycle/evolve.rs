@@ -4,7 +4,7 @@ use super::{Event, IllegalEvent, Phase, Run, Stuck, event_word};
 use crate::{
     effect::{Effect, Outcome},
     lease,
-    name::ImageId,
+    name::{Actor, ImageId},
     plan::Plan,
     probe::Tally,
     steps::Step,
@@ -24,7 +24,7 @@ impl Run {
         let phase = self.phase.word();
         let moved = match event {
             Event::Requested { .. } => None,
-            Event::Approved { .. } => self.approved(at),
+            Event::Approved { by } => self.approved(plan, by, at),
             Event::TakenOver { .. } => self.taken_over(at),
             Event::CancelRefused { .. } => self.is_open(),
             Event::Intended { effect } => self.intended(plan, effect, at),
@@ -111,10 +111,14 @@ impl Run {
         }
     }
 
-    fn approved(&mut self, at: Moment) -> Option<()> {
+    fn approved(&mut self, plan: &Plan, by: &Actor, at: Moment) -> Option<()> {
         match self.phase {
+            Phase::AwaitingApproval { .. } if self.approved_by.contains(by) => None,
             Phase::AwaitingApproval { .. } => {
-                self.enter(Phase::Forward { at: 0 }, at);
+                self.approved_by.push(by.clone());
+                if self.approved_by.len() >= usize::from(plan.application.approvers) {
+                    self.enter(Phase::Forward { at: 0 }, at);
+                }
                 Some(())
             }
             Phase::Forward { .. }

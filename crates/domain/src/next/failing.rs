@@ -36,7 +36,7 @@ pub(super) fn too_late(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Cause {
             let sentence = format!(
                 "the step `{}` took longer than {}",
                 step.title(),
-                step.time_limit(ctx.plan)
+                step.time_limit(ctx.plan, forward)
             );
             Cause::new(CauseCode::DeadlinePassed, sentence)
         }

@@ -5,6 +5,7 @@ use super::{Claim, Order, Then, Turn, end, engine_lost, go, needs_human, rest};
 use crate::{
     engine_look::{Container, EngineLook},
     lifecycle::{Event, Run},
+    name::Actor,
     plan::Plan,
     steps::{self, Side, World},
     time::{Millis, Moment},
@@ -14,8 +15,15 @@ use crate::{
 /// Each red starts the watch window anew; after this many windows another red is the end of the watch.
 const WINDOWS_MAX: u64 = 4;
 
-pub(super) fn for_approval(until: Moment, orders: &[Order], now: Moment) -> Turn {
-    let mut approved = None;
+pub(super) fn for_approval(
+    plan: &Plan,
+    run: &Run,
+    until: Moment,
+    orders: &[Order],
+    now: Moment,
+) -> Turn {
+    let needed = usize::from(plan.application.approvers);
+    let mut approved: Vec<&Actor> = Vec::new();
     for order in orders {
         // A no wins over a yes that came with it: nothing has started yet.
         let cause = match order {
@@ -27,21 +35,29 @@ pub(super) fn for_approval(until: Moment, orders: &[Order], now: Moment) -> Turn
                 format!("{by} cancelled it before it started"),
             ),
             Order::Approve { by } => {
-                approved = approved.or(Some(by));
+                let open = run.approved_by.len() + approved.len() < needed;
+                if open && !approved.contains(&by) && !run.approved_by.contains(by) {
+                    approved.push(by);
+                }
                 continue;
             }
             Order::Supersede { .. } => continue,
         };
         return end(Verdict::Cancelled { cause });
     }
-    if let Some(by) = approved {
-        return go(vec![Event::Approved { by: by.clone() }]);
+    if !approved.is_empty() {
+        let events = approved.into_iter().cloned();
+        return go(events.map(|by| Event::Approved { by }).collect());
     }
     if now >= until {
-        let cause = Cause::new(
-            CauseCode::NotApproved,
-            "nobody approved the plan in time; ask for a new one",
-        );
+        let said = match run.approved_by.as_slice() {
+            [] => "nobody approved the plan in time; ask for a new one".to_owned(),
+            some => format!(
+                "{} of {needed} approved the plan in time; ask for a new one",
+                some.len()
+            ),
+        };
+        let cause = Cause::new(CauseCode::NotApproved, said);
         return end(Verdict::Cancelled { cause });
     }
     rest(until)

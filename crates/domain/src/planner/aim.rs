@@ -17,8 +17,13 @@ pub fn release_of<'a>(
     snapshot: &Snapshot<'a>,
     target: &Target,
 ) -> Result<&'a Release, Vec<Blocker>> {
-    target::choose(target, snapshot.releases, present(snapshot).as_ref())
-        .map_err(|none| vec![no_target(snapshot.application, none)])
+    target::choose(
+        target,
+        snapshot.releases,
+        present(snapshot).as_ref(),
+        snapshot.last,
+    )
+    .map_err(|none| vec![no_target(snapshot.application, none)])
 }
 
 /// The version that runs: the newest release whose images are what every component runs.

@@ -6,7 +6,8 @@ use crate::{
     name::{ComponentName, Version},
     plan::{
         Chosen, Manner, PLAN_FORMAT_FRONT, PLAN_FORMAT_HANDOVER, PLAN_FORMAT_QUICK,
-        PLAN_FORMAT_SUPPLY, Plan, Settled, Strategy, Swap, images_to_keep,
+        PLAN_FORMAT_SUPPLY, PLAN_FORMAT_TWO, PLAN_FORMAT_UNDO, Plan, Settled, Strategy, Swap,
+        images_to_keep,
     },
     steps::Step,
     supply::Supply,
@@ -34,7 +35,11 @@ pub(super) fn assemble(
     let steps = steps(&parts);
     // The oldest that can execute it: while two versions run side by side, both can do most of the work.
     let any = |is: fn(&Swap) -> bool| parts.swaps.iter().any(is);
-    let format = if any(|swap| swap.server.is_some()) {
+    let format = if application.approval && application.approvers > 1 {
+        PLAN_FORMAT_TWO
+    } else if target.undoes().is_some() {
+        PLAN_FORMAT_UNDO
+    } else if any(|swap| swap.server.is_some()) {
         PLAN_FORMAT_FRONT
     } else if any(|swap| swap.ends.is_some()) {
         PLAN_FORMAT_HANDOVER

@@ -26,6 +26,9 @@ pub enum BlockerCode {
     NoKnownGood,
     /// Nothing was deployed before what runs.
     NoPrevious,
+    /// The rollback can not be undone: it is not the newest, its target does not run any more, or nobody knows what
+    /// served before it.
+    NotUndoable,
     /// The target is held.
     Held,
     /// The target is marked insecure.
@@ -84,6 +87,29 @@ pub(super) fn no_target(application: &Application, none: NoTarget) -> Blocker {
             ),
             next_action: format!(
                 "name a version yourself: `sternway versions {name}` shows what is known of each"
+            ),
+        },
+        NoTarget::NotTheLast(last) => Blocker {
+            code: BlockerCode::NotUndoable,
+            sentence: format!("that is not the newest rollback of {name} that put its target in service"),
+            next_action: last.map_or_else(
+                || format!("`sternway history {name}` shows what was done"),
+                |last| format!("undo rollback {last}, or name a version: `sternway versions {name}` lists them"),
+            ),
+        },
+        NoTarget::Replaced(to, present) => Blocker {
+            code: BlockerCode::NotUndoable,
+            sentence: match present {
+                Some(present) => format!("{name} runs {present}, not {to} that the rollback put in service"),
+                None => format!("{name} does not run {to} any more, which the rollback put in service"),
+            },
+            next_action: format!("name a version yourself: `sternway versions {name}` lists them"),
+        },
+        NoTarget::FormerUnknown => Blocker {
+            code: BlockerCode::NotUndoable,
+            sentence: format!("what served before the rollback is no release in the ledger of {name}"),
+            next_action: format!(
+                "deploy it again the way you do, or name a version: `sternway versions {name}` lists them"
             ),
         },
         NoTarget::NoPrevious => Blocker {

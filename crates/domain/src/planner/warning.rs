@@ -20,6 +20,8 @@ pub struct Warning {
 pub enum WarningCode {
     /// What runs is no release of the ledger: nothing will be held.
     PresentUnknown,
+    /// The target is held by the rollback that is undone; the hold ends with that.
+    HoldReleased,
     /// A container is left from an earlier rollback.
     Leftover,
     /// Somebody else's container shares the network of one that is replaced.

@@ -5,6 +5,10 @@ use crate::{effect::Effect, plan::Plan};
 
 pub(super) fn explain(plan: &Plan) -> String {
     match &plan.from {
+        _ if plan.target.undoes().is_some() => format!(
+            "Write {} into the ledger and release the hold that the undone rollback made.",
+            plan.to
+        ),
         Some(from) => format!(
             "Write {} into the ledger and hold {from}: it may not come back until released.",
             plan.to

@@ -70,10 +70,25 @@ pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
     }
 }
 
-/// Every container that nobody needs any more, with the swap that it was a part of.
+/// Every container that nobody needs any more, with the swap that it was a part of. Where somebody took the target's
+/// away, whatever else there is may be what serves now: it stays.
 fn surplus<'a>(ctx: &'a Ctx<'a>) -> impl Iterator<Item = (&'a Swap, &'a Container)> {
-    ctx.plan.swaps.iter().flat_map(move |swap| {
-        let containers = ctx.outgoing_of(swap).chain(ctx.strays_of(swap));
+    let replaced = |swap: &&Swap| ctx.next_of(swap).is_some();
+    ctx.plan
+        .swaps
+        .iter()
+        .filter(replaced)
+        .flat_map(move |swap| {
+            let containers = ctx.outgoing_of(swap).chain(ctx.strays_of(swap));
+            containers.map(move |container| (swap, container))
+        })
+}
+
+/// Containers that stay because the target's own is gone.
+fn spared<'a>(ctx: &'a Ctx<'a>) -> impl Iterator<Item = (&'a Swap, &'a Container)> {
+    let gone = |swap: &&Swap| ctx.next_of(swap).is_none();
+    ctx.plan.swaps.iter().filter(gone).flat_map(move |swap| {
+        let containers = ctx.outgoing_of(swap);
         containers.map(move |container| (swap, container))
     })
 }
@@ -92,6 +107,20 @@ fn left(ctx: &Ctx<'_>) -> Option<Cause> {
             format!("{name} ({}) can not be removed: {}", id.short(), stuck.said)
         })
         .collect();
+    let spared: Vec<String> = spared(ctx)
+        .map(|(swap, container)| {
+            format!(
+                "somebody removed {} of {}; {} ({}) stays",
+                swap.name,
+                ctx.plan.to,
+                container.name,
+                container.id.short()
+            )
+        })
+        .collect();
+    if !spared.is_empty() {
+        return Some(Cause::new(CauseCode::Drifted, spared.join("; ")));
+    }
     let sentence = format!("{}; `docker rm` it by hand", left.join("; "));
     (!left.is_empty()).then(|| Cause::new(CauseCode::EngineRefused, sentence))
 }

@@ -122,10 +122,16 @@ impl Step {
         }
     }
 
-    /// How long it may be tried.
+    /// How long it may be tried, in this direction.
     #[must_use]
-    pub fn time_limit(&self, plan: &Plan) -> Millis {
+    pub fn time_limit(&self, plan: &Plan, forward: bool) -> Millis {
         match self {
+            // Nothing is proved there on the way back; what is left of the stage is taken down, however short a proof is.
+            Self::Stage { .. } | Self::Raise { .. } if !forward => plan
+                .application
+                .timeouts
+                .proof()
+                .and(Millis::from_secs(plan.application.timeouts.step_s)),
             // Evidence is worth a few seconds of an outage and no more.
             Self::Capture => Millis::from_secs(CAPTURE_S_MAX.min(plan.application.timeouts.step_s)),
             Self::Supply => Millis::from_secs(SUPPLY_S_MAX),

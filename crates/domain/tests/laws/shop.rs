@@ -342,6 +342,7 @@ impl Recipe {
             look: &look,
             releases: &releases,
             outages: &[],
+            last: None,
         };
         let target: Target = Target::Version("1.4.2".parse::<Version>().unwrap());
         let tags = TagsSeen {

@@ -67,7 +67,10 @@ fn since_epoch(now: Moment) -> Millis {
 
 impl Store {
     pub(crate) fn new(approval_until: Option<Moment>, now: Moment) -> Self {
-        let event = Event::Requested { approval_until };
+        let event = Event::Requested {
+            approval_until,
+            break_glass: None,
+        };
         let run = Run::requested(&event, now).unwrap();
         let fence = Fence(now.unix_ms());
         Self {

@@ -3,18 +3,15 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use domain::{
-    name::{ApplicationName, ComponentName, Version},
-    plan::Strategy,
-    reason::Reason,
-    target::Target,
-};
+use domain::name::{ApplicationName, ComponentName, Version};
 use uuid::Uuid;
 
 mod guards;
+mod rollback;
 pub mod triggers;
 
 pub use guards::{AutomaticCommand, DecideArgs, SwitchArgs, WindowAddArgs, WindowsCommand};
+pub use rollback::{PlanArgs, RequestArgs, RollbackArgs, StrategyArgs, TargetArgs, UndoArgs};
 
 /// Where `serve` listens when nothing else is said.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:7423";
@@ -72,6 +69,8 @@ pub enum Command {
     Plan(PlanArgs),
     /// Roll an application back
     Rollback(RollbackArgs),
+    /// Take a rollback back: what served before it serves again, and is held no more
+    Undo(UndoArgs),
     /// Show what runs, what could come back, and what goes on
     Status(StatusArgs),
     /// Follow a rollback until its end
@@ -285,97 +284,6 @@ pub struct ApplicationArgs {
     pub limit: u16,
 }
 
-/// Which version to go back to.
-#[derive(Clone, Debug, Default, Args)]
-#[group(multiple = false)]
-pub struct TargetArgs {
-    /// To this version
-    #[arg(long, value_name = "VERSION")]
-    pub to: Option<Version>,
-    /// To the version that was deployed before the one that runs
-    #[arg(long)]
-    pub previous: bool,
-    /// To the newest version that was proved healthy for its watch window
-    #[arg(long)]
-    pub good: bool,
-}
-
-/// How to go back.
-#[derive(Clone, Copy, Debug, Default, Args)]
-pub struct StrategyArgs {
-    /// Build the version's images again from its git tag first, as the definition says
-    #[arg(long)]
-    pub rebuild: bool,
-    /// Build what the tag names now although the ledger has another commit for the version
-    #[arg(long, requires = "rebuild")]
-    pub confirm_moved_tag: bool,
-}
-
-impl StrategyArgs {
-    /// The strategy that was asked for.
-    #[must_use]
-    pub fn strategy(self) -> Strategy {
-        if self.rebuild {
-            Strategy::Rebuild
-        } else {
-            Strategy::Quick
-        }
-    }
-}
-
-impl TargetArgs {
-    /// The target, when one was named.
-    #[must_use]
-    pub fn target(&self) -> Option<Target> {
-        match (&self.to, self.previous, self.good) {
-            (Some(version), _, _) => Some(Target::Version(version.clone())),
-            (None, true, _) => Some(Target::Previous),
-            (None, false, true) => Some(Target::LastKnownGood),
-            (None, false, false) => None,
-        }
-    }
-}
-
-/// `plan`.
-#[derive(Clone, Debug, Args)]
-pub struct PlanArgs {
-    /// The application
-    pub application: ApplicationName,
-    #[command(flatten)]
-    pub target: TargetArgs,
-    #[command(flatten)]
-    pub strategy: StrategyArgs,
-}
-
-/// `rollback`.
-#[derive(Clone, Debug, Args)]
-pub struct RollbackArgs {
-    /// The application
-    pub application: ApplicationName,
-    #[command(flatten)]
-    pub target: TargetArgs,
-    #[command(flatten)]
-    pub strategy: StrategyArgs,
-    /// Why: critical_bug, performance, security, integration or health_checks
-    #[arg(long)]
-    pub reason: Option<Reason>,
-    /// What else is worth knowing about why
-    #[arg(long, value_name = "TEXT")]
-    pub note: Option<String>,
-    /// Wait until the target is proved to be serving (the default)
-    #[arg(long, conflicts_with = "detach")]
-    pub wait: bool,
-    /// Do not wait: print the rollback's id
-    #[arg(long)]
-    pub detach: bool,
-    /// Stop waiting after so many seconds; the rollback goes on
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
-    pub timeout: Option<u32>,
-    /// Do not ask before it starts
-    #[arg(long)]
-    pub yes: bool,
-}
-
 /// `status`.
 #[derive(Clone, Debug, Args)]
 pub struct StatusArgs {
@@ -495,6 +403,7 @@ pub struct TokenCreateArgs {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+    use domain::target::Target;
 
     use super::*;
 

@@ -121,8 +121,21 @@ pub fn text(plan: &PlanAnswer, paint: Paint) -> String {
             ]
         }));
     }
+    if !plan.checklist.is_empty() {
+        lines.push("Checklist:".to_owned());
+        for item in &plan.checklist {
+            let (mark, name) = (
+                if item.met { "✓" } else { "○" },
+                item.code.word().replace('_', " "),
+            );
+            lines.push(format!("  {mark} {name}: {}", one_line(&item.said)));
+        }
+    }
     if plan.approval_required {
-        lines.push(paint.warn("It waits for another person's approval before it starts."));
+        lines.push(paint.warn(match plan.approvers {
+            Some(2..) => "It waits for the approval of two other persons before it starts.",
+            _ => "It waits for another person's approval before it starts.",
+        }));
     }
     lines.push(paint.faint(&format!(
         "Plan digest {}",

@@ -1,19 +1,27 @@
-//! `rollback`: plan, show, ask, request, follow. The plan that was shown is the plan that is done: its digest
+//! `rollback` and `undo`: plan, show, ask, request, follow. The plan that was shown is the plan that is done: its digest
 //! goes with the request, and the server refuses if the world has moved since.
 
 use std::time::Duration;
 
-use domain::{reason::Reason, target::Target};
+use domain::{
+    checklist::CheckCode,
+    name::{ApplicationName, RollbackId},
+    reason::Reason,
+    target::Target,
+};
 use uuid::Uuid;
 
 use super::{
-    args::{RollbackArgs, Until},
+    args::{RequestArgs, RollbackArgs, StrategyArgs, UndoArgs, Until},
     plan, versions, watch,
 };
 use crate::{
     client::{
         Client, Conditions, Reply,
-        answers::{PhaseWord, PlanAnswer, RollbackAnswer, RollbackRequest},
+        answers::{
+            Listing, PhaseWord, PlanAnswer, RollbackAnswer, RollbackItem, RollbackRequest,
+            VerdictWord,
+        },
         problem::Failure,
         segment,
     },
@@ -29,8 +37,69 @@ pub async fn run(args: &RollbackArgs, client: &Client, out: &Out) -> Result<Exit
     let Some(target) = args.target.target() else {
         return targets(args, client, out).await;
     };
+    ask_and_follow(
+        &args.application,
+        target,
+        args.strategy,
+        &args.request,
+        client,
+        out,
+    )
+    .await
+}
+
+/// `undo`: a rollback to what served before another one, of the newest when none is named.
+///
+/// # Errors
+/// When there is none, and what the server says no with.
+pub async fn undo(args: &UndoArgs, client: &Client, out: &Out) -> Result<Exit, Failure> {
+    let rollback = match args.rollback {
+        Some(id) => id,
+        None => newest(&args.application, client).await?,
+    };
+    ask_and_follow(
+        &args.application,
+        Target::Undo(RollbackId(rollback)),
+        StrategyArgs::default(),
+        &args.request,
+        client,
+        out,
+    )
+    .await
+}
+
+/// The newest rollback that put its target in service.
+async fn newest(application: &ApplicationName, client: &Client) -> Result<Uuid, Failure> {
+    let path = format!(
+        "/api/v1/rollbacks?application={}&limit=100",
+        segment(application.as_str())
+    );
+    let listed: Listing<RollbackItem> = client.get(&path).await?.read()?;
+    let done = |item: &&RollbackItem| {
+        item.phase == PhaseWord::Watching || item.verdict == Some(VerdictWord::RolledBack)
+    };
+    let newest = listed.items.iter().find(done);
+    newest.map(|item| item.id.0).ok_or_else(|| {
+        Failure::new(
+            Exit::NotFound,
+            format!(
+                "no rollback of {application} put its target in service: there is nothing to undo"
+            ),
+            &[&format!("sternway history {application}")],
+        )
+    })
+}
+
+async fn ask_and_follow(
+    application: &ApplicationName,
+    target: Target,
+    strategy: StrategyArgs,
+    args: &RequestArgs,
+    client: &Client,
+    out: &Out,
+) -> Result<Exit, Failure> {
     let reason = reason(args, out)?;
-    let reply = plan::make(client, &args.application, target, args.strategy).await?;
+    let reply = plan::make(client, application, target, strategy).await?;
     let plan: PlanAnswer = reply.read()?;
     if plan.changes_nothing {
         if out.json {
@@ -42,7 +111,13 @@ pub async fn run(args: &RollbackArgs, client: &Client, out: &Out) -> Result<Exit
     }
     out.say(&plan::text(&plan, out.talk));
     confirm(args, &plan, client, out).await?;
-    let reply = request(client, &plan, reason, args.note.as_deref()).await?;
+    let because = Because {
+        reason,
+        note: args.note.as_deref(),
+        ticked: &args.tick,
+        break_glass: args.break_glass.as_deref(),
+    };
+    let reply = request(client, &plan, &because).await?;
     let rollback: RollbackAnswer = reply.read()?;
     if args.detach {
         return Ok(detached(&reply, &rollback, out));
@@ -78,7 +153,7 @@ fn words() -> String {
     Reason::ALL.map(Reason::word).join(", ")
 }
 
-fn reason(args: &RollbackArgs, out: &Out) -> Result<Reason, Failure> {
+fn reason(args: &RequestArgs, out: &Out) -> Result<Reason, Failure> {
     if let Some(reason) = args.reason {
         return Ok(reason);
     }
@@ -98,7 +173,7 @@ fn reason(args: &RollbackArgs, out: &Out) -> Result<Reason, Failure> {
 }
 
 async fn confirm(
-    args: &RollbackArgs,
+    args: &RequestArgs,
     plan: &PlanAnswer,
     client: &Client,
     out: &Out,
@@ -129,6 +204,19 @@ async fn confirm(
     }
 }
 
+/// Why, and what of the checklist was done.
+#[derive(Clone, Copy, Debug)]
+pub struct Because<'a> {
+    /// Why, as the runbook names it.
+    pub reason: Reason,
+    /// Why, in words.
+    pub note: Option<&'a str>,
+    /// What of the checklist was done.
+    pub ticked: &'a [CheckCode],
+    /// Why it starts without approval.
+    pub break_glass: Option<&'a str>,
+}
+
 /// Requests it, under a key of its own: asked again after a lost answer it is the same rollback.
 ///
 /// # Errors
@@ -136,14 +224,15 @@ async fn confirm(
 pub async fn request(
     client: &Client,
     plan: &PlanAnswer,
-    reason: Reason,
-    note: Option<&str>,
+    because: &Because<'_>,
 ) -> Result<Reply, Failure> {
     let key = Uuid::now_v7().to_string();
     let body = RollbackRequest {
         plan_digest: plan.digest.clone(),
-        reason,
-        note: note.map(str::to_owned),
+        reason: because.reason,
+        note: because.note.map(str::to_owned),
+        ticked: because.ticked.to_vec(),
+        break_glass: because.break_glass.map(str::to_owned),
     };
     let conditions = Conditions {
         idempotency_key: Some(&key),
@@ -173,5 +262,6 @@ pub fn target_words(target: &Target) -> String {
         Target::LastKnownGood => "the last known good version".to_owned(),
         Target::Previous => "the version before".to_owned(),
         Target::Version(version) => version.to_string(),
+        Target::Undo(rollback) => format!("what served before rollback {rollback}"),
     }
 }

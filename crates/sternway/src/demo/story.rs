@@ -18,7 +18,8 @@ use crate::{
     cli::{
         application,
         args::{StrategyArgs, Until},
-        plan, rollback,
+        plan,
+        rollback::{self, Because},
     },
     client::{
         Client, Conditions,
@@ -354,10 +355,14 @@ async fn rolled_back(
     out: &Out,
 ) -> Result<Story, Failure> {
     let note = format!("the demo: {BAD} answers 500 on its main path");
+    let because = Because {
+        reason: Reason::CriticalBug,
+        note: Some(&note),
+        ticked: &[],
+        break_glass: None,
+    };
     let asked = Instant::now();
-    let accepted: RollbackAnswer = rollback::request(api, plan, Reason::CriticalBug, Some(&note))
-        .await?
-        .read()?;
+    let accepted: RollbackAnswer = rollback::request(api, plan, &because).await?.read()?;
     let accepted_after = asked.elapsed();
     let header = format!("Rollback {} of {}", accepted.id, plan::move_words(plan));
     let titles = plan.steps.iter().map(|step| step.title.clone());

@@ -141,7 +141,7 @@ impl Tree {
     /// One more event, and what the server says it means.
     pub fn apply(&mut self, event: &Event, sentence: &str, at: Moment) {
         match event {
-            Event::Requested { approval_until } => self.requested(approval_until.is_some(), at),
+            Event::Requested { approval_until, .. } => self.requested(approval_until.is_some(), at),
             Event::Approved { .. } => self.enter(0, at),
             Event::TakenOver { .. }
             | Event::Performed {

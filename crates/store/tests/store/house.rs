@@ -489,6 +489,8 @@ pub(crate) fn ask<'a>(plan: &'a Plan, id: RollbackId, key: &str) -> NewRollback<
         requested_by: ana(),
         reason: Reason::HealthChecks,
         note: Some("the front page answers 500".to_owned()),
+        ticked: Vec::new(),
+        break_glass: None,
         idempotency: Idempotency {
             principal: "token:1".to_owned(),
             key: key.to_owned(),

@@ -279,7 +279,7 @@ async fn last_known_good_is_what_was_proved_and_is_not_held() {
         image('9')
     );
     let good = |releases: &[Release]| {
-        choose(&Target::LastKnownGood, releases, Some(&present))
+        choose(&Target::LastKnownGood, releases, Some(&present), None)
             .map(|release| release.version.to_string())
     };
     assert_eq!(good(&releases).unwrap(), "2");
@@ -640,7 +640,7 @@ async fn a_late_repetition_does_not_take_the_place_of_what_runs() {
     let releases = house.store.releases(&shop.name).await.unwrap();
     assert_eq!(find(&releases, "1.4.2").deployment, old);
     let present = "1.5.0".parse().unwrap();
-    let previous = choose(&Target::Previous, &releases, Some(&present)).unwrap();
+    let previous = choose(&Target::Previous, &releases, Some(&present), None).unwrap();
     assert_eq!(previous.version.as_str(), "1.4.2");
     ran(late).await;
     let releases = house.store.releases(&shop.name).await.unwrap();
@@ -671,7 +671,7 @@ async fn what_was_judged_bad_since_is_no_longer_known_good() {
     house.judge(broken, Health::Bad).await;
     let releases = house.store.releases(&shop.name).await.unwrap();
     let present = "1.6.0".parse().unwrap();
-    let target = choose(&Target::LastKnownGood, &releases, Some(&present)).unwrap();
+    let target = choose(&Target::LastKnownGood, &releases, Some(&present), None).unwrap();
     assert_eq!(target.version.as_str(), "1.3.0");
     // The newest judgement counts: it may be proved again.
     let healed = house.deploy(&shop, "1.4.2", 'a').await;

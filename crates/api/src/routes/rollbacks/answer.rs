@@ -1,6 +1,7 @@
 //! What a rollback looks like to a client: the run's state in words, with what to do next.
 
 use domain::{
+    checklist::CheckCode,
     lifecycle::{Phase, Run},
     name::{Actor, ApplicationName, PlanDigest, RollbackId, Version},
     plan::Plan,
@@ -69,6 +70,12 @@ pub struct RollbackAnswer {
     /// Why, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// What of the runbook's checklist the requester said to have done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ticked: Vec<CheckCode>,
+    /// Who approved its plan so far.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approved_by: Vec<Actor>,
     /// When.
     #[schema(value_type = String, format = DateTime)]
     pub requested_at: Moment,
@@ -226,6 +233,8 @@ impl RollbackAnswer {
             requested_by: view.requested_by.clone(),
             reason: view.reason,
             note: view.note.clone(),
+            ticked: view.ticked.clone(),
+            approved_by: view.run.approved_by.clone(),
             requested_at: view.requested_at,
             ended_at: view.ended_at,
             plan_digest: view.plan_digest.clone(),

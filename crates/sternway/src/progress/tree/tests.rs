@@ -36,6 +36,7 @@ fn requested() -> (Event, String) {
     say(
         Event::Requested {
             approval_until: None,
+            break_glass: None,
         },
         "ana asked",
     )
@@ -202,6 +203,7 @@ fn an_approval_and_a_lost_engine_are_said() {
             say(
                 Event::Requested {
                     approval_until: Some(at(900_000)),
+                    break_glass: None,
                 },
                 "ana asked",
             ),

@@ -1,0 +1,290 @@
+//! How many signed alerts are kept durably, over connections that stay open, beside pgbench inserting single rows of the
+//! same shape into the same Postgres with as many clients.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use crate::{
+    Outcome, Settings,
+    database::{Counters, Database},
+    report::{Goal, Report, median},
+    say,
+    server::{Plan, Server},
+};
+
+const ROUNDS: usize = 5;
+/// Connections of a quiet evening and of a storm.
+const CONNECTIONS: [usize; 2] = [16, 64];
+const TIME: Duration = Duration::from_secs(8);
+const TIME_SMALLEST: Duration = Duration::from_secs(1);
+/// PagerDuty gives up after it.
+const LIMIT: Duration = Duration::from_secs(5);
+const SECRET: &str = "a-secret-of-the-benchmark-0123456789";
+
+/// As an event is kept, without what is due: one row, one commit.
+const FLOOR_TABLE: &str = "create table floor_inbox (like inbox including all)";
+const FLOOR_SCRIPT: &str = "insert into floor_inbox (trigger_name, event_id, headers, body)
+    values ('pd', gen_random_uuid()::text, '{}', convert_to(repeat('x', 1200), 'UTF8'));\n";
+
+/// What one round of so many connections gave.
+#[derive(Debug, Default)]
+struct Side {
+    events_per_s: Vec<f64>,
+    floor_tps: Vec<f64>,
+    ratio: Vec<f64>,
+    p50_ms: Vec<f64>,
+    p99_ms: Vec<f64>,
+    refused: usize,
+}
+
+pub(crate) fn run(settings: &Settings) -> Outcome<Report> {
+    let database = Database::start(&settings.scratch.join("database"))?;
+    let server = Plan {
+        database_url: Some(database.url()),
+        ..Plan::new(settings, "intake")
+    }
+    .start()?;
+    introduce(&server)?;
+    let script = settings.scratch.join("intake.pgbench");
+    std::fs::write(&script, FLOOR_SCRIPT)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut counters = Counters::connect(&database.options()?).await?;
+        counters.tell(FLOOR_TABLE).await
+    })?;
+    let time = if settings.smallest {
+        TIME_SMALLEST
+    } else {
+        TIME
+    };
+    let mut sides = [Side::default(), Side::default()];
+    for round in 0..settings.rounds(ROUNDS) {
+        for (side, connections) in sides.iter_mut().zip(CONNECTIONS) {
+            let floor = floor(&database, &script, connections, time)?;
+            let told = tell(
+                &server,
+                &format!("{round}-{connections}"),
+                connections,
+                time,
+            )?;
+            let events_per_s = told.kept.len() as f64 / told.took.as_secs_f64();
+            say(&format!(
+                "round {round}, {connections} connections: {events_per_s:.0} events/s, floor {floor:.0}/s, {} refused",
+                told.refused
+            ));
+            side.events_per_s.push(events_per_s);
+            side.floor_tps.push(floor);
+            side.ratio.push(events_per_s / floor);
+            side.p50_ms.push(quantile(&told.kept, 0.5));
+            side.p99_ms.push(quantile(&told.kept, 0.99));
+            side.refused += told.refused;
+        }
+    }
+    server.stop()?;
+    Ok(report(&sides))
+}
+
+fn report([few, many]: &[Side; 2]) -> Report {
+    let mut report = Report::new(few.ratio.len());
+    let goal = Some(Goal::AtLeast(0.8));
+    report.figure("events_per_s", median(&few.events_per_s), None);
+    report.figure("floor_tps", median(&few.floor_tps), None);
+    report.figure("ratio_floor", median(&few.ratio), goal);
+    report.spread("  of each round", &few.ratio);
+    report.figure("p50_ms", median(&few.p50_ms), None);
+    report.figure("p99_ms", median(&few.p99_ms), None);
+    report.figure("refused", few.refused as f64, Some(Goal::AtMost(0.0)));
+    report.figure("events_per_s_64", median(&many.events_per_s), None);
+    report.figure("floor_tps_64", median(&many.floor_tps), None);
+    report.figure("ratio_floor_64", median(&many.ratio), goal);
+    report.spread("  of each round", &many.ratio);
+    report.figure("p50_ms_64", median(&many.p50_ms), None);
+    report.figure("p99_ms_64", median(&many.p99_ms), None);
+    report.figure("refused_64", many.refused as f64, Some(Goal::AtMost(0.0)));
+    report
+}
+
+/// A trigger that records, with a secret that we know.
+fn introduce(server: &Server) -> Outcome<()> {
+    let trigger = json!({ "name": "pd", "kind": "pagerduty", "mode": "record" });
+    server.api.ask("PUT", "/triggers/pd", "", Some(&trigger))?;
+    server
+        .api
+        .post("/triggers/pd/secrets", &json!({ "secret": SECRET }))?;
+    Ok(())
+}
+
+/// Inserts a second.
+fn floor(database: &Database, script: &Path, clients: usize, time: Duration) -> Outcome<f64> {
+    let mut command = database.program("pgbench")?;
+    command.args(["--no-vacuum", "--protocol=prepared", "--jobs=2"]);
+    command
+        .arg(format!("--client={clients}"))
+        .arg(format!("--time={}", time.as_secs()))
+        .arg("--file")
+        .arg(script);
+    let output = command.output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let tps = said
+        .lines()
+        .find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
+    tps.filter(|_| output.status.success()).ok_or_else(|| {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        format!(
+            "pgbench failed: {}",
+            said.lines().take(3).collect::<Vec<_>>().join("; ")
+        )
+        .into()
+    })
+}
+
+/// What clients saw.
+struct Told {
+    /// Milliseconds from an event's last byte to its answer, for each that was kept.
+    kept: Vec<f64>,
+    refused: usize,
+    took: Duration,
+}
+
+/// Posts events over so many connections at once, each as fast as it is answered.
+fn tell(server: &Server, mark: &str, connections: usize, time: Duration) -> Outcome<Told> {
+    let begun = Instant::now();
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, server.port));
+    let results: Vec<io::Result<(Vec<f64>, usize)>> = thread::scope(|scope| {
+        let all: Vec<_> = (0..connections)
+            .map(|number| {
+                let mark = format!("{mark}-{number}");
+                scope.spawn(move || one(address, &mark, begun + time))
+            })
+            .collect();
+        all.into_iter()
+            .map(|one| one.join().expect("a client does not panic"))
+            .collect()
+    });
+    let took = begun.elapsed();
+    let (mut kept, mut refused) = (Vec::new(), 0);
+    for result in results {
+        let (mine, not) = result?;
+        kept.extend(mine);
+        refused += not;
+    }
+    Ok(Told {
+        kept,
+        refused,
+        took,
+    })
+}
+
+/// One connection that stays open, until the time is up.
+fn one(address: SocketAddr, mark: &str, end: Instant) -> io::Result<(Vec<f64>, usize)> {
+    let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    let (mut kept, mut refused) = (Vec::new(), 0);
+    let mut number = 0;
+    while Instant::now() < end {
+        number += 1;
+        let request = event(&format!("{mark}-{number}"));
+        stream.write_all(request.as_bytes())?;
+        let asked = Instant::now();
+        match status(&mut stream)? {
+            200..=299 => kept.push(asked.elapsed().as_secs_f64() * 1000.0),
+            _ => refused += 1,
+        }
+    }
+    Ok((kept, refused))
+}
+
+/// A whole request: an incident of its own, truly signed.
+fn event(id: &str) -> String {
+    let body = incident(id).to_string();
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("any length is a key");
+    mac.update(body.as_bytes());
+    let signature = mac
+        .finalize()
+        .into_bytes()
+        .iter()
+        .fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        });
+    format!(
+        "POST /api/v1/hooks/pd HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         x-pagerduty-signature: v1={signature}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+fn incident(id: &str) -> Value {
+    json!({"event": {
+        "id": id, "event_type": "incident.triggered", "resource_type": "incident",
+        "occurred_at": "2026-11-22T03:00:00.000Z",
+        "agent": {"html_url": "https://acme.pagerduty.com/users/PLH1HKV", "id": "PLH1HKV", "type": "user_reference"},
+        "client": {"name": "PagerDuty"},
+        "data": {
+            "id": format!("Q{id}"), "type": "incident", "html_url": "https://acme.pagerduty.com/incidents/PGR0VU2",
+            "number": 2, "status": "triggered", "incident_key": id, "created_at": "2026-11-22T03:00:00Z",
+            "title": "A little bump in the road: checkout answers 500 on more than a third of all requests",
+            "service": {"html_url": "https://acme.pagerduty.com/services/PF9KMXH", "id": "PF9KMXH",
+                "summary": "API Service", "type": "service_reference"},
+            "assignees": [{"html_url": "https://acme.pagerduty.com/users/PTUXL6G", "id": "PTUXL6G",
+                "summary": "User 123", "type": "user_reference"}],
+            "escalation_policy": {"html_url": "https://acme.pagerduty.com/escalation_policies/PUS0KTE",
+                "id": "PUS0KTE", "summary": "Default", "type": "escalation_policy_reference"},
+            "priority": {"id": "PSO75BM", "summary": "P1", "type": "priority_reference"},
+            "urgency": "high"
+        }
+    }})
+}
+
+/// The status of the next answer, whose body is read and forgotten.
+fn status(stream: &mut TcpStream) -> io::Result<u16> {
+    let bad = || io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP");
+    let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
+    loop {
+        let read = stream.read(&mut piece)?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        bytes.extend_from_slice(&piece[..read]);
+        let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
+            continue;
+        };
+        let head = std::str::from_utf8(&bytes[..end])
+            .map_err(|_| bad())?
+            .to_ascii_lowercase();
+        let length: usize = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok())
+            .ok_or_else(bad)?;
+        if bytes.len() >= end + 4 + length {
+            return head
+                .split(' ')
+                .nth(1)
+                .and_then(|code| code.parse().ok())
+                .ok_or_else(bad);
+        }
+    }
+}
+
+fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let last = sorted.len().saturating_sub(1);
+    sorted
+        .get((last as f64 * share).round() as usize)
+        .copied()
+        .unwrap_or(f64::NAN)
+}
