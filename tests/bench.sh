@@ -49,7 +49,7 @@ finish() {
 # Only what a run that was interrupted left on an engine that is not ours; a finished one leaves nothing.
 remove_containers() {
     if [ -z "${DOCKER_HOST-}" ] || ! engine_answers "$DOCKER_HOST"; then return 0; fi
-    for project in sternway-bench sternway-bench-slow sternway-bench-host; do
+    for project in sternway-bench sternway-bench-slow sternway-bench-host sternway-bench-haproxy sternway-bench-caddy; do
         for label in com.docker.compose.project sternway.application sternway.keep sternway.lock; do
             for container in $(docker ps --all --quiet --filter "label=$label=$project"); do
                 docker rm --force "$container" >/dev/null || :
@@ -83,7 +83,8 @@ build() {
 }
 
 case $1 in
-downtime | group) prepare_packages build postgres engine compose ;;
+downtime) prepare_packages build postgres engine compose haproxy caddy ;;
+group) prepare_packages build postgres engine compose ;;
 takeover | clone) prepare_packages build postgres engine ;;
 *) prepare_packages build postgres ;;
 esac
@@ -103,7 +104,7 @@ chmod 711 "$scratch"
 case $1 in
 downtime | takeover | group | clone)
     engine_start "$scratch/engine"
-    sh docker/demo/build.sh 1.4.2 1.5.0 >/dev/null
+    sh docker/demo/build.sh 1.4.1 1.4.2 1.5.0 >/dev/null
     ;;
 esac
 STERNWAY_BENCH_BINARY=$target/release/sternway

@@ -17,6 +17,7 @@
 //! | `BAD=1` | the main path answers 500 while everything else looks well |
 //! | `BAD_HEALTH=1` | `/health` answers 503 |
 //! | `NEEDS` | `host:port` that must accept a connection at boot, or it ends with status 1 |
+//! | `EVENTS_MS` | how long an event stream of `/events` goes on, 4000 by default |
 //! | `EXIT_AFTER_MS` | crashes with status 1 after this time |
 //! | `LOG`, `LOG_LINES` | a line to log at start, and how often (once by default) |
 //!
@@ -199,6 +200,9 @@ fn converse(app: &App, stream: TcpStream) -> io::Result<()> {
     let mut writer = stream.try_clone()?;
     let mut reader = BufReader::new(stream);
     while let Some(request) = Request::read(&mut reader)? {
+        if request.path == "/events" {
+            return tell(app, &mut writer);
+        }
         let keep = request.keep && !app.draining.load(Ordering::Relaxed);
         let (status, body) = match request.method.as_str() {
             "GET" | "HEAD" => app.answer(&request.path),
@@ -224,6 +228,19 @@ fn converse(app: &App, stream: TcpStream) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// An event stream: the version ten times a second, and the word that it ended by itself.
+fn tell(app: &App, writer: &mut TcpStream) -> io::Result<()> {
+    let pause = Duration::from_millis(100);
+    writer.write_all(
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n",
+    )?;
+    for _ in 0..number("EVENTS_MS").unwrap_or(4000) / 100 {
+        writer.write_all(format!("data: {}\n\n", app.version).as_bytes())?;
+        thread::sleep(pause);
+    }
+    writer.write_all(b"data: end\n\n")
 }
 
 /// As much of an HTTP request as this service cares for.

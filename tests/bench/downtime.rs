@@ -1,8 +1,11 @@
 //! How long clients go without an answer while an application goes back to its old version: by Sternway's port
 //! handover, of one that boots at once and of one that boots for two seconds; by its stop and start, at a published
 //! port and on the network of the host; by the engine's own stop and start; and by docker-compose with and without
-//! `down`.
+//! `down`. And how many of their requests fail behind HAProxy and Caddy.
 
+mod balanced;
+mod balancer;
+mod clients;
 mod compose;
 mod stand;
 mod traffic;
@@ -120,7 +123,9 @@ pub(crate) fn run(settings: &Settings) -> Outcome<Report> {
             engine.remove_labelled(&format!("sternway.{label}={}", shape.project()))?;
         }
     }
-    Ok(report(&measured?))
+    let mut report = report(&measured?);
+    balanced::run(settings, &engine, &server.api, &mut report)?;
+    Ok(report)
 }
 
 fn report(figures: &Figures) -> Report {

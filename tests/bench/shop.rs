@@ -46,6 +46,12 @@ impl Shop<'_> {
         })
     }
 
+    /// Lets a version that was rolled back run again.
+    pub(crate) fn release_hold(&self, version: &str) -> Outcome<()> {
+        let path = format!("/applications/{}/releases/{version}/hold", self.name);
+        self.api.ask("DELETE", &path, "", None).map(|_| ())
+    }
+
     /// The digest of a plan to go back to a version.
     pub(crate) fn plan(&self, version: &str) -> Outcome<String> {
         let plan = self.api.post(

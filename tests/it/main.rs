@@ -13,6 +13,7 @@ mod cli;
 mod databases;
 mod drift;
 mod engines;
+mod fronted;
 mod handover;
 mod happy;
 mod host;

@@ -43,7 +43,11 @@ pub(crate) fn sentence(plan: &Plan, event: &Event, actor: &str) -> String {
         Event::Performed { outcome } => match outcome {
             Outcome::Done => "done".to_owned(),
             Outcome::Failed {
-                failure: Failure::BuildFailed | Failure::SourceUnfit | Failure::SourceUnreachable,
+                failure:
+                    Failure::BuildFailed
+                    | Failure::SourceUnfit
+                    | Failure::SourceUnreachable
+                    | Failure::FrontRefused,
                 said,
             } => said.clone(),
             Outcome::Failed { said, .. } => format!("the engine refused: {said}"),
@@ -155,6 +159,11 @@ fn intention(plan: &Plan, effect: &Effect) -> String {
             ),
             None => format!("connecting {} where it belongs", named(plan, to)),
         },
+        Effect::PointFront {
+            component,
+            server,
+            to,
+        } => format!("sending the clients of {component} ({server}) to {to}"),
         Effect::Record => "writing the rollback into the ledger".to_owned(),
     }
 }

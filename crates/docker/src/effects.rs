@@ -84,8 +84,8 @@ pub struct Performed {
 }
 
 impl Engine {
-    /// Performs an effect once. `Record` belongs to the ledger and is refused here; builds have
-    /// calls of their own.
+    /// Performs an effect once. `Record` belongs to the ledger, `PointFront` to a balancer: both are refused here;
+    /// builds have calls of their own.
     pub async fn perform(&self, effect: &Effect, ctx: &PerformContext<'_>) -> Performed {
         let result = match effect {
             Effect::TakeLock { image } => self.take_lock(image, ctx).await,
@@ -146,6 +146,7 @@ impl Engine {
             Effect::Record
             | Effect::WritePin { .. }
             | Effect::PutBackPin { .. }
+            | Effect::PointFront { .. }
             | Effect::Build { .. }
             | Effect::DropBuild { .. } => Err(no_single_call()),
         };
@@ -167,6 +168,15 @@ impl Engine {
                 capture: None,
             },
         }
+    }
+
+    /// Refuses an act elsewhere, such as on a balancer, when we are the past: whoever acts on an application marks
+    /// its engine.
+    ///
+    /// # Errors
+    /// When somebody newer acts on the application, or the engine can not be asked.
+    pub async fn must_be_ours(&self, ctx: &PerformContext<'_>) -> Result<(), Error> {
+        self.fence_check(None, ctx).await
     }
 
     /// Refuses to change `target` when we are the past: the rollback itself has a newer claim, or is over and has no

@@ -177,6 +177,7 @@ impl Engine {
         containers.sort_by(|a, b| a.name.cmp(&b.name));
         let name = &request.application.name;
         let look = EngineLook {
+            fronts: BTreeMap::new(),
             at,
             engine,
             containers,

@@ -1,5 +1,7 @@
 //! Everything that a decision may ask to be done, and what came of it.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -156,6 +158,15 @@ pub enum Effect {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         restart: Option<RestartPolicy>,
     },
+    /// Send the clients of one of a front's servers to an address, and make the balancer's file say so.
+    PointFront {
+        /// The component behind the front.
+        component: ComponentName,
+        /// What the balancer calls the server.
+        server: String,
+        /// Where clients are to be sent.
+        to: SocketAddr,
+    },
     /// Write the rollback into the ledger and hold the release that was rolled back.
     Record,
 }
@@ -168,7 +179,8 @@ impl Effect {
             Self::StopContainer { .. }
             | Self::StartContainer { .. }
             | Self::RenameContainer { .. }
-            | Self::HandOver { .. } => true,
+            | Self::HandOver { .. }
+            | Self::PointFront { .. } => true,
             Self::TakeLock { .. }
             | Self::KeepImage { .. }
             | Self::PullImage { .. }
@@ -185,6 +197,34 @@ impl Effect {
             | Self::LeaveStage { .. }
             | Self::ClearStage { .. }
             | Self::Record => false,
+        }
+    }
+
+    /// The container that it changes or looks at; none when it is about something else.
+    #[must_use]
+    pub fn container(&self) -> Option<&ContainerId> {
+        match self {
+            Self::Capture { container, .. }
+            | Self::StopContainer { container, .. }
+            | Self::StartContainer { container, .. }
+            | Self::RenameContainer { container, .. }
+            | Self::RemoveContainer { container } => Some(container),
+            Self::TakeLock { .. }
+            | Self::KeepImage { .. }
+            | Self::PullImage { .. }
+            | Self::LoadImage { .. }
+            | Self::CreateContainer { .. }
+            | Self::WritePin { .. }
+            | Self::PutBackPin { .. }
+            | Self::Build { .. }
+            | Self::DropBuild { .. }
+            | Self::SetStage { .. }
+            | Self::EnterStage { .. }
+            | Self::LeaveStage { .. }
+            | Self::ClearStage { .. }
+            | Self::HandOver { .. }
+            | Self::PointFront { .. }
+            | Self::Record => None,
         }
     }
 
@@ -212,6 +252,7 @@ impl Effect {
             | Self::LeaveStage { .. }
             | Self::ClearStage { .. }
             | Self::HandOver { .. }
+            | Self::PointFront { .. }
             | Self::Record => None,
         }
     }
@@ -239,6 +280,7 @@ impl Effect {
             | Self::EnterStage { .. }
             | Self::LeaveStage { .. }
             | Self::ClearStage { .. }
+            | Self::PointFront { .. }
             | Self::Record => false,
         }
     }
@@ -266,6 +308,7 @@ impl Effect {
             | Self::LeaveStage { .. }
             | Self::ClearStage { .. }
             | Self::HandOver { .. }
+            | Self::PointFront { .. }
             | Self::Record => false,
         }
     }
@@ -313,6 +356,8 @@ pub enum Failure {
     SourceUnfit,
     /// The build ran and did not end well.
     BuildFailed,
+    /// The balancer in front of a component says no, or its file can not be kept true.
+    FrontRefused,
     /// Anything else that the engine says no to.
     Refused,
 }

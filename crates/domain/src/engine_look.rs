@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     compose::ProjectLook,
+    front::FrontLook,
     name::{
         ComponentName, ContainerId, Fence, ImageId, PullReference, RollbackId, SpecificationDigest,
     },
@@ -60,6 +61,9 @@ pub struct EngineLook {
     /// specifications.
     #[serde(default)]
     pub neighbours: Vec<Neighbour>,
+    /// The balancers in front of components, where they were looked at.
+    #[serde(default)]
+    pub fronts: BTreeMap<ComponentName, Seen<FrontLook>>,
 }
 
 /// An internal network on which a rollback proves its target.

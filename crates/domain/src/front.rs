@@ -123,7 +123,31 @@ impl FrontServer {
     /// Whether new clients are sent to `address` now.
     #[must_use]
     pub fn sends_to(&self, address: SocketAddr) -> bool {
-        self.address == Some(address) && self.takes && self.up
+        self.aims_at(address) && self.up
+    }
+
+    /// Whether new clients are sent to `address` as soon as it answers.
+    #[must_use]
+    pub fn aims_at(&self, address: SocketAddr) -> bool {
+        self.address == Some(address) && self.takes
+    }
+
+    /// Whether a reload leaves it at `address`, as far as a file can be kept true.
+    #[must_use]
+    pub fn files(&self, address: SocketAddr) -> bool {
+        match &self.filed {
+            Some(Filed::Says(says)) => *says == address,
+            Some(Filed::Unfit(_)) | None => true,
+        }
+    }
+
+    /// Why the configuration file can not be kept true.
+    #[must_use]
+    pub fn unfit(&self) -> Option<&str> {
+        match self.filed.as_ref()? {
+            Filed::Unfit(why) => Some(why),
+            Filed::Says(_) => None,
+        }
     }
 
     /// How many requests and connections are under way at `address`; none when it is not known.

@@ -112,6 +112,7 @@ pub fn lands_within(effect: &Effect) -> Millis {
         | Effect::EnterStage { .. }
         | Effect::ClearStage { .. }
         | Effect::HandOver { .. }
+        | Effect::PointFront { .. }
         | Effect::DropBuild { .. } => CALL_MAX,
         // The engine calls a build off when its caller is gone, and at most ends the instruction that it is at.
         Effect::Build { .. } => CALL_MAX,

@@ -89,6 +89,7 @@ pub fn scope(plan: &Plan, run: &Run, claim: Claim) -> Scope {
         Phase::Watching { .. } => Scope {
             engine: true,
             deployments: true,
+            fronts: true,
             probes: Some(Side::Target),
             ..Scope::default()
         },
@@ -169,6 +170,7 @@ pub fn cause_of(failure: Failure, said: &str) -> Cause {
         Failure::SourceUnreachable => CauseCode::SourceUnreachable,
         Failure::SourceUnfit => CauseCode::SourceUnfit,
         Failure::BuildFailed => CauseCode::BuildFailed,
+        Failure::FrontRefused => CauseCode::BalancerUnfit,
         Failure::Refused => CauseCode::EngineRefused,
     };
     Cause::new(code, said)
@@ -305,8 +307,10 @@ fn probed(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Option<Tally> {
             | Step::Pin
             | Step::Create { .. }
             | Step::Stage { .. }
+            | Step::Raise { .. }
             | Step::Switch { .. }
             | Step::Handover { .. }
+            | Step::Point { .. }
             | Step::Prove
             | Step::Record
             | Step::Retire,
@@ -327,8 +331,10 @@ fn built(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Option<ImageId> {
         | Step::Pin
         | Step::Create { .. }
         | Step::Stage { .. }
+        | Step::Raise { .. }
         | Step::Switch { .. }
         | Step::Handover { .. }
+        | Step::Point { .. }
         | Step::Prove
         | Step::Record
         | Step::Retire => None,

@@ -18,6 +18,7 @@ use crate::{
     application::Application,
     compose::PlannedProject,
     engine_look::RestartPolicy,
+    front::Front,
     name::{
         CommitId, ComponentName, ContainerId, ImageId, PlanDigest, RollbackId, SpecificationDigest,
         TagName, Version,
@@ -30,8 +31,8 @@ use crate::{
 
 /// The newest plan format that this binary executes; a worker never claims a newer one.
 pub const PLAN_FORMAT: i16 = PLAN_FORMAT_TWO;
-/// The format of plans that every binary executes; one that brings or builds an image or hands a port over has a newer
-/// one, so that two versions that run side by side can both do most of the work.
+/// The format of plans that every binary executes; one that brings or builds an image, hands a port over or points a
+/// balancer has a newer one, so that two versions that run side by side can both do most of the work.
 pub const PLAN_FORMAT_QUICK: i16 = 1;
 /// The format of plans that bring images.
 pub const PLAN_FORMAT_SUPPLY: i16 = 2;
@@ -39,6 +40,8 @@ pub const PLAN_FORMAT_SUPPLY: i16 = 2;
 pub const PLAN_FORMAT_HANDOVER: i16 = 3;
 /// The format of plans that build.
 pub const PLAN_FORMAT_REBUILD: i16 = 4;
+/// The format of plans that point balancers.
+pub const PLAN_FORMAT_FRONT: i16 = 5;
 /// The format of plans that undo a rollback: they release its hold instead of making one.
 pub const PLAN_FORMAT_UNDO: i16 = 6;
 /// The format of plans that two persons have to approve: an older binary would start with one.
@@ -148,6 +151,9 @@ pub struct Swap {
     /// Where its two containers belong, when its component is handed over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends: Option<Ends>,
+    /// The server of the component's front that stands for this replica; none without a front.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
 }
 
 /// A replica that already is what the target wants.
@@ -242,6 +248,20 @@ impl Plan {
             .iter()
             .find(|chosen| chosen.component == *component)
             .map(|chosen| &chosen.manner)
+    }
+
+    /// The front of the component that a swap belongs to, with the server that stands for the replica.
+    #[must_use]
+    pub fn front_of<'a>(&'a self, swap: &'a Swap) -> Option<(&'a Front, &'a str)> {
+        let component = self.application.component(&swap.component)?;
+        component.front.as_ref().zip(swap.server.as_deref())
+    }
+
+    /// Whether the target's container of a swap runs beside the former one.
+    #[must_use]
+    pub fn side_by_side(&self, swap: &Swap) -> bool {
+        let manner = self.manner_of(&swap.component);
+        matches!(manner, Some(Manner::Front { stops_first: None }))
     }
 
     /// The swaps of one component, in order.

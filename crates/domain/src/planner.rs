@@ -3,6 +3,7 @@
 mod aim;
 mod assemble;
 mod blocker;
+mod front;
 mod host;
 mod manner;
 mod outlook;
@@ -336,7 +337,9 @@ impl<'a> Planner<'a> {
                 format!("if {name} is the one that should stay, stop and remove {} first, then ask again", container.name),
             );
         }
+        let server = self.server(place)?;
         Some(Swap {
+            server,
             component: container.component.clone(),
             replica: container.replica,
             name: place.name.to_owned(),

@@ -5,14 +5,18 @@ mod build;
 mod capture;
 mod check;
 mod create;
+mod front;
 mod handover;
 mod keep;
 mod lock;
 mod pin;
+mod point;
 mod prove;
 mod questions;
+mod raise;
 mod record;
 mod retire;
+mod scope;
 mod stage;
 mod standing;
 mod supply;
@@ -37,10 +41,13 @@ pub use build::BuildSeen;
 pub(crate) use build::built;
 pub(crate) use lock::{asks_for_it as asks_for_lock, held as lock_held};
 pub use pin::pinned;
+pub(crate) use point::failure as point_failure;
 pub use prove::health_answers;
 pub(crate) use prove::{failure as proof_failure, intruders, tally, tally_of};
 pub use questions::{expected_questions, front_questions, replica_questions};
+pub(crate) use raise::failure as raise_failure;
 pub(crate) use record::forward as recorded;
+pub use scope::{Scope, Side};
 pub use stage::stage_name;
 pub(crate) use stage::{failure as stage_failure, is_the_targets_own_fault};
 pub(crate) use standing::standing;
@@ -76,6 +83,17 @@ pub enum Step {
         /// The component.
         component: ComponentName,
     },
+    /// Start the target's containers of one component behind a front and prove each at its own address, before
+    /// any client is sent there.
+    Raise {
+        /// The component.
+        component: ComponentName,
+    },
+    /// Send the clients of one component's front to the target's containers, and hand over the names.
+    Point {
+        /// The component.
+        component: ComponentName,
+    },
     /// Move the published ports of one component to the target's containers.
     Handover {
         /// The component.
@@ -92,38 +110,6 @@ pub enum Step {
     Record,
     /// Remove the former containers and give the lock back.
     Retire,
-}
-
-/// Which side of a rollback probes are asked about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// What served before.
-    Former,
-    /// What shall serve.
-    Target,
-    /// What shall serve, as long as it is on the stage.
-    Stage,
-}
-
-/// What a step wants to know beyond the application's containers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Scope {
-    /// The engine at all. Without it only our own store is looked at.
-    pub engine: bool,
-    /// The plan's images, the disk and the stored specifications.
-    pub supplies: bool,
-    /// What this rollback stored of itself: artifacts, ledger entry.
-    pub records: bool,
-    /// What was deployed after this rollback.
-    pub deployments: bool,
-    /// What the plan builds.
-    pub builds: bool,
-    /// The probes of one side.
-    pub probes: Option<Side>,
-    /// The file that the plan pins the version in.
-    pub pin: bool,
-    /// The project as Compose reads it.
-    pub project: bool,
 }
 
 /// What somebody reported to have deployed.
@@ -187,70 +173,6 @@ pub enum Next {
 }
 
 impl Step {
-    /// What to look at before asking this step.
-    #[must_use]
-    pub fn scope(&self, backward: bool) -> Scope {
-        let engine = Scope {
-            engine: true,
-            ..Scope::default()
-        };
-        match self {
-            Self::Check if backward => Scope::default(),
-            Self::Build { .. } => Scope {
-                builds: true,
-                ..engine
-            },
-            Self::Lock if backward => Scope {
-                probes: Some(Side::Former),
-                pin: true,
-                ..engine
-            },
-            Self::Pin => Scope {
-                pin: true,
-                project: !backward,
-                ..engine
-            },
-            Self::Create { .. } if !backward => Scope {
-                project: true,
-                ..engine
-            },
-            Self::Check => Scope {
-                supplies: true,
-                probes: Some(Side::Former),
-                ..engine
-            },
-            Self::Supply if !backward => Scope {
-                supplies: true,
-                ..engine
-            },
-            Self::Capture => Scope {
-                records: true,
-                ..engine
-            },
-            Self::Prove if !backward => Scope {
-                probes: Some(Side::Target),
-                ..engine
-            },
-            Self::Stage { .. } if !backward => Scope {
-                probes: Some(Side::Stage),
-                ..engine
-            },
-            Self::Record => Scope {
-                records: true,
-                ..Scope::default()
-            },
-            Self::Lock
-            | Self::Supply
-            | Self::Keep
-            | Self::Create { .. }
-            | Self::Stage { .. }
-            | Self::Switch { .. }
-            | Self::Handover { .. }
-            | Self::Prove
-            | Self::Retire => engine,
-        }
-    }
-
     /// Given what is seen, what next.
     #[must_use]
     pub fn forward(&self, ctx: &Ctx<'_>) -> Next {
@@ -266,6 +188,8 @@ impl Step {
             Self::Stage { component } => stage::forward(ctx, component),
             Self::Switch { component } => switch::forward(ctx, component),
             Self::Handover { component } => handover::forward(ctx, component),
+            Self::Raise { component } => raise::forward(ctx, component),
+            Self::Point { component } => point::forward(ctx, component),
             Self::Prove => prove::forward(ctx),
             Self::Record => record::forward(ctx.world),
             Self::Retire => retire::forward(ctx),
@@ -282,9 +206,11 @@ impl Step {
             Self::Pin => pin::backward(ctx),
             Self::Create { component } => create::backward(ctx, component),
             Self::Stage { component } => stage::backward(ctx, component),
+            Self::Raise { component } => raise::backward(ctx, component),
             Self::Switch { component } => switch::backward(ctx, component),
             Self::Handover { component } => handover::backward(ctx, component),
             Self::Supply => Next::Done("the images that were brought stay".to_owned()),
+            Self::Point { component } => point::backward(ctx, component),
             Self::Keep => Next::Done("the images stay protected".to_owned()),
             Self::Capture => Next::Done("what was captured stays".to_owned()),
             Self::Prove | Self::Record | Self::Retire => Next::Done("nothing to undo".to_owned()),
@@ -302,51 +228,40 @@ impl Step {
             | Self::Supply
             | Self::Keep
             | Self::Create { .. }
+            | Self::Raise { .. }
             | Self::Switch { .. }
             | Self::Handover { .. }
+            | Self::Point { .. }
             | Self::Prove
             | Self::Record => false,
         }
     }
 
-    /// How long it may be tried, in this direction.
-    #[must_use]
-    pub fn time_limit(&self, plan: &Plan, forward: bool) -> Millis {
-        match self {
-            // Nothing is proved there on the way back; what is left of the stage is taken down, however short a proof is.
-            Self::Stage { .. } if !forward => plan
-                .application
-                .timeouts
-                .proof()
-                .and(Millis::from_secs(plan.application.timeouts.step_s)),
-            // Evidence is worth a few seconds of an outage and no more.
-            Self::Capture => Millis::from_secs(CAPTURE_S_MAX.min(plan.application.timeouts.step_s)),
-            Self::Supply => Millis::from_secs(SUPPLY_S_MAX),
-            Self::Prove | Self::Check | Self::Stage { .. } => plan.application.timeouts.proof(),
-            // The build itself is stopped after `build_s` and says how far it came; this is for everything around it.
-            Self::Build { .. } => {
-                let timeouts = &plan.application.timeouts;
-                Millis::from_secs(timeouts.build_s).and(Millis::from_secs(timeouts.step_s))
-            }
-            // It is given back once what served before is seen to serve again.
-            Self::Lock => plan
-                .application
-                .timeouts
-                .proof()
-                .and(Millis::from_secs(plan.application.timeouts.step_s)),
-            // A container that ignores the signal is given its whole grace before it is killed.
-            Self::Switch { component } | Self::Handover { component } => {
-                let graces = plan
-                    .swaps_of(component)
-                    .flat_map(|swap| [swap].into_iter().chain(plan.side_cars_of(swap)))
-                    .map(|swap| u64::from(swap.stop_grace_s) * 1000)
-                    .sum();
-                Millis::from_secs(plan.application.timeouts.step_s).and(Millis(graces))
-            }
-            Self::Keep | Self::Pin | Self::Create { .. } | Self::Record | Self::Retire => {
-                Millis::from_secs(plan.application.timeouts.step_s)
-            }
-        }
+    /// Whether an act of this step may change what clients see. What is created beside the present containers and
+    /// started there serves nobody yet.
+    pub(crate) fn touches(&self, plan: &Plan, effect: &Effect) -> bool {
+        let beside = match self {
+            Self::Create { .. } | Self::Raise { .. } | Self::Lock => true,
+            Self::Check
+            | Self::Build { .. }
+            | Self::Supply
+            | Self::Keep
+            | Self::Capture
+            | Self::Pin
+            | Self::Stage { .. }
+            | Self::Switch { .. }
+            | Self::Handover { .. }
+            | Self::Point { .. }
+            | Self::Prove
+            | Self::Record
+            | Self::Retire => false,
+        };
+        let found = |id: &ContainerId| {
+            plan.swaps
+                .iter()
+                .any(|swap| swap.former == *id || swap.leftovers.contains(id))
+        };
+        effect.touches() && (!beside || effect.container().is_none_or(found))
     }
 
     /// The step as a plain sentence.
@@ -364,6 +279,8 @@ impl Step {
             Self::Stage { component } => stage::explain(plan, component),
             Self::Switch { component } => switch::explain(plan, component),
             Self::Handover { component } => handover::explain(plan, component),
+            Self::Raise { component } => raise::explain(plan, component),
+            Self::Point { component } => point::explain(plan, component),
             Self::Prove => prove::explain(plan),
             Self::Record => record::explain(plan),
             Self::Retire => retire::explain(plan),
@@ -385,6 +302,8 @@ impl Step {
             Self::Stage { component } => format!("stage {component}"),
             Self::Switch { component } => format!("switch {component}"),
             Self::Handover { component } => format!("hand over {component}"),
+            Self::Raise { component } => format!("raise {component}"),
+            Self::Point { component } => format!("point {component}"),
             Self::Prove => "prove".to_owned(),
             Self::Record => "record".to_owned(),
             Self::Retire => "retire".to_owned(),
@@ -396,11 +315,6 @@ impl Step {
         format!("step `{}` was given up: {why}", self.title())
     }
 }
-
-/// Longest time that bringing images may take: ten gigabytes over a line of 50 Mbit/s. What runs goes on serving.
-const SUPPLY_S_MAX: u32 = 1800;
-/// Longest time that storing evidence may delay the way back.
-const CAPTURE_S_MAX: u32 = 10;
 
 impl<'a> Ctx<'a> {
     /// From when on no effect of the way forward can land any more.

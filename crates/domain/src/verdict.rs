@@ -56,6 +56,10 @@ pub enum CauseCode {
     BuildFailed,
     /// A step did not reach its end until its deadline.
     DeadlinePassed,
+    /// The balancer in front of a component did not answer until the deadline.
+    BalancerUnreachable,
+    /// The balancer, or its configuration file, is not what the plan was made for.
+    BalancerUnfit,
     /// The target runs but could not be proved to be serving.
     ProofFailed,
     /// A probe turned red during the watch window and stayed red.

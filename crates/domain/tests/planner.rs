@@ -11,14 +11,15 @@ use domain::{
         Container, ContainerState, EngineFacts, EngineLook, Health, ImageFacts, Lock, Mark,
         RestartPolicy, TakenPort,
     },
+    front::{Filed, FrontLook, FrontServer},
     ledger::{LastRollback, RecordedSpecification, Release, ReleaseComponent},
     lifecycle::{Event, Phase, Run},
     name::{ContainerId, Fence, ImageId, RollbackId, Version},
     plan::{self, Plan, Strategy},
-    planner::{self, Blocker, BlockerCode, Proposal, Rebuild, Snapshot, WarningCode},
+    planner::{self, Blocker, BlockerCode, Proposal, Rebuild, Snapshot, Warning, WarningCode},
     seen::Seen,
     source::{Tag, TagsSeen},
-    specification::{MountKind, Mounted, NetworkMode, Published, Shape},
+    specification::{Endpoint, MountKind, Mounted, NetworkMode, Published, Shape},
     steps::Step,
     supply::{ImageSource, SourceSeen},
     target::Target,
@@ -166,6 +167,7 @@ impl Shop {
             stages: Vec::new(),
             internal: std::collections::BTreeSet::new(),
             neighbours: Vec::new(),
+            fronts: BTreeMap::new(),
         };
         Self {
             application: application.unwrap(),
@@ -478,6 +480,167 @@ fn met_at_a_container() -> Vec<Met> {
     ]
 }
 
+/// The shop's API behind a balancer that sends its clients to both replicas.
+fn behind_a_front(change: impl FnOnce(&mut Shop, &mut FrontLook)) -> Shop {
+    let mut shop = Shop::new();
+    let front = json!({
+        "balancer": {"kind": "haproxy", "socket": "/run/h.sock", "backend": "shop", "file": "/etc/h.cfg"},
+        "servers": ["s1", "s2"], "port": 8080, "two_versions": true,
+    });
+    shop.application.components[0].front = Some(serde_json::from_value(front).unwrap());
+    let server = |last: u8| FrontServer {
+        address: Some(format!("10.0.0.{last}:8080").parse().unwrap()),
+        takes: true,
+        up: true,
+        filed: Some(Filed::Says(format!("10.0.0.{last}:8080").parse().unwrap())),
+        sessions: Seen::Absent,
+    };
+    shape_of(&mut shop);
+    for (container, last) in shop.look.containers.iter_mut().zip(1..) {
+        container.shape = Some(Shape::default());
+        container.address = Some(format!("10.0.0.{last}").parse().unwrap());
+    }
+    let servers = [("s1".to_owned(), server(1)), ("s2".to_owned(), server(2))];
+    let mut look = FrontLook {
+        servers: servers.into(),
+    };
+    change(&mut shop, &mut look);
+    let component = shop.application.components[0].name.clone();
+    shop.look
+        .fronts
+        .entry(component)
+        .or_insert(Seen::Known(look));
+    shop
+}
+
+fn met_at_a_balancer() -> Vec<(Shop, BlockerCode)> {
+    let away = behind_a_front(|shop, _| {
+        let component = shop.application.components[0].name.clone();
+        let seen = Seen::Unknown("HAProxy does not answer".to_owned());
+        shop.look.fronts.insert(component, seen);
+    });
+    let unfit = |change: fn(&mut FrontServer)| {
+        let shop = behind_a_front(|_, look| change(look.servers.get_mut("s2").unwrap()));
+        (shop, BlockerCode::BalancerUnfit)
+    };
+    let gone = behind_a_front(|_, look| {
+        look.servers.remove("s1");
+    });
+    let unnamed = behind_a_front(|shop, _| {
+        let front = shop.application.components[0].front.as_mut().unwrap();
+        front.servers.truncate(1);
+    });
+    vec![
+        (away, BlockerCode::BalancerUnreachable),
+        unfit(|server| server.address = Some("10.0.0.77:8080".parse().unwrap())),
+        unfit(|server| server.address = None),
+        unfit(|server| server.filed = Some(Filed::Unfit("edited".to_owned()))),
+        (gone, BlockerCode::BalancerUnfit),
+        (unnamed, BlockerCode::BalancerUnfit),
+    ]
+}
+
+#[test]
+fn behind_a_balancer_each_replica_has_its_server_and_nobody_waits() {
+    let mut shop = behind_a_front(|_, _| {});
+    shop.application.components.truncate(1);
+    let proposal = planned(&shop);
+    let servers: Vec<_> = proposal
+        .plan
+        .swaps
+        .iter()
+        .map(|swap| swap.server.as_deref())
+        .collect();
+    assert_eq!(servers, [Some("s1"), Some("s2")]);
+    assert_eq!(
+        proposal.plan.format,
+        plan::PLAN_FORMAT_FRONT,
+        "an older binary knows none of its steps"
+    );
+    assert_eq!(proposal.downtime.expected_ms, Millis(0));
+    assert!(
+        !proposal
+            .plan
+            .steps
+            .iter()
+            .any(|step| matches!(step, Step::Switch { .. }))
+    );
+}
+
+/// What stands in the way of running two versions at once is said, and what serves stops first.
+#[test]
+fn behind_a_balancer_what_only_one_can_have_stops_first() {
+    type Case = (fn(&mut Shop), &'static str);
+    let cases: [Case; 5] = [
+        (
+            |shop| {
+                let front = shop.application.components[0].front.as_mut();
+                front.unwrap().two_versions = false;
+            },
+            "does not say that two versions",
+        ),
+        (
+            |shop| shop.application.components[0].overlap = Some(false),
+            "`overlap = false`",
+        ),
+        (
+            |shop| shape_of(shop).ports = vec![published(18080)],
+            "18080",
+        ),
+        (
+            |shop| {
+                let endpoint = Endpoint {
+                    ipv4: Some("10.0.0.9".to_owned()),
+                    ..Endpoint::default()
+                };
+                let shape = shape_of(shop);
+                shape.networks.insert("shop".to_owned(), endpoint);
+            },
+            "fixed address 10.0.0.9",
+        ),
+        (
+            |shop| shop.look.containers[0].shape = None,
+            "could not be worked out",
+        ),
+    ];
+    for (change, why) in cases {
+        let mut shop = behind_a_front(|_, _| {});
+        shop.application.components.truncate(1);
+        change(&mut shop);
+        let proposal = planned(&shop);
+        assert!(proposal.downtime.expected_ms > Millis(0), "{why}");
+        let said = |warning: &&Warning| warning.code == WarningCode::StoppedAndStarted;
+        let warning = proposal.warnings.iter().find(said).unwrap();
+        assert!(warning.sentence.contains(why), "{warning:?}");
+    }
+}
+
+#[test]
+fn two_versions_that_write_to_one_place_are_told() {
+    let mut shop = behind_a_front(|_, _| {});
+    shop.look.containers[0].shape.as_mut().unwrap().mounts = vec![Mounted {
+        writable: true,
+        ..bind("/srv/shop/data")
+    }];
+    let proposal = planned(&shop);
+    let told = |warning: &Warning| warning.code == WarningCode::SharedWrites;
+    assert!(
+        proposal.warnings.iter().any(told),
+        "{:?}",
+        proposal.warnings
+    );
+}
+
+#[test]
+fn a_balancer_that_takes_the_bad_version_for_down_is_in_nobodys_way() {
+    let shop = behind_a_front(|_, look| {
+        for server in look.servers.values_mut() {
+            server.up = false;
+        }
+    });
+    assert_eq!(codes(&shop), []);
+}
+
 /// Every code has its place here: a new one does not compile until it is put after another one.
 fn next_code(code: BlockerCode) -> Option<BlockerCode> {
     use BlockerCode as Code;
@@ -496,7 +659,9 @@ fn next_code(code: BlockerCode) -> Option<BlockerCode> {
         Code::ContainerState => Some(Code::DiskFull),
         Code::DiskFull => Some(Code::LockedElsewhere),
         Code::LockedElsewhere => Some(Code::Architecture),
-        Code::Architecture => Some(Code::NameTaken),
+        Code::Architecture => Some(Code::BalancerUnreachable),
+        Code::BalancerUnreachable => Some(Code::BalancerUnfit),
+        Code::BalancerUnfit => Some(Code::NameTaken),
         Code::NameTaken => Some(Code::PortTaken),
         Code::PortTaken => Some(Code::BindSourceMissing),
         // Those of a rebuild have a test of their own.
@@ -511,6 +676,7 @@ fn each_blocker_is_met() {
         met_on_the_engine(),
         met_on_the_host(),
         met_at_a_container(),
+        met_at_a_balancer(),
     ]
     .concat();
     for (shop, code) in &table {
@@ -1182,11 +1348,7 @@ fn settings_that_differ_are_named_once() {
         };
         let then = Shape {
             network: NetworkMode::Named("shop_default".to_owned()),
-            networks: [(
-                "metrics".to_owned(),
-                domain::specification::Endpoint::default(),
-            )]
-            .into(),
+            networks: [("metrics".to_owned(), Endpoint::default())].into(),
             ports: vec![published(18081)],
             mounts: vec![bind("/srv/old")],
             own_command: true,

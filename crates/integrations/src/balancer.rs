@@ -50,7 +50,7 @@ impl Trouble {
         match self {
             Self::Unreachable(_) => Outcome::Unknown { said },
             Self::Refused(_) | Self::File(_) => Outcome::Failed {
-                failure: Failure::Refused,
+                failure: Failure::FrontRefused,
                 said,
             },
             Self::Fenced => Outcome::Failed {

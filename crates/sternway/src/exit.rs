@@ -113,6 +113,8 @@ impl Exit {
             | CauseCode::BindSourceMissing
             | CauseCode::SpecificationMissing
             | CauseCode::DiskFull
+            | CauseCode::BalancerUnreachable
+            | CauseCode::BalancerUnfit
             | CauseCode::SourceUnreachable
             | CauseCode::BuildFailed
             | CauseCode::EngineRefused

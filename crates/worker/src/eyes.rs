@@ -7,10 +7,12 @@ use domain::{
     application::Application,
     drift::Origin,
     engine_look::EngineLook,
-    name::{ContainerId, ImageId, RollbackId},
+    front::FrontLook,
+    name::{ComponentName, ContainerId, ImageId, RollbackId},
     plan::Plan,
-    probe::Question,
-    steps::{self, Scope, World as Seen},
+    probe::{Answer, Question},
+    seen::Seen,
+    steps::{self, Scope, Side, World},
     supply::{ImageSource, SourceSeen},
 };
 use futures_util::{StreamExt, stream};
@@ -34,6 +36,8 @@ pub(crate) struct Asked<'a> {
 
 /// A probe that takes longer is red: the runbook's health endpoint answers in milliseconds.
 pub(crate) const PROBE_LIMIT: Duration = Duration::from_secs(1);
+/// Times in a row that everything asked of a target beside the present container must be green.
+const GREENS_BESIDE: u8 = 3;
 
 impl Real {
     /// What `scope` names, for one decision.
@@ -42,8 +46,8 @@ impl Real {
         plan: &Plan,
         rollback: RollbackId,
         scope: Scope,
-    ) -> Result<Seen, StoreAway> {
-        let mut seen = Seen {
+    ) -> Result<World, StoreAway> {
+        let mut seen = World {
             engine: Err("it was not looked at".to_owned()),
             specifications: BTreeMap::new(),
             captured: std::collections::BTreeSet::new(),
@@ -94,6 +98,9 @@ impl Real {
         if let (true, Ok(look)) = (scope.pin || scope.project, &mut seen.engine) {
             look.project = self.project_for_step(plan, rollback, scope).await?;
         }
+        if let (true, Ok(look)) = (scope.fronts, &mut seen.engine) {
+            look.fronts = self.fronts_of(plan, scope.sessions).await;
+        }
         if scope.builds && seen.engine.is_ok() {
             match self.builds_seen(plan, rollback).await? {
                 Ok(builds) => seen.builds = builds,
@@ -102,9 +109,54 @@ impl Real {
         }
         if let (Some(side), Ok(look)) = (scope.probes, &seen.engine) {
             let questions: Vec<Question> = steps::expected_questions(plan, rollback, side, look);
-            seen.answers = self.prober.ask(&questions, PROBE_LIMIT).await;
+            seen.answers = self.ask(&questions, side).await;
         }
         Ok(seen)
+    }
+
+    /// Before any client is sent there, one good answer is not enough: the first may be luck.
+    async fn ask(&self, questions: &[Question], side: Side) -> Vec<Answer> {
+        let rounds = match side {
+            Side::Beside => GREENS_BESIDE,
+            Side::Former | Side::Target | Side::Stage => 1,
+        };
+        let mut answers = self.prober.ask(questions, PROBE_LIMIT).await;
+        for _ in 1..rounds {
+            if answers.iter().any(|answer| !answer.green) {
+                break;
+            }
+            answers = self.prober.ask(questions, PROBE_LIMIT).await;
+        }
+        answers
+    }
+
+    /// The balancers in front of what a plan touches.
+    async fn fronts_of(
+        &self,
+        plan: &Plan,
+        sessions: bool,
+    ) -> BTreeMap<ComponentName, Seen<FrontLook>> {
+        let touched = |component: &ComponentName| plan.swaps_of(component).next().is_some();
+        self.fronts(&plan.application, touched, sessions).await
+    }
+
+    /// The balancers in front of some of an application's components.
+    async fn fronts(
+        &self,
+        application: &Application,
+        wanted: impl Fn(&ComponentName) -> bool,
+        sessions: bool,
+    ) -> BTreeMap<ComponentName, Seen<FrontLook>> {
+        let mut fronts = BTreeMap::new();
+        for component in &application.components {
+            let Some(front) = component.front.as_ref().filter(|_| wanted(&component.name)) else {
+                continue;
+            };
+            let look = self.balancers.look(front, sessions).await;
+            let seen = look.map_or_else(|trouble| Seen::Unknown(trouble.to_string()), Seen::Known);
+            fronts.insert(component.name.clone(), seen);
+        }
+        fronts
     }
 
     /// The application on its engine; the inner error is what an engine that does not answer said.
@@ -178,6 +230,7 @@ impl Real {
             container.env = self.store.key().fingerprints(specification);
             container.commands = Some(self.store.key().commands(&specification.body));
         }
+        look.fronts = self.fronts(application, |_| true, false).await;
         self.with_lock_judged(look).await.map(Ok)
     }
 

@@ -1,6 +1,6 @@
 //! Performing: one effect, under one claim. What came of it is only a hint; the next look decides.
 
-use std::time::Instant;
+use std::{net::SocketAddr, time::Instant};
 
 use docker::{Capture, PerformContext};
 use domain::{
@@ -10,6 +10,7 @@ use domain::{
     specification::Specification,
     steps::{Scope, World as Seen},
 };
+use integrations::Trouble;
 use metrics::{counter, histogram};
 use store::{ArtifactKind, NewArtifact};
 
@@ -49,6 +50,11 @@ impl World for Real {
                 self.write_pin(plan, grant, &wanted).await
             }
             Effect::PutBackPin { path } => self.put_back_pin(plan, grant, path).await,
+            Effect::PointFront {
+                component,
+                server,
+                to,
+            } => self.point(plan, grant, component, server, *to).await,
             Effect::Build { component } => Box::pin(self.build(plan, grant, component)).await,
             Effect::DropBuild { component } => self.drop_build(plan, grant, component).await,
             Effect::TakeLock { .. }
@@ -103,6 +109,35 @@ impl Real {
             }
             _ => performed.outcome,
         }
+    }
+
+    /// The balancer knows no fences: the engine that its application runs on is asked first.
+    async fn point(
+        &self,
+        plan: &Plan,
+        grant: &Grant,
+        component: &ComponentName,
+        server: &str,
+        to: SocketAddr,
+    ) -> Outcome {
+        let component = plan.application.component(component);
+        let Some(front) = component.and_then(|component| component.front.as_ref()) else {
+            return Outcome::Failed {
+                failure: Failure::Missing,
+                said: "the plan's definition has no such front".to_owned(),
+            };
+        };
+        let engine = match self.engines.get(&plan.application.engine) {
+            Ok(engine) => engine,
+            Err(error) => return error.into_outcome(),
+        };
+        let context = self.context(plan, grant, None);
+        if let Err(error) = engine.must_be_ours(&context).await {
+            return error.into_outcome();
+        }
+        let holds = || grant.lease.holds();
+        let pointed = self.balancers.point(front, server, to, &holds).await;
+        pointed.map_or_else(Trouble::into_outcome, |()| Outcome::Done)
     }
 
     pub(crate) fn context<'a>(
@@ -176,6 +211,7 @@ fn specification_of(effect: &Effect) -> Option<&SpecificationDigest> {
         | Effect::LeaveStage { .. }
         | Effect::ClearStage { .. }
         | Effect::HandOver { .. }
+        | Effect::PointFront { .. }
         | Effect::Record => None,
     }
 }
@@ -229,6 +265,7 @@ fn effect_word(effect: &Effect) -> &'static str {
         Effect::LeaveStage { .. } => "leave_stage",
         Effect::ClearStage { .. } => "clear_stage",
         Effect::HandOver { .. } => "hand_over",
+        Effect::PointFront { .. } => "point_front",
         Effect::Record => "record",
     }
 }

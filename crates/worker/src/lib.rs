@@ -23,7 +23,7 @@ pub mod world;
 
 use std::{sync::Arc, time::Duration};
 
-use integrations::Prober;
+use integrations::{Balancers, Prober};
 use store::{Store, Wake};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -61,7 +61,7 @@ pub async fn run(
     wake: Wake,
     shutdown: CancellationToken,
 ) -> Result<(), integrations::Error> {
-    let prober = Prober::new()?;
+    let (prober, balancers) = (Prober::new()?, Balancers::new()?);
     let engines = Arc::new(engines);
     let hands = world::Real {
         settings: settings.clone(),
@@ -70,6 +70,7 @@ pub async fn run(
         prober,
         sources,
         kept: world::Kept::default(),
+        balancers,
     };
     let hands = Arc::new(hands);
     let mut loops = JoinSet::new();

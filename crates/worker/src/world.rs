@@ -13,7 +13,7 @@ use domain::{
     plan::Plan,
     steps::{Scope, World as Seen},
 };
-use integrations::Prober;
+use integrations::{Balancers, Prober};
 use store::{Held, Store};
 use uuid::Uuid;
 
@@ -65,6 +65,7 @@ pub(crate) struct Real {
     pub(crate) prober: Prober,
     pub(crate) sources: Sources,
     pub(crate) kept: Kept,
+    pub(crate) balancers: Balancers,
 }
 
 /// Most specifications that are remembered; then all are forgotten, which costs a statement each and no more.

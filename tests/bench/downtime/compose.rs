@@ -16,9 +16,14 @@ pub(crate) enum Shape {
     SlowBoot,
     /// On the network of the host.
     HostNetwork,
+    /// Behind HAProxy, at no port of the host.
+    Haproxy,
+    /// The same behind Caddy.
+    Caddy,
 }
 
 impl Shape {
+    /// Those that are switched over in more ways than one, or beside such.
     pub(crate) const ALL: [Self; 3] = [Self::Demo, Self::SlowBoot, Self::HostNetwork];
 
     pub(crate) fn project(self) -> &'static str {
@@ -26,6 +31,8 @@ impl Shape {
             Self::Demo => "sternway-bench",
             Self::SlowBoot => "sternway-bench-slow",
             Self::HostNetwork => "sternway-bench-host",
+            Self::Haproxy => "sternway-bench-haproxy",
+            Self::Caddy => "sternway-bench-caddy",
         }
     }
 
@@ -35,6 +42,7 @@ impl Shape {
             Self::Demo => return Ok("docker/demo/compose.yml".into()),
             Self::SlowBoot => SLOW_BOOT,
             Self::HostNetwork => HOST_NETWORK,
+            Self::Haproxy | Self::Caddy => BEHIND,
         };
         let file = folder.join(format!("{}.yml", self.project()));
         std::fs::write(&file, text)?;
@@ -64,7 +72,17 @@ services:
     stop_grace_period: 10s
 "#;
 
-/// A project at a fixed port of this machine; taken down when this is dropped.
+const BEHIND: &str = r#"
+version: "2.4"
+services:
+  api:
+    image: sternway-demo:${VERSION:-1.4.2}
+    command: ["api"]
+    environment: {EVENTS_MS: "3000"}
+    stop_grace_period: 10s
+"#;
+
+/// A project at a fixed port of this machine, or behind a balancer there; taken down when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Compose {
     program: &'static [&'static str],

@@ -162,13 +162,13 @@ impl<'a> Stand<'a> {
 }
 
 /// As adopted where that finds everything by itself.
-fn definition(api: &Api, shape: Shape, port: u16) -> Outcome<Value> {
+pub(super) fn definition(api: &Api, shape: Shape, port: u16) -> Outcome<Value> {
     let port = match shape {
         Shape::Demo => {
             let asked = json!({"project": shape.project()});
             return Ok(api.post("/adoptions", &asked)?["application"].take());
         }
-        Shape::SlowBoot => 8080,
+        Shape::SlowBoot | Shape::Haproxy | Shape::Caddy => 8080,
         Shape::HostNetwork => port,
     };
     Ok(json!({

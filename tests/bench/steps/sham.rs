@@ -138,6 +138,7 @@ impl Engine {
             guests: BTreeMap::new(),
             taken: Vec::new(),
             paths: BTreeMap::new(),
+            fronts: BTreeMap::new(),
             containers,
             project: None,
         };
@@ -162,7 +163,7 @@ impl Engine {
                     marks: Vec::new(),
                 });
             }
-            // No plan of this world lacks an image, has a stage or pins a version.
+            // No plan of this world lacks an image, has a stage or a balancer, or pins a version.
             Effect::PullImage { .. }
             | Effect::LoadImage { .. }
             | Effect::SetStage { .. }
@@ -171,7 +172,8 @@ impl Engine {
             | Effect::ClearStage { .. }
             | Effect::HandOver { .. }
             | Effect::WritePin { .. }
-            | Effect::PutBackPin { .. } => {}
+            | Effect::PutBackPin { .. }
+            | Effect::PointFront { .. } => {}
             Effect::KeepImage { image } => {
                 let id = self.new_id();
                 self.look.kept.insert(image.clone(), id);

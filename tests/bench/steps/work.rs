@@ -130,6 +130,7 @@ fn plan(application: Application) -> Outcome<Plan> {
                 ports: Vec::new(),
                 binds: Vec::new(),
                 joins: Vec::new(),
+                server: None,
             });
         }
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod application;
 pub(crate) mod asks;
+pub(crate) mod balancer;
 pub(crate) mod child;
 pub(crate) mod database;
 pub(crate) mod dice;
@@ -16,6 +17,7 @@ pub(crate) mod wait;
 pub(crate) mod wire;
 
 pub(crate) use application::Application;
+pub(crate) use balancer::Balancer;
 pub(crate) use database::Database;
 pub(crate) use door::{Luck, When, outside};
 pub(crate) use engine::Engine;

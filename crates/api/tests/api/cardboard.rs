@@ -329,6 +329,7 @@ fn look(runs: &str) -> EngineLook {
         stages: Vec::new(),
         internal: std::collections::BTreeSet::new(),
         neighbours: Vec::new(),
+        fronts: BTreeMap::new(),
     }
 }
 

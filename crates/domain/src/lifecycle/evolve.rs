@@ -129,14 +129,14 @@ impl Run {
     }
 
     fn intended(&mut self, plan: &Plan, effect: &Effect, at: Moment) -> Option<()> {
-        self.step(plan)?;
+        let touches = self.step(plan)?.touches(plan, effect);
         self.acts = self.acts.saturating_add(1);
         self.acted_at.get_or_insert(at);
         self.outstanding = Some(lease::lands_within(effect));
         self.locking = matches!(effect, Effect::TakeLock { .. });
         let retiring = matches!(self.step(plan), Some(Step::Retire));
         self.removing = effect.removes().filter(|_| retiring).cloned();
-        if effect.touches() {
+        if touches {
             self.touched_at.get_or_insert(at);
         }
         Some(())
@@ -211,8 +211,10 @@ impl Run {
                     | Step::Pin
                     | Step::Create { .. }
                     | Step::Stage { .. }
+                    | Step::Raise { .. }
                     | Step::Switch { .. }
                     | Step::Handover { .. }
+                    | Step::Point { .. }
                     | Step::Record
                     | Step::Retire => {}
                 }

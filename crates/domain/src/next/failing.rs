@@ -13,6 +13,8 @@ pub(super) fn too_late(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Cause {
     match (step, forward) {
         (Step::Prove, true) => steps::proof_failure(ctx),
         (Step::Stage { component }, true) => steps::stage_failure(ctx, component),
+        (Step::Raise { component }, true) => steps::raise_failure(ctx, component),
+        (Step::Point { component }, _) => steps::point_failure(ctx, component),
         (
             Step::Check
             | Step::Build { .. }
@@ -23,6 +25,7 @@ pub(super) fn too_late(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Cause {
             | Step::Pin
             | Step::Create { .. }
             | Step::Stage { .. }
+            | Step::Raise { .. }
             | Step::Switch { .. }
             | Step::Handover { .. }
             | Step::Prove
@@ -92,8 +95,10 @@ pub(super) fn failed(ctx: &Ctx<'_>, step: &Step, forward: bool, cause: Cause) ->
         | Step::Keep
         | Step::Create { .. }
         | Step::Stage { .. }
+        | Step::Raise { .. }
         | Step::Switch { .. }
-        | Step::Handover { .. } => turn_back(ctx.run, cause),
+        | Step::Handover { .. }
+        | Step::Point { .. } => turn_back(ctx.run, cause),
         Step::Record => end(needs_human(ctx.plan, ctx.run, cause)),
     }
 }

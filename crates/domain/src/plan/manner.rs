@@ -27,6 +27,12 @@ pub enum Manner {
         /// Why nothing better is possible, and which setting would change that.
         why: String,
     },
+    /// Prove the target at its own address first, then point the balancer in front of the component to it.
+    Front {
+        /// Why what serves stops first; none when the target runs beside it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stops_first: Option<String>,
+    },
     /// Prove the target on an internal network first, then move the published port to it.
     Handover {
         /// Who else is on that network while the target is proved there.

@@ -5,8 +5,9 @@ use crate::{
     ledger::Release,
     name::{ComponentName, Version},
     plan::{
-        Chosen, Manner, PLAN_FORMAT_HANDOVER, PLAN_FORMAT_QUICK, PLAN_FORMAT_SUPPLY,
-        PLAN_FORMAT_TWO, PLAN_FORMAT_UNDO, Plan, Settled, Strategy, Swap, images_to_keep,
+        Chosen, Manner, PLAN_FORMAT_FRONT, PLAN_FORMAT_HANDOVER, PLAN_FORMAT_QUICK,
+        PLAN_FORMAT_SUPPLY, PLAN_FORMAT_TWO, PLAN_FORMAT_UNDO, Plan, Settled, Strategy, Swap,
+        images_to_keep,
     },
     steps::Step,
     supply::Supply,
@@ -33,11 +34,14 @@ pub(super) fn assemble(
     let keep = images_to_keep(&parts.swaps);
     let steps = steps(&parts);
     // The oldest that can execute it: while two versions run side by side, both can do most of the work.
+    let any = |is: fn(&Swap) -> bool| parts.swaps.iter().any(is);
     let format = if application.approval && application.approvers > 1 {
         PLAN_FORMAT_TWO
     } else if target.undoes().is_some() {
         PLAN_FORMAT_UNDO
-    } else if parts.swaps.iter().any(|swap| swap.ends.is_some()) {
+    } else if any(|swap| swap.server.is_some()) {
+        PLAN_FORMAT_FRONT
+    } else if any(|swap| swap.ends.is_some()) {
         PLAN_FORMAT_HANDOVER
     } else if parts.supplies.is_empty() {
         PLAN_FORMAT_QUICK
@@ -75,10 +79,10 @@ fn steps(parts: &Parts) -> Vec<Step> {
             touched.push(swap.component.clone());
         }
     }
-    let handed_over = |component: &ComponentName| {
-        parts.manners.iter().any(|chosen| {
-            chosen.component == *component && matches!(chosen.manner, Manner::Handover { .. })
-        })
+    let manner = |component: &ComponentName| {
+        let mut manners = parts.manners.iter();
+        let chosen = manners.find(|chosen| chosen.component == *component);
+        chosen.map(|chosen| &chosen.manner)
     };
     let mut steps = vec![Step::Check, Step::Lock];
     steps.extend((!parts.supplies.is_empty()).then_some(Step::Supply));
@@ -89,15 +93,27 @@ fn steps(parts: &Parts) -> Vec<Step> {
             .cloned()
             .map(|component| Step::Create { component }),
     );
-    let staged = touched.iter().filter(|component| handed_over(component));
-    steps.extend(staged.cloned().map(|component| Step::Stage { component }));
-    steps.extend(touched.iter().cloned().map(|component| {
-        if handed_over(&component) {
-            Step::Handover { component }
-        } else {
-            Step::Switch { component }
+    steps.extend(touched.iter().filter_map(|component| {
+        let component = component.clone();
+        match manner(&component) {
+            Some(Manner::Handover { .. }) => Some(Step::Stage { component }),
+            Some(Manner::Front { stops_first: None }) => Some(Step::Raise { component }),
+            Some(Manner::Front { .. } | Manner::StopStart { .. }) | None => None,
         }
     }));
+    for component in touched {
+        match manner(&component) {
+            Some(Manner::Handover { .. }) => steps.push(Step::Handover { component }),
+            Some(Manner::Front { stops_first: None }) => steps.push(Step::Point { component }),
+            Some(Manner::Front { .. }) => steps.extend([
+                Step::Raise {
+                    component: component.clone(),
+                },
+                Step::Point { component },
+            ]),
+            Some(Manner::StopStart { .. }) | None => steps.push(Step::Switch { component }),
+        }
+    }
     steps.extend([Step::Prove, Step::Record, Step::Retire]);
     steps
 }

@@ -51,6 +51,10 @@ pub enum BlockerCode {
     LockedElsewhere,
     /// The image is for another kind of processor.
     Architecture,
+    /// The balancer in front of a component does not answer.
+    BalancerUnreachable,
+    /// The balancer, or its configuration file, does not fit the definition and what runs.
+    BalancerUnfit,
     /// A replica's name belongs to a container that is no part of the application.
     NameTaken,
     /// A port of the host that the target publishes is held by a container that stays.

@@ -1,6 +1,8 @@
 //! Which manner is legal for a component. Two versions run at once during a handover, and a container is taken off
 //! its networks while it runs: what does not bear either is stopped and started, and the plan says why.
 
+mod front;
+
 use std::{cmp::Reverse, collections::BTreeSet};
 
 use super::{Place, Snapshot, Warning, WarningCode};
@@ -22,6 +24,10 @@ pub(super) fn choose(
     part: &ReleaseComponent,
     places: &[&Place<'_>],
 ) -> (Manner, Vec<Option<Ends>>) {
+    if let Some(front) = &component.front {
+        let stops_first = front::stops_first(snapshot.look, component, front, part, places);
+        return (Manner::Front { stops_first }, vec![None; places.len()]);
+    }
     let stop_start = |why: String| (Manner::StopStart { why }, vec![None; places.len()]);
     let ends: Result<Vec<Ends>, String> = places
         .iter()
@@ -271,33 +277,21 @@ pub(super) fn warnings(
     places: &[&Place<'_>],
 ) -> Vec<Warning> {
     let name = &component.name;
-    let Manner::StopStart { why } = manner else {
-        return Vec::new();
+    let why = match manner {
+        Manner::StopStart { why } => why,
+        Manner::Front { stops_first } => {
+            return front::warnings(component, stops_first.as_deref(), places);
+        }
+        Manner::Handover { .. } => return Vec::new(),
     };
-    let warning = |code, sentence, next_action: &str| Warning {
-        code,
-        sentence,
-        next_action: next_action.to_owned(),
-    };
-    let mut warnings = vec![warning(
-        WarningCode::StoppedAndStarted,
-        format!("{name} is stopped and started, not handed over: {why}"),
-        "go on if clients can wait that long; `overlap` in the definition says whether two versions may run at once",
-    )];
-    let killed = places
-        .iter()
-        .flat_map(|place| place.all())
-        .find(|container| !container.is_up() && container.exit_code == KILLED);
-    if let Some(killed) = killed {
-        warnings.push(warning(
-            WarningCode::StopEndsInKill,
-            format!(
-                "the last stop of {} ended in its being killed (exit code {KILLED}) after {} s: the outage is as long",
-                killed.name, killed.stop_grace_s
-            ),
-            "let it end on its stop signal, or set `stop_signal` or a shorter `stop_grace_period`",
-        ));
-    }
+    let mut warnings = vec![Warning {
+        code: WarningCode::StoppedAndStarted,
+        sentence: format!("{name} is stopped and started, not handed over: {why}"),
+        next_action:
+            "go on if clients can wait that long; `overlap` in the definition says whether two versions may run at once"
+                .to_owned(),
+    }];
+    warnings.extend(killed(places));
     let published = places.iter().any(|place| {
         let shape = place.replica.shape.as_ref();
         shape.is_some_and(|shape| {
@@ -305,17 +299,35 @@ pub(super) fn warnings(
         })
     });
     if published {
-        warnings.push(warning(
-            WarningCode::NeighbourTimer,
-            format!(
+        warnings.push(Warning {
+            code: WarningCode::NeighbourTimer,
+            sentence: format!(
                 "clients of {name} may wait for a second more: one that retries while its port is moved on a bridge can \
                  hit the kernel's one-second neighbour timer"
             ),
-            "`sysctl -w net.ipv4.neigh.default.retrans_time_ms=50` before the bridge is made, or the same for the bridge \
-             itself, cures it",
-        ));
+            next_action:
+                "`sysctl -w net.ipv4.neigh.default.retrans_time_ms=50` before the bridge is made, or the same for the \
+                 bridge itself, cures it"
+                    .to_owned(),
+        });
     }
     warnings
+}
+
+/// That a component's last stop was no stop.
+fn killed(places: &[&Place<'_>]) -> Option<Warning> {
+    let mut all = places.iter().flat_map(|place| place.all());
+    let killed = all.find(|container| !container.is_up() && container.exit_code == KILLED)?;
+    Some(Warning {
+        code: WarningCode::StopEndsInKill,
+        sentence: format!(
+            "the last stop of {} ended in its being killed (exit code {KILLED}) after {} s: the outage is as long",
+            killed.name, killed.stop_grace_s
+        ),
+        next_action:
+            "let it end on its stop signal, or set `stop_signal` or a shorter `stop_grace_period`"
+                .to_owned(),
+    })
 }
 
 /// How a process ends that did not end when it was asked to.

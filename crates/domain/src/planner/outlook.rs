@@ -30,6 +30,15 @@ pub(super) fn downtime(snapshot: &Snapshot<'_>, plan: &Plan) -> Downtime {
             basis: "nothing is restarted".to_owned(),
         };
     }
+    let beside = |swap| plan.side_by_side(swap);
+    if plan.swaps.iter().all(beside) {
+        return Downtime {
+            expected_ms: Millis(0),
+            basis: "each component is behind a balancer that is pointed at the target once that is proved beside \
+                    the present one"
+                .to_owned(),
+        };
+    }
     let mut past: Vec<Millis> = snapshot.outages.to_vec();
     past.sort_unstable();
     match past.get(past.len() / 2) {

@@ -46,6 +46,8 @@ pub enum WarningCode {
     VersionNotAsked,
     /// A component's port is not handed over: it is stopped and started.
     StoppedAndStarted,
+    /// Two versions of a component write to the same lasting storage for a while.
+    SharedWrites,
     /// A component does not end on its stop signal.
     StopEndsInKill,
     /// A client that asks at the wrong moment waits for a second more.

@@ -3,7 +3,7 @@
 use super::{Ctx, Next, plural, prove};
 use crate::{
     name::{ComponentName, ContainerId},
-    plan::Plan,
+    plan::{Plan, Swap},
     planner::{paths_missing, ports_taken},
     seen::Seen,
     time::Millis,
@@ -37,7 +37,8 @@ pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
         .or_else(|| drift(ctx))
         .or_else(|| names(ctx))
         .or_else(|| ports(ctx))
-        .or_else(|| paths(ctx));
+        .or_else(|| paths(ctx))
+        .or_else(|| fronts(ctx));
     match obstacle {
         Some(cause) => Next::Fail(cause),
         None if prove::just_started(ctx) => Next::Wait(LOOK_AGAIN),
@@ -79,9 +80,8 @@ fn is_to_be_built(ctx: &Ctx<'_>, component: &ComponentName) -> bool {
 }
 
 fn specifications(ctx: &Ctx<'_>) -> Option<Cause> {
-    let unreadable = |swap: &&crate::plan::Swap| {
-        ctx.world.specifications.get(&swap.specification).copied() != Some(true)
-    };
+    let unreadable =
+        |swap: &&Swap| ctx.world.specifications.get(&swap.specification).copied() != Some(true);
     let swap = ctx.plan.swaps.iter().find(unreadable)?;
     let sentence = format!(
         "the specification of {} can not be read: its key or its record is gone",
@@ -185,5 +185,30 @@ fn paths(ctx: &Ctx<'_>) -> Option<Cause> {
             swap.component
         );
         Some(Cause::new(CauseCode::BindSourceMissing, sentence))
+    })
+}
+
+/// A balancer that does not answer, or that sends clients elsewhere than the plan believes, must be known before
+/// anything is touched.
+fn fronts(ctx: &Ctx<'_>) -> Option<Cause> {
+    let fronted = |swap: &&Swap| ctx.plan.front_of(swap).is_some();
+    ctx.plan.swaps.iter().filter(fronted).find_map(|swap| {
+        let server = match ctx.front_server(swap) {
+            Ok(server) => server,
+            Err(cause) => return Some(cause),
+        };
+        let unfit = |why: String| Some(Cause::new(CauseCode::BalancerUnfit, why));
+        if let Some(why) = server.unfit() {
+            return unfit(why.to_owned());
+        }
+        let former = ctx.former_of(swap)?;
+        let address = ctx.behind(swap, former)?;
+        if server.address == Some(address) {
+            return None;
+        }
+        unfit(format!(
+            "the front of {} does not send clients to {} at {address}; ask for a new plan",
+            swap.component, former.name
+        ))
     })
 }

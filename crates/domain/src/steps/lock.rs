@@ -1,7 +1,7 @@
 //! The application's lock on its engine: a container name, the only compare-and-set that an engine has.
 //! It keeps a control plane with another database from acting on the same application.
 
-use super::{Ctx, Next, Side, Step, create, handover, pin, prove, stage, switch};
+use super::{Ctx, Next, Side, Step, create, handover, pin, point, prove, raise, stage, switch};
 use crate::{
     effect::Effect,
     engine_look::Container,
@@ -83,7 +83,8 @@ pub(crate) fn asks_for_it(ctx: &Ctx<'_>, effect: &Effect) -> bool {
         | Effect::EnterStage { .. }
         | Effect::LeaveStage { .. }
         | Effect::ClearStage { .. }
-        | Effect::HandOver { .. } => true,
+        | Effect::HandOver { .. }
+        | Effect::PointFront { .. } => true,
     }
 }
 
@@ -121,6 +122,10 @@ fn undone(ctx: &Ctx<'_>) -> Option<Next> {
             Some(handover::backward(ctx, component))
         }
         Step::Stage { component } => Some(stage::backward(ctx, component)),
+        Step::Point { component } if ctx.run.touched_at.is_some() => {
+            Some(point::backward(ctx, component))
+        }
+        Step::Raise { component } => Some(raise::backward(ctx, component)),
         Step::Create { component } => Some(create::backward(ctx, component)),
         // What can not be put back was noted on the way here, and is for a person.
         Step::Pin => Some(pin::backward(ctx)).filter(|next| matches!(next, Next::Do(_))),
@@ -132,6 +137,7 @@ fn undone(ctx: &Ctx<'_>) -> Option<Next> {
         | Step::Capture
         | Step::Switch { .. }
         | Step::Handover { .. }
+        | Step::Point { .. }
         | Step::Prove
         | Step::Record
         | Step::Retire => None,

@@ -1,12 +1,16 @@
 //! Proof: every replica runs the target's digest under its own name, says the target's version, and answers
 //! its probes. Nothing less is called rolled back.
 
-use super::{Ctx, Next, Side};
+use super::{
+    Ctx, Next, Side,
+    front::{front_answer, strayed},
+    questions::replica_questions,
+};
 use crate::{
     effect::Effect,
     engine_look::{Container, ContainerState, EngineLook, Health},
     name::{ComponentName, ContainerId, ImageId, RollbackId, Version},
-    plan::Plan,
+    plan::{Plan, Swap},
     probe::{Answer, Subject, Tally},
     time::{Millis, Moment},
     verdict::{Cause, CauseCode},
@@ -19,7 +23,7 @@ const STEADY: Millis = Millis(1000);
 /// Starts of targets that ended by themselves, beyond one for each: more would only make the outage longer.
 const STARTS_SPARE: usize = 2;
 /// A replica that the engine had to start again this often will not come up by waiting.
-const RESTARTS_MAX: u32 = 3;
+pub(super) const RESTARTS_MAX: u32 = 3;
 
 pub(super) fn explain(plan: &Plan) -> String {
     format!(
@@ -54,6 +58,8 @@ pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
             ctx,
             &format!("{} ended again after each start", container.name),
         ),
+        // A balancer that was restarted may have forgotten where it was pointed.
+        None if let Some(next) = strayed(ctx) => next,
         None if restarted_too_often(ctx) => hopeless(
             ctx,
             &format!("the engine restarted a replica of it {RESTARTS_MAX} times"),
@@ -172,13 +178,16 @@ fn questions_due(plan: &Plan, rollback: RollbackId, side: Side) -> usize {
                 + usize::from(version_known && component.version_endpoint.is_some())
         })
         .sum();
-    at_replicas + plan.application.probes.len()
+    match side {
+        Side::Former | Side::Target => at_replicas + plan.application.probes.len(),
+        Side::Stage | Side::Beside => at_replicas,
+    }
 }
 
 pub(super) fn version_of(plan: &Plan, side: Side) -> Option<&Version> {
     match side {
         Side::Former => plan.from.as_ref(),
-        Side::Target | Side::Stage => Some(&plan.to),
+        Side::Target | Side::Stage | Side::Beside => Some(&plan.to),
     }
 }
 
@@ -196,6 +205,12 @@ enum Which<'a> {
 }
 
 impl Replica<'_> {
+    fn stands_for(&self, swap: &Swap) -> bool {
+        match self.which {
+            Which::Id(id) | Which::CreatedFor(_, id) => *id == swap.former,
+        }
+    }
+
     pub(super) fn find<'l>(&self, look: &'l EngineLook) -> Option<&'l Container> {
         look.containers.iter().find(|container| match self.which {
             Which::Id(id) => container.id == *id,
@@ -208,23 +223,25 @@ impl Replica<'_> {
 }
 
 pub(super) fn replicas(plan: &Plan, rollback: RollbackId, side: Side) -> Vec<Replica<'_>> {
-    let swapped = plan
-        .swaps
-        .iter()
-        .filter(move |swap| side != Side::Former || swap.former_runs);
+    let swapped = plan.swaps.iter().filter(move |swap| match side {
+        Side::Former => swap.former_runs,
+        Side::Target | Side::Stage => true,
+        Side::Beside => plan.front_of(swap).is_some(),
+    });
     let swapped = swapped.map(move |swap| Replica {
         name: &swap.name,
         component: &swap.component,
         image: match side {
             Side::Former => &swap.former_image,
-            Side::Target | Side::Stage => &swap.image,
+            Side::Target | Side::Stage | Side::Beside => &swap.image,
         },
         which: match side {
             Side::Former => Which::Id(&swap.former),
-            Side::Target | Side::Stage => Which::CreatedFor(rollback, &swap.former),
+            Side::Target | Side::Stage | Side::Beside => Which::CreatedFor(rollback, &swap.former),
         },
     });
-    let settled = plan.settled.iter().map(|settled| Replica {
+    let settled = plan.settled.iter().filter(|_| side != Side::Beside);
+    let settled = settled.map(|settled| Replica {
         name: settled.component.as_str(),
         component: &settled.component,
         image: &settled.image,
@@ -248,6 +265,10 @@ pub fn health_answers(
         .iter()
         .map(|replica| health_answer(plan, replica, look, now))
         .collect();
+    answers.extend(plan.swaps.iter().filter_map(|swap| {
+        let replica = replicas.iter().find(|replica| replica.stands_for(swap))?;
+        front_answer(plan, swap, replica.find(look), look)
+    }));
     if side == Side::Target {
         answers.extend(strangers(plan, rollback, look).map(|container| Answer {
             subject: subject(container),
@@ -269,7 +290,9 @@ fn health_answer(plan: &Plan, replica: &Replica<'_>, look: &EngineLook, now: Mom
     let container = replica.find(look);
     let red = match container {
         None => Some("there is no such container".to_owned()),
-        Some(container) => trouble(plan, replica, container, now),
+        Some(container) => {
+            trouble(plan, replica, container, now).or_else(|| misnamed(replica, container))
+        }
     };
     Answer {
         subject: container.map_or(Subject::Front, subject),
@@ -278,6 +301,27 @@ fn health_answer(plan: &Plan, replica: &Replica<'_>, look: &EngineLook, now: Mom
         spoke: false,
         said: red.unwrap_or_else(|| "it does".to_owned()),
     }
+}
+
+/// What is red of a target's container that runs beside the present one; none when everything is green.
+pub(super) fn red_beside(ctx: &Ctx<'_>, swap: &Swap, next: &Container) -> Option<String> {
+    let replicas = replicas(ctx.plan, ctx.rollback, Side::Beside);
+    let replica = replicas.iter().find(|replica| replica.stands_for(swap))?;
+    if let Some(red) = trouble(ctx.plan, replica, next, ctx.now) {
+        return Some(format!("{}: {red}", next.name));
+    }
+    let about = subject(next);
+    let answers: Vec<&Answer> = ctx
+        .world
+        .answers
+        .iter()
+        .filter(|answer| answer.subject == about)
+        .collect();
+    if let Some(red) = answers.iter().find(|answer| !answer.green) {
+        return Some(format!("{}: {}", red.asked, red.said));
+    }
+    let due = replica_questions(&ctx.plan.application, next, Some(&ctx.plan.to)).len();
+    (answers.len() < due).then(|| format!("{} was not asked everything", next.name))
 }
 
 pub(super) fn subject(container: &Container) -> Subject {
@@ -305,6 +349,11 @@ pub(super) fn strangers<'a>(
                 .settled
                 .iter()
                 .any(|settled| settled.container == container.id)
+            // Clients reach it no more once its front is pointed elsewhere; it drains.
+            && !plan
+                .swaps
+                .iter()
+                .any(|swap| swap.former == container.id && plan.side_by_side(swap))
     })
 }
 
@@ -348,9 +397,6 @@ fn trouble(
     if container.state != ContainerState::Running {
         let state = format!("{:?}", container.state).to_lowercase();
         return Some(format!("it is {state}, exit code {}", container.exit_code));
-    }
-    if matches!(replica.which, Which::CreatedFor(..)) && container.name != replica.name {
-        return Some(format!("it is still named {}", container.name));
     }
     if let Some(said) = out_of_place(plan, replica, container) {
         return Some(said);
@@ -405,6 +451,11 @@ pub(super) fn unwell(
         ),
         Health::None | Health::Starting | Health::Healthy => None,
     }
+}
+
+fn misnamed(replica: &Replica<'_>, container: &Container) -> Option<String> {
+    let named = matches!(replica.which, Which::Id(_)) || container.name == replica.name;
+    (!named).then(|| format!("it is still named {}", container.name))
 }
 
 fn is_steady(container: &Container, now: Moment) -> bool {

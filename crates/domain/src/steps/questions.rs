@@ -35,7 +35,9 @@ pub fn expected_questions(
         };
         questions.extend(replica_questions(&plan.application, container, version));
     }
-    questions.extend(front_questions(&plan.application));
+    if side != Side::Beside {
+        questions.extend(front_questions(&plan.application));
+    }
     questions
 }
 

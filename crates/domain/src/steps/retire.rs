@@ -1,7 +1,7 @@
 //! The former containers go, their volumes and images stay. A stopped container with Compose's labels would
 //! be taken by the next `up` for the replica itself.
 
-use super::{Ctx, Next, plural, remove, stage};
+use super::{Ctx, Next, plural, point::point, remove, stage};
 use crate::{
     engine_look::Container,
     name::ContainerId,
@@ -23,8 +23,17 @@ pub(super) fn explain(plan: &Plan) -> String {
             plural(count, "container")
         ),
     };
+    let drain = plan
+        .swaps
+        .iter()
+        .filter_map(|swap| plan.front_of(swap))
+        .map(|(front, _)| front.drain_s)
+        .max();
+    let drain = drain.map_or_else(String::new, |longest| {
+        format!("Wait up to {longest} s for what is under way where clients were sent before. ")
+    });
     format!(
-        "Remove {} that served before{also}; volumes and images stay, what was written elsewhere in them goes. Then watch the probes for {} s.",
+        "{drain}Remove {} that served before{also}; volumes and images stay, what was written elsewhere in them goes. Then watch the probes for {} s.",
         plural(plan.swaps.len(), "container"),
         plan.application.watch_window_s,
     )
@@ -32,6 +41,9 @@ pub(super) fn explain(plan: &Plan) -> String {
 
 /// What can not be removed is left for a person, and keeps nothing else from going.
 pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
+    if let Some(next) = ctx.plan.swaps.iter().find_map(|swap| drained(ctx, swap)) {
+        return next;
+    }
     let tries = |id: &ContainerId| ctx.run.stuck(id).map_or(0, |stuck| stuck.tries);
     let next = surplus(ctx)
         .filter(|(_, container)| tries(&container.id) < TRIES_MAX)
@@ -111,4 +123,23 @@ fn left(ctx: &Ctx<'_>) -> Option<Cause> {
     }
     let sentence = format!("{}; `docker rm` it by hand", left.join("; "));
     (!left.is_empty()).then(|| Cause::new(CauseCode::EngineRefused, sentence))
+}
+
+/// Behind a front the former container serves until nothing is under way there any more, or the time for it is
+/// up. None when it may go. While it is not known where clients are sent, it stays.
+fn drained(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
+    let (front, _) = ctx.plan.front_of(swap)?;
+    let former = ctx.former_of(swap).filter(|former| former.is_up())?;
+    let to = ctx.next_of(swap).and_then(|next| ctx.behind(swap, next));
+    let (Some(to), Ok(server)) = (to, ctx.front_server(swap)) else {
+        return Some(Next::Wait(LOOK_AGAIN));
+    };
+    if !server.aims_at(to) {
+        return Some(point(swap, to));
+    }
+    let late = ctx.now.since(ctx.run.since) >= Millis::from_secs(front.drain_s);
+    let under_way = ctx
+        .behind(swap, former)
+        .map_or(Some(0), |address| server.sessions_at(address));
+    (!late && under_way != Some(0)).then_some(Next::Wait(LOOK_AGAIN))
 }

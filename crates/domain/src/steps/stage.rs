@@ -50,7 +50,7 @@ pub fn stage_name(plan: &Plan, rollback: RollbackId) -> String {
 fn company_of<'a>(plan: &'a Plan, component: &ComponentName) -> &'a [Companion] {
     match plan.manner_of(component) {
         Some(Manner::Handover { company }) => company,
-        Some(Manner::StopStart { .. }) | None => &[],
+        Some(Manner::StopStart { .. } | Manner::Front { .. }) | None => &[],
     }
 }
 
@@ -248,8 +248,10 @@ pub(super) fn backward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
         | Step::Capture
         | Step::Pin
         | Step::Create { .. }
+        | Step::Raise { .. }
         | Step::Switch { .. }
         | Step::Handover { .. }
+        | Step::Point { .. }
         | Step::Prove
         | Step::Record
         | Step::Retire => None,

@@ -71,7 +71,7 @@ pub(super) fn names(ctx: &Ctx<'_>, swap: &Swap, next: &Container) -> Option<Next
 }
 
 /// Whoever shares with the present container stops before it: without it they could not serve, and would not know.
-fn side_cars_rest(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
+pub(super) fn side_cars_rest(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
     ctx.plan
         .side_cars_of(swap)
         .into_iter()

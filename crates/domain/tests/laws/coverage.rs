@@ -40,8 +40,8 @@ fn every_step_is_walked_in_both_directions() {
         }
     }
     let steps = [
-        "check", "build", "lock", "supply", "keep", "capture", "pin", "create", "stage", "switch",
-        "handover", "prove", "record", "retire",
+        "check", "build", "lock", "supply", "keep", "capture", "pin", "create", "stage", "raise",
+        "switch", "handover", "point", "prove", "record", "retire",
     ];
     for step in steps {
         assert!(
@@ -56,8 +56,8 @@ fn every_step_is_walked_in_both_directions() {
         assert_eq!(back, !one_way, "{step} backward");
     }
     for step in [
-        "build", "lock", "supply", "keep", "capture", "pin", "create", "stage", "switch",
-        "handover", "record", "retire",
+        "build", "lock", "supply", "keep", "capture", "pin", "create", "stage", "raise", "switch",
+        "handover", "point", "record", "retire",
     ] {
         assert!(
             covered.contains(&("forward", step, "intended")),
@@ -65,7 +65,7 @@ fn every_step_is_walked_in_both_directions() {
         );
     }
     for step in [
-        "build", "lock", "pin", "create", "stage", "switch", "handover",
+        "build", "lock", "pin", "create", "stage", "raise", "switch", "handover", "point",
     ] {
         assert!(
             covered.contains(&("backward", step, "intended")),

@@ -1,10 +1,7 @@
 //! An engine in memory: containers with unique names, restart policies, ports, and applications with moods.
 //! It knows nothing of rollbacks beyond the marks that it is told to put on containers.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
     compose::{PinFile, PinState, ProjectLook, ProjectRead, Service},
@@ -18,6 +15,8 @@ use domain::{
     supply::{Archive, ImageSource, SourceSeen},
     time::{Millis, Moment},
 };
+
+use crate::front::{Fronts, address};
 
 /// How the process in a container behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +91,7 @@ pub(crate) struct Engine {
     pub(crate) foreign: BTreeMap<String, ContainerId>,
     pub(crate) health_checks: BTreeSet<ComponentName>,
     pub(crate) stale_locks: BTreeSet<RollbackId>,
+    pub(crate) fronts: Fronts,
     pub(crate) disk_free: u64,
     /// The file that the version is pinned in, when there is one.
     pub(crate) file: Option<File>,
@@ -236,6 +236,7 @@ impl Engine {
             foreign: BTreeMap::new(),
             health_checks: BTreeSet::new(),
             stale_locks: BTreeSet::new(),
+            fronts: Fronts::default(),
             disk_free: 1 << 40,
             file: None,
             taken: Vec::new(),
@@ -403,6 +404,7 @@ impl Engine {
             sources: self.sources(),
             names: self.names(),
             kept: self.kept.clone(),
+            fronts: self.fronts.look(now),
             lock: self.lock.as_ref().map(|(container, rollback)| Lock {
                 container: container.clone(),
                 rollback: *rollback,
@@ -441,12 +443,7 @@ impl Engine {
                 (false, false) => Health::Unhealthy,
             };
         }
-        let number = u32::from_str_radix(&seen.id.as_str()[4..12], 16).unwrap();
-        seen.address = seen
-            .runs()
-            .then_some(found)
-            .filter(|found| found.is_reachable())
-            .map(|_| IpAddr::V4(Ipv4Addr::from(0x0A00_0000 + number)));
+        seen.address = (seen.runs() && found.is_reachable()).then(|| address(&seen.id));
         seen
     }
 
@@ -488,6 +485,14 @@ impl Engine {
             | Effect::LeaveStage { .. }
             | Effect::ClearStage { .. }
             | Effect::HandOver { .. } => self.on_networks(effect, by, now),
+            Effect::PointFront {
+                component,
+                server,
+                to,
+            } => match self.fronts.point(component, server, *to, now) {
+                true => Ok(()),
+                false => refused(Failure::Refused, "the balancer does not answer"),
+            },
             Effect::Capture { .. } | Effect::Record => {
                 panic!("the engine has no part in {effect:?}")
             }

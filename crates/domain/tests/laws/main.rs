@@ -12,6 +12,7 @@
 
 mod day;
 mod engine;
+mod front;
 mod networks;
 mod shop;
 mod store;
@@ -22,6 +23,7 @@ mod world;
 mod calm;
 mod coverage;
 mod dead_ends;
+mod fronted;
 mod golden;
 mod random;
 mod steps;

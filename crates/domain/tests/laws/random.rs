@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::{
     day::{Blow, Director, Evening, live},
     engine::Mood,
+    front::Behind,
     shop::{Leftover, Part, Pin, Rebuilt, Recipe, State},
     world::{Fate, World},
 };
@@ -94,6 +95,14 @@ fn part(dice: &mut Dice) -> Part {
         missing: dice.one_in(6),
         stubborn: dice.one_in(12),
         side_car_of: None,
+        behind: dice.pick(&[
+            Behind::Port,
+            Behind::Port,
+            Behind::Port,
+            Behind::Beside,
+            Behind::Beside,
+            Behind::OneAtATime,
+        ]),
         networked: dice.one_in(2),
     }
 }
@@ -110,6 +119,7 @@ fn with_side_car(dice: &mut Dice, parts: &mut [Part]) {
     if part.side_car_of.is_some() {
         part.port = false;
         part.networked = false;
+        part.behind = Behind::Port;
         part.leftover = Leftover::None;
     }
 }
@@ -178,7 +188,7 @@ impl Director for Trouble {
         if !self.strikes(40) {
             return Blow::None;
         }
-        match self.dice.below(10) {
+        match self.dice.below(12) {
             0 | 1 => return Blow::Kill,
             2 => return Blow::KillHost,
             3 | 4 => return Blow::KillInCall(self.dice.below(11_000)),
@@ -189,6 +199,14 @@ impl Director for Trouble {
                 if let Some(file) = &mut world.engine.file {
                     file.rest += 1;
                 }
+            }
+            10 => {
+                let (away, forgets) = (Millis(self.dice.below(4000)), self.dice.one_in(3));
+                world.engine.fronts.restart(away, forgets, world.now);
+            }
+            11 => {
+                let away = Millis(100_000_000 * self.dice.below(2));
+                world.engine.fronts.restart(away, false, world.now);
             }
             7 => {
                 let away = if self.dice.one_in(4) {

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     engine::{Built, Engine, File, Mood, container_id, policy},
+    front::{Behind, server},
     networks::{attached, published},
 };
 
@@ -67,6 +68,7 @@ pub(crate) struct Part {
     pub(crate) side_car_of: Option<usize>,
     /// It has networks of its own, so that its port can be handed over while it runs.
     pub(crate) networked: bool,
+    pub(crate) behind: Behind,
 }
 
 impl Part {
@@ -85,6 +87,7 @@ impl Part {
             stubborn: false,
             side_car_of: None,
             networked: false,
+            behind: Behind::Port,
         }
     }
 
@@ -163,6 +166,14 @@ impl Recipe {
             },
             silent,
         ])
+    }
+
+    /// Two replicas behind a front, and a component that is reached by a port.
+    pub(crate) fn behind(behind: Behind, good: Mood) -> Self {
+        let mut recipe = Self::with_target(good).with_bad(Mood::Healthy);
+        recipe.parts[0].behind = behind;
+        recipe.front = true;
+        recipe
     }
 
     /// Two components of which the target is like this.
@@ -280,9 +291,13 @@ impl Recipe {
             }
             for replica in 1..=part.replicas {
                 number += 1;
-                engine.put(container(number, at, replica, part), part.port);
+                let port = part.port && part.behind == Behind::Port;
+                engine.put(container(number, at, replica, part), port);
                 let parent = part.side_car_of.filter(|parent| *parent != at);
                 side_cars.extend(parent.map(|parent| (container_id(number), Self::name(parent))));
+                if part.behind != Behind::Port {
+                    engine.fronts.put(&name, replica, &container_id(number));
+                }
                 if replica == 1 {
                     engine
                         .stubborn
@@ -364,16 +379,25 @@ pub(crate) struct Morning {
 }
 
 fn component(at: usize, part: &Part) -> serde_json::Value {
-    let name = Recipe::name(at);
-    if part.networked && part.replicas > 1 {
+    if part.networked && part.replicas > 1 && part.behind == Behind::Port {
         return hand_made(at, part);
     }
+    let mut component = json!({"name": Recipe::name(at)});
     if part.probed {
-        json!({"name": name, "probes": [{"kind": "http", "port": 80, "path": "/health"}],
-               "version_endpoint": {"port": 80, "path": "/version"}})
-    } else {
-        json!({"name": name})
+        component["probes"] = json!([{"kind": "http", "port": 80, "path": "/health"}]);
+        component["version_endpoint"] = json!({"port": 80, "path": "/version"});
     }
+    let servers: Vec<String> = (1..=part.replicas).map(server).collect();
+    let front = |two_versions: bool| {
+        json!({"balancer": {"kind": "haproxy", "socket": "/run/h.sock", "backend": "shop"}, "servers": servers,
+               "port": 80, "two_versions": two_versions, "drain_s": 2})
+    };
+    match part.behind {
+        Behind::Port => {}
+        Behind::Beside => component["front"] = front(true),
+        Behind::OneAtATime => component["front"] = front(false),
+    }
+    component
 }
 
 fn released(at: usize, good: bool, part: &Part) -> ReleaseComponent {
@@ -408,7 +432,11 @@ fn hand_made(at: usize, part: &Part) -> serde_json::Value {
 
 /// Two networks, of which the first gives the gateway and the second has no way out.
 fn shape(at: usize, part: &Part, replica: u32) -> Option<Shape> {
-    part.networked.then(|| Shape {
+    if !part.networked {
+        // What a balancer is in front of has nothing that only one of two can have.
+        return (part.behind != Behind::Port).then(Shape::default);
+    }
+    Some(Shape {
         network: NetworkMode::Named("front".to_owned()),
         networks: ["front", "inner"]
             .map(|network| (network.to_owned(), Endpoint::default()))

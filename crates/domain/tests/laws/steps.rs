@@ -11,6 +11,7 @@ use domain::{
 use crate::{
     day::{Blow, Calm, Director, Evening, live},
     engine::Mood,
+    front::Behind,
     shop::{Leftover, Morning, Part, Pin, Rebuilt, Recipe, State},
     world::{Fate, World},
 };
@@ -76,6 +77,10 @@ pub(crate) fn recipes() -> Vec<Recipe> {
             },
             usual,
         ]),
+        Recipe::behind(Behind::Beside, Mood::Healthy),
+        Recipe::behind(Behind::Beside, Mood::Sick),
+        Recipe::behind(Behind::OneAtATime, Mood::Healthy),
+        Recipe::behind(Behind::OneAtATime, Mood::Crashes(30)),
         Recipe::usual().rebuilt(Rebuilt::Other),
         Recipe::usual().rebuilt(Rebuilt::Fails),
     ]
@@ -313,6 +318,7 @@ fn a_step_that_is_refused_for_good_ends_the_run_well() {
         Failure::DiskFull,
         Failure::Unreadable,
         Failure::Fenced,
+        Failure::FrontRefused,
         Failure::Refused,
     ];
     for (number, morning) in mornings() {

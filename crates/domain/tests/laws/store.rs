@@ -231,6 +231,17 @@ impl Store {
         })
     }
 
+    /// The last intent that was committed.
+    pub(crate) fn intent(&self) -> Option<&Effect> {
+        self.log
+            .iter()
+            .rev()
+            .find_map(|stored| match &stored.event {
+                Event::Intended { effect } => Some(effect),
+                _ => None,
+            })
+    }
+
     /// The log folded again.
     pub(crate) fn replay(&self, plan: &Plan) -> Run {
         let mut stored = self.log.iter();

@@ -18,7 +18,7 @@ use domain::{
 use uuid::Uuid;
 
 use crate::{
-    engine::{Box_, By, Engine},
+    engine::{Box_, By, Engine, Mood},
     shop::{Morning, start},
     store::Store,
 };
@@ -205,11 +205,13 @@ impl World {
     /// The front reaches the first component: whatever of it is up.
     fn front_serves(&self) -> bool {
         let first = &self.plan.application.components[0].name;
+        let fronts = &self.engine.fronts;
+        let reached = |id| !fronts.has(first) || (fronts.aims_at(id) && fronts.answers(self.now));
         self.engine.boxes.values().any(|found| {
-            let reached = found.home.is_empty() || found.seen.live.gateway().is_some();
-            found.seen.component == *first
-                && reached
-                && self.engine.serves(&found.seen.id, self.now)
+            let seen = &found.seen;
+            let joined = found.home.is_empty() || seen.live.gateway().is_some();
+            let here = joined && reached(&seen.id);
+            seen.component == *first && here && self.engine.serves(&seen.id, self.now)
         })
     }
 
@@ -295,6 +297,7 @@ impl World {
             self.target_is_there(container);
             self.outlives_the_proof(container);
             self.nobody_shares_with(container);
+            self.no_client_is_sent_there(container);
         }
         if let Effect::HandOver { from, to, .. } = effect {
             self.target_is_proved(from.as_ref(), to);
@@ -457,6 +460,24 @@ impl World {
         );
     }
 
+    /// Where two versions may run at once, nothing stops that clients are sent to.
+    fn no_client_is_sent_there(&self, stopped: &ContainerId) {
+        let beside = |swap: &&Swap| {
+            let next = self.next_of(swap).is_some_and(|next| next.id == *stopped);
+            self.plan.side_by_side(swap) && (swap.former == *stopped || next)
+        };
+        let both = |swap: &Swap| {
+            let serves = |id: &ContainerId| self.engine.serves(id, self.now);
+            serves(&swap.former) && self.next_of(swap).is_some_and(|next| serves(&next.id))
+        };
+        let swap = self.plan.swaps.iter().find(beside);
+        assert!(
+            !(swap.is_some_and(both) && self.engine.fronts.aims_at(stopped)),
+            "{}: stopped what clients are sent to",
+            self.label
+        );
+    }
+
     /// The target never starts beside what it replaces, unless a late request brought that back.
     fn nothing_else_is_up(&self, started: &ContainerId) {
         let Some(swap) = self
@@ -474,7 +495,7 @@ impl World {
                 .is_some_and(|found| found.seen.is_up())
         };
         assert!(
-            !up(&swap.former),
+            !up(&swap.former) || self.plan.side_by_side(swap),
             "{}: {} was started beside its former container",
             self.label,
             swap.name
@@ -518,7 +539,9 @@ impl World {
                             &found.seen.live,
                         )
                 };
-                has_port(&self.engine.boxes[&c.id])
+                let aimed = swap.server.is_none() || self.engine.fronts.aims_at(&c.id);
+                aimed
+                    && has_port(&self.engine.boxes[&c.id])
                     && c.runs()
                     && c.name == swap.name
                     && c.image == swap.image
@@ -544,7 +567,7 @@ impl World {
             .filter(|swap| {
                 !matches!(
                     self.engine.moods.get(&swap.former_image),
-                    Some(crate::engine::Mood::Crashes(_))
+                    Some(Mood::Crashes(_))
                 )
             })
             .all(|swap| {
@@ -552,15 +575,24 @@ impl World {
                     &self.at_first.boxes[&swap.former].seen,
                     self.engine.boxes.get(&swap.former),
                 );
+                let aimed = swap.server.is_none() || self.engine.fronts.aims_at(&swap.former);
                 now.is_some_and(|now| {
                     let held = self.at_first.boxes[&swap.former].holds_port();
-                    now.seen.is_up()
+                    aimed
+                        && now.seen.is_up()
                         && now.holds_port() == held
                         && is_joined(&then.live, &now.seen.live)
                         && now.seen.name == then.name
                         && now.seen.restart == then.restart
                 })
             })
+    }
+
+    fn former_crashes(&self) -> bool {
+        self.plan.swaps.iter().any(|swap| {
+            let mood = self.engine.moods.get(&swap.former_image);
+            matches!(mood, Some(Mood::Crashes(_)))
+        })
     }
 
     /// Rules about the end of every run.
@@ -595,7 +627,8 @@ impl World {
                 );
             }
             Verdict::Restored { .. } | Verdict::Cancelled { .. } | Verdict::Refused { .. } => {
-                let owed = touched && !self.restarted;
+                // Nobody owes that what ends by itself runs: it did not before, either.
+                let owed = touched && !self.restarted && !self.former_crashes();
                 let put_back = spared || self.file_is_true(false);
                 assert!(put_back, "{label}: the pin stays: {:?}", self.engine.file);
                 assert!(

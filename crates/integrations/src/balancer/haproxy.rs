@@ -8,6 +8,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     path::Path,
+    time::Duration,
 };
 
 use domain::{
@@ -30,6 +31,14 @@ const SESSIONS_BYTES_MAX: u64 = 8 << 20;
 const SAID_CHARS_MAX: usize = 160;
 /// `srv_op_state` of a server that takes no traffic because its checks fail.
 const STOPPED: u32 = 0;
+/// How often the connections to a former address are let go of, and the pause before each time: only those that no
+/// request is on at that moment go.
+const RELEASES: u32 = 8;
+const RELEASE_PAUSE: Duration = Duration::from_millis(10);
+/// Without it no socket can be made for an IPv4 address that is written as an IPv6 one.
+const IPV6_OF_THE_KERNEL: &str = "/proc/net/if_inet6";
+/// What HAProxy says of an address that it took, or already had.
+const TAKEN: [&str; 2] = ["changed from", "no need to change"];
 /// The line that `show servers state` and its columns begin with.
 const COLUMNS: &str = "# be_id ";
 
@@ -114,6 +123,23 @@ impl<'a> Haproxy<'a> {
         }
     }
 
+    /// Connections to a former address that a request was on at the change go back to HAProxy's pool when it is done,
+    /// and clients that keep theirs are sent over them for as long as they last: to the former container. Each change
+    /// of the address empties the pool, so the same address is written in its other form and back.
+    async fn release(&self, name: &str, to: SocketAddr, holds: Holds<'_>) -> Result<(), Trouble> {
+        let speaks_it = tokio::fs::try_exists(IPV6_OF_THE_KERNEL).await;
+        let (IpAddr::V4(address), Ok(true)) = (to.ip(), speaks_it) else {
+            return Ok(());
+        };
+        let other = SocketAddr::new(address.to_ipv6_mapped().into(), to.port());
+        let there_and_back = format!("{}; {}", set_address(name, other), set_address(name, to));
+        for _ in 0..RELEASES {
+            tokio::time::sleep(RELEASE_PAUSE).await;
+            self.order(&there_and_back, &TAKEN, holds).await?;
+        }
+        Ok(())
+    }
+
     /// A command whose answer is empty or one of `fine` when it was obeyed.
     async fn order(&self, command: &str, fine: &[&str], holds: Holds<'_>) -> Result<(), Trouble> {
         if !holds() {
@@ -165,9 +191,8 @@ impl Driver for Haproxy<'_> {
 
     async fn point(&self, server: &str, to: SocketAddr, holds: Holds<'_>) -> Result<(), Trouble> {
         let name = format!("{}/{server}", self.backend);
-        let address = format!("set server {name} addr {} port {}", to.ip(), to.port());
-        self.order(&address, &["changed from", "no need to change"], holds)
-            .await?;
+        let before = self.states().await?.get(server).and_then(|now| now.address);
+        self.order(&set_address(&name, to), &TAKEN, holds).await?;
         self.order(&format!("set server {name} state ready"), &[], holds)
             .await?;
         // Its checks were of the former address and may have failed; ours were of this one and are green.
@@ -176,11 +201,18 @@ impl Driver for Haproxy<'_> {
             self.order(&format!("set server {name} health up"), &[], holds)
                 .await?;
         }
+        if before != Some(to) {
+            self.release(&name, to, holds).await?;
+        }
         match self.file {
             Some(file) => file::rewrite(Path::new(file), self.backend, server, to, holds).await,
             None => Ok(()),
         }
     }
+}
+
+fn set_address(name: &str, to: SocketAddr) -> String {
+    format!("set server {name} addr {} port {}", to.ip(), to.port())
 }
 
 /// The servers of a backend, by name. Columns are found by their titles: newer versions add some.

@@ -3,6 +3,10 @@
 use std::{
     os::unix::fs::{MetadataExt, PermissionsExt, chown},
     path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI32, Ordering},
+    },
     time::Duration,
 };
 
@@ -11,10 +15,12 @@ use integrations::{Balancers, Trouble};
 use serde_json::json;
 use tokio::{
     io::AsyncReadExt,
-    net::{UnixListener, UnixStream},
+    net::{TcpStream, UnixListener, UnixStream},
 };
 
-use crate::house::{Application, Folder, Process, ask, free_port, front, said, stream, until};
+use crate::house::{
+    Application, Folder, Process, ask, free_port, front, said, socket, stream, until,
+};
 
 const ALWAYS: &(dyn Fn() -> bool + Send + Sync) = &|| true;
 
@@ -122,18 +128,72 @@ async fn clients_go_elsewhere_at_once_and_after_a_restart() {
 #[tokio::test]
 async fn an_event_stream_stays_where_it_is_and_is_counted_there() {
     let house = House::new().await;
-    let mut open = stream(house.port).await;
+    let open = stream(house.port).await;
+    goes_on(&house, open, "data: one\n\ndata: one").await;
+}
+
+#[tokio::test]
+async fn a_web_socket_stays_where_it_is_and_is_counted_there() {
+    let house = House::new().await;
+    let open = socket(house.port, "one").await;
+    goes_on(&house, open, "oneone").await;
+}
+
+/// What was opened before clients are sent elsewhere goes on to hear from where it is, and is counted until it ends.
+async fn goes_on(house: &House, mut open: TcpStream, words: &str) {
     house.point(&house.two).await.unwrap();
     assert_eq!(ask(house.port).await.unwrap(), "two");
-    said(&mut open, "data: one\n\ndata: one").await;
+    said(&mut open, words).await;
     let look = house.look().await;
     assert_eq!(look.sessions_at(house.one.address), Some(1));
     assert_eq!(look.sessions_at(house.two.address), Some(0));
     drop(open);
-    until("the stream is over", || async {
+    until("it is over", || async {
         (house.look().await.sessions_at(house.one.address) == Some(0)).then_some(())
     })
     .await;
+}
+
+/// HAProxy has connections to its servers that clients' next requests go over, whatever its server's address is then.
+#[tokio::test]
+async fn clients_that_keep_their_connections_go_elsewhere_too() {
+    let house = House::new().await;
+    let (elsewhere, over) = (Arc::default(), Arc::default());
+    let clients = [(); 4].map(|()| {
+        let (elsewhere, over) = (Arc::clone(&elsewhere), Arc::clone(&over));
+        tokio::spawn(keeping(house.port, elsewhere, over))
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    house.point(&house.two).await.unwrap();
+    elsewhere.store(true, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    over.store(true, Ordering::SeqCst);
+    for client in clients {
+        let (two, one) = client.await.unwrap();
+        assert!(two > 10 && one == 0, "{two} went to two, {one} to one");
+    }
+}
+
+/// Asks on one connection until it is over: how many requests of after the change went to each.
+async fn keeping(port: u16, elsewhere: Arc<AtomicBool>, over: Arc<AtomicBool>) -> (u32, u32) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let (mut two, mut one) = (0, 0);
+    while !over.load(Ordering::SeqCst) {
+        let after = elsewhere.load(Ordering::SeqCst);
+        tokio::io::AsyncWriteExt::write_all(&mut stream, b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n")
+            .await
+            .unwrap();
+        let (mut answer, mut piece) = (String::new(), [0; 512]);
+        while !(answer.ends_with("one") || answer.ends_with("two")) {
+            let read = stream.read(&mut piece).await.unwrap();
+            assert!(read > 0, "the connection is kept");
+            answer.push_str(&String::from_utf8_lossy(&piece[..read]));
+        }
+        two += u32::from(after && answer.ends_with("two"));
+        one += u32::from(after && answer.ends_with("one"));
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    (two, one)
 }
 
 #[tokio::test]
@@ -213,8 +273,8 @@ async fn nothing_is_changed_once_the_claim_is_over() {
     let house = House::new().await;
     let before = house.text();
     for calls in 0..3 {
-        let left = std::sync::atomic::AtomicI32::new(calls);
-        let holds = || left.fetch_sub(1, std::sync::atomic::Ordering::Relaxed) > 0;
+        let left = AtomicI32::new(calls);
+        let holds = || left.fetch_sub(1, Ordering::Relaxed) > 0;
         let asked = house
             .balancers
             .point(&house.front, "s1", house.two.address, &holds);

@@ -117,6 +117,16 @@ async fn answer(stream: TcpStream, name: &'static str) -> std::io::Result<()> {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
+        if first.starts_with("GET /socket") {
+            let head =
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n";
+            let accepted = format!("{head}Sec-WebSocket-Accept: {ACCEPTED}\r\n\r\n");
+            writer.write_all(accepted.as_bytes()).await?;
+            loop {
+                writer.write_all(name.as_bytes()).await?;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
         let length = name.len();
         let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{name}");
         writer.write_all(text.as_bytes()).await?;
@@ -156,6 +166,21 @@ pub(crate) async fn stream(port: u16) -> TcpStream {
         .await
         .unwrap();
     said(&mut stream, "data: ").await;
+    stream
+}
+
+/// The key of RFC 6455's example, and what is answered to it.
+const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+const ACCEPTED: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+/// A connection that was upgraded to a WebSocket and has said its first word.
+pub(crate) async fn socket(port: u16, word: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let head =
+        "GET /socket HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n";
+    let ask = format!("{head}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n");
+    stream.write_all(ask.as_bytes()).await.unwrap();
+    said(&mut stream, word).await;
     stream
 }
 

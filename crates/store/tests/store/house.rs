@@ -323,6 +323,8 @@ impl Hand {
                 | Step::Create { .. }
                 | Step::Stage { .. }
                 | Step::Handover { .. }
+                | Step::Raise { .. }
+                | Step::Point { .. }
                 | Step::Prove
                 | Step::Retire => {}
             }
@@ -427,6 +429,7 @@ pub(crate) fn plan(application: Application, target: Uuid) -> Plan {
     let specification: SpecificationDigest = "5".repeat(64).parse().unwrap();
     let swap = Swap {
         ends: None,
+        server: None,
         component: component(),
         replica: 1,
         name: "shop-api-1".to_owned(),

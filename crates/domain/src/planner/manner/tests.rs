@@ -129,6 +129,7 @@ impl Case {
         let mut containers = self.others.clone();
         containers.push(self.former.clone());
         let look = EngineLook {
+            fronts: BTreeMap::new(),
             at: Moment::from_unix_ms(2000),
             engine: EngineFacts {
                 name: "host".to_owned(),
