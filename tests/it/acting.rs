@@ -196,11 +196,12 @@ fn a_storm_of_alerts_is_one_rollback_and_many_reasons() {
         for body in &bodies {
             scope.spawn(|| {
                 // As PagerDuty does: until it is taken.
-                until("it is taken", seconds(60), || {
+                until("it is taken", seconds(120), || {
                     match signed(&house, PAGER, body) {
                         202 => Some(()),
                         status => {
                             assert_eq!(status, 503);
+                            std::thread::sleep(Duration::from_millis(500));
                             None
                         }
                     }
