@@ -1,5 +1,7 @@
 //! What is rolled back as one unit: its parts, how to tell that they serve, and how long to wait.
 
+mod approvers;
+
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
@@ -51,7 +53,7 @@ pub struct Application {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub approval: bool,
     /// How many other persons have to approve it, when any has to: one, or two for what can not be put right again.
-    #[serde(default = "one", skip_serializing_if = "is_one")]
+    #[serde(default = "approvers::one", skip_serializing_if = "approvers::is_one")]
     #[schema(minimum = 1, maximum = 2)]
     pub approvers: u8,
     /// What is done when a held release is found running again.
@@ -182,18 +184,6 @@ impl Timeouts {
 
 fn engine_default() -> String {
     "local".to_owned()
-}
-
-fn one() -> u8 {
-    1
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde asks with a reference"
-)]
-fn is_one(number: &u8) -> bool {
-    *number == 1
 }
 
 fn watch_window_default() -> u32 {
@@ -432,13 +422,7 @@ impl Application {
                 bad.push(BadField::new(field, format!("use 1 to {max} seconds")));
             }
         }
-        if !(1..=2).contains(&self.approvers) {
-            bad.push(BadField::new("approvers", "use 1 or 2"));
-        }
-        if self.approvers > 1 && !self.approval {
-            let what = "set `approval` as well: without it nobody is asked";
-            bad.push(BadField::new("approvers", what));
-        }
+        approvers::check(self, bad);
         if self.watch_window_s > 86_400 {
             bad.push(BadField::new("watch_window_s", "use at most 86400 seconds"));
         }
