@@ -57,7 +57,7 @@ inside() {
     engine_launch "$STERNWAY_TEST_DIR/engine" /run/docker.sock
     step "images" sh docker/demo/build.sh 1.4.2 1.5.0
     # Stories mostly wait for engines and deadlines: more of them than there are cores can go on side by side.
-    export RUST_TEST_THREADS=4
+    export RUST_TEST_THREADS=3
     # Whatever fails, everything is tried: one run tells all.
     step "tests" cargo test --workspace --locked --no-fail-fast "$@"
     if [ $# -eq 0 ]; then

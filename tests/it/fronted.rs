@@ -22,7 +22,7 @@ services:
   api:
     image: ${IMAGE}
     command: ["api"]
-    environment: {EVENTS_MS: "10000"}
+    environment: {EVENTS_MS: "30000"}
     restart: unless-stopped
     stop_grace_period: 2s
 "#;
@@ -168,7 +168,7 @@ fn events(port: u16) -> JoinHandle<String> {
 
 #[test]
 fn an_event_stream_is_waited_for_and_no_longer_than_agreed() {
-    for (drain_s, ends) in [(40, true), (1, false)] {
+    for (drain_s, ends) in [(90, true), (1, false)] {
         let versions = [("1.4.2", "good"), ("1.5.0", "bad")];
         let (house, shop, balancer) = deployed(Kind::Haproxy, "stream", versions, |front| {
             front["drain_s"] = json!(drain_s);
@@ -182,7 +182,7 @@ fn an_event_stream_is_waited_for_and_no_longer_than_agreed() {
             said.contains("data: 1.5.0") && !said.contains("1.4.2"),
             "{said}"
         );
-        assert!(begun.elapsed() < seconds(35), "it has ended long before");
+        assert!(begun.elapsed() < seconds(80), "it has ended long before");
         shop.serves_alone("1.4.2");
     }
 }
