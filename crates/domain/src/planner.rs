@@ -187,7 +187,7 @@ impl<'a> Planner<'a> {
             self.warn(
                 WarningCode::HoldReleased,
                 format!("{version} is held by the rollback that is undone; once it is proved to serve the hold is released, and CI may deploy it again"),
-                format!("hold it anew if it turns out to be bad after all: `sternway hold {name} {version}`"),
+                format!("hold it anew if it turns out to be bad after all: `sternway hold {name} {version} --reason WHY`"),
             );
         }
         if let Some(why) = &self.release.insecure {

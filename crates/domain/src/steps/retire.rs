@@ -107,7 +107,8 @@ fn left(ctx: &Ctx<'_>) -> Option<Cause> {
             format!("{name} ({}) can not be removed: {}", id.short(), stuck.said)
         })
         .collect();
-    let spared: Vec<String> = spared(ctx)
+    let by_hand = format!("{}; `docker rm` it by hand", left.join("; "));
+    let mut said: Vec<String> = spared(ctx)
         .map(|(swap, container)| {
             format!(
                 "somebody removed {} of {}; {} ({}) stays",
@@ -118,11 +119,13 @@ fn left(ctx: &Ctx<'_>) -> Option<Cause> {
             )
         })
         .collect();
-    if !spared.is_empty() {
-        return Some(Cause::new(CauseCode::Drifted, spared.join("; ")));
-    }
-    let sentence = format!("{}; `docker rm` it by hand", left.join("; "));
-    (!left.is_empty()).then(|| Cause::new(CauseCode::EngineRefused, sentence))
+    let code = if said.is_empty() {
+        CauseCode::EngineRefused
+    } else {
+        CauseCode::Drifted
+    };
+    said.extend((!left.is_empty()).then_some(by_hand));
+    (!said.is_empty()).then(|| Cause::new(code, said.join("; ")))
 }
 
 /// Behind a front the former container serves until nothing is under way there any more, or the time for it is
@@ -130,7 +133,8 @@ fn left(ctx: &Ctx<'_>) -> Option<Cause> {
 fn drained(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
     let (front, _) = ctx.plan.front_of(swap)?;
     let former = ctx.former_of(swap).filter(|former| former.is_up())?;
-    let to = ctx.next_of(swap).and_then(|next| ctx.behind(swap, next));
+    // Without a target's container it stays in any case: there is nothing to wait for.
+    let to = ctx.behind(swap, ctx.next_of(swap)?);
     let (Some(to), Ok(server)) = (to, ctx.front_server(swap)) else {
         return Some(Next::Wait(LOOK_AGAIN));
     };
