@@ -10,7 +10,7 @@ use crate::{
     world::{Fate, World},
 };
 
-fn morning(behind: Behind, good: Mood) -> Morning {
+pub(crate) fn morning(behind: Behind, good: Mood) -> Morning {
     Recipe::behind(behind, good).morning()
 }
 

@@ -25,5 +25,6 @@ mod coverage;
 mod dead_ends;
 mod fronted;
 mod golden;
+mod meddling;
 mod random;
 mod steps;
