@@ -1,6 +1,8 @@
 //! The connection to our Postgres, and the promises that each session is checked for. It holds no SQL of the domain.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
+
+use domain::name::TriggerName;
 
 use sqlx::{
     Connection, FromRow, PgConnection, PgPool, Row as _,
@@ -9,7 +11,10 @@ use sqlx::{
 
 use crate::{
     error::{Error, Result},
+    inbox::NewMessage,
     seal::SecretKey,
+    together::Together,
+    triggers::HookKeys,
     wake::{Topic, Wake},
 };
 
@@ -48,6 +53,10 @@ pub struct Store {
     pub(crate) leases: PgPool,
     pub(crate) key: SecretKey,
     pub(crate) wake: Wake,
+    /// Messages that are being kept.
+    pub(crate) inbox: Arc<Together<NewMessage, bool>>,
+    /// What messages are verified with.
+    pub(crate) hook_keys: Arc<Together<TriggerName, Option<HookKeys>>>,
 }
 
 impl std::fmt::Debug for Store {
@@ -78,6 +87,8 @@ impl Store {
             leases,
             key,
             wake,
+            inbox: Arc::default(),
+            hook_keys: Arc::default(),
         })
     }
 

@@ -5,7 +5,7 @@ use domain::{
     time::Moment,
 };
 use serde_json::Value;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -57,8 +57,8 @@ impl DecisionOutcome {
     }
 }
 
-/// A decision to be written.
-#[derive(Clone, Debug)]
+/// A decision to be written. Serialized it has the names of its columns.
+#[derive(Clone, Debug, serde::Serialize)]
 pub struct NewDecision {
     /// The application that it is about.
     pub application: Option<ApplicationName>,
@@ -71,6 +71,7 @@ pub struct NewDecision {
     /// What the message said.
     pub notice: Value,
     /// The entry of the ledger.
+    #[serde(rename = "deployment_id")]
     pub deployment: Option<Uuid>,
     /// The trouble that it is about, of an alert.
     pub episode: Option<String>,
@@ -81,8 +82,10 @@ pub struct NewDecision {
     /// What a person may do next.
     pub next_action: Option<String>,
     /// The plan that is proposed.
+    #[serde(rename = "plan_digest")]
     pub plan: Option<PlanDigest>,
     /// The rollback that it started.
+    #[serde(rename = "rollback_id")]
     pub rollback: Option<RollbackId>,
 }
 
@@ -145,35 +148,58 @@ pub(crate) struct Led<'a> {
 }
 
 impl Led<'_> {
-    /// Writes it. The first decision stays.
+    /// Writes it. The first decision stays, and the message stays to be decided as a whole.
     pub(crate) async fn write(&self, session: &mut PgConnection) -> Result<()> {
-        let new = self.decision;
-        sqlx::query(
-            "insert into decision (id, trigger_name, event_id, part, application, outcome, code, said, notice,
-                                   deployment_id, episode, would_be, guards, next_action, plan_digest, rollback_id)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
-             on conflict on constraint decision_once do nothing",
-        )
-        .bind(Uuid::now_v7())
-        .bind(self.trigger.as_str())
-        .bind(self.event_id)
-        .bind(self.part)
-        .bind(new.application.as_ref().map(ApplicationName::as_str))
-        .bind(new.outcome.word())
-        .bind(&new.code)
-        .bind(&new.said)
-        .bind(&new.notice)
-        .bind(new.deployment)
-        .bind(&new.episode)
-        .bind(&new.would_be)
-        .bind(&new.guards)
-        .bind(&new.next_action)
-        .bind(new.plan.as_ref().map(PlanDigest::as_str))
-        .bind(new.rollback.map(|rollback| rollback.0))
-        .execute(session)
-        .await?;
+        let new = [Numbered {
+            id: Uuid::now_v7(),
+            part: self.part,
+            decision: self.decision,
+        }];
+        write(session, self.trigger, self.event_id, &new, false).await?;
         Ok(())
     }
+}
+
+#[derive(serde::Serialize)]
+struct Numbered<'a> {
+    id: Uuid,
+    part: i32,
+    #[serde(flatten)]
+    decision: &'a NewDecision,
+}
+
+/// Writes decisions, in one trip: a storm of alerts is thousands of them. With `whole` only if the message was not decided
+/// before, and then it is; says whether.
+async fn write(
+    session: &mut PgConnection,
+    trigger: &TriggerName,
+    event_id: &str,
+    decisions: &[Numbered<'_>],
+    whole: bool,
+) -> Result<bool> {
+    Ok(sqlx::query_scalar(
+        "with ours as (
+             delete from inbox_due where $4 and trigger_name = $1 and event_id = $2 returning 1
+         ), written as (
+             insert into decision (id, trigger_name, event_id, part, application, outcome, code, said, notice,
+                                   deployment_id, episode, would_be, guards, next_action, plan_digest, rollback_id)
+             select new.id, $1, $2, part, application, outcome, code, said, coalesce(notice, 'null'),
+                    deployment_id, episode, would_be, guards, next_action, plan_digest, rollback_id
+             from jsonb_to_recordset($3) as new (
+                 id uuid, part int, application text, outcome text, code text, said text, notice jsonb,
+                 deployment_id uuid, episode text, would_be text, guards jsonb, next_action text,
+                 plan_digest text, rollback_id uuid)
+             where not $4 or exists (select from ours)
+             on conflict on constraint decision_once do nothing
+         )
+         select exists (select from ours)",
+    )
+    .bind(trigger.as_str())
+    .bind(event_id)
+    .bind(Json(decisions))
+    .bind(whole)
+    .fetch_one(session)
+    .await?)
 }
 
 #[derive(sqlx::FromRow)]
@@ -209,28 +235,14 @@ impl Store {
         decisions: &[NewDecision],
     ) -> Result<bool> {
         timed(async {
-            let mut tx = self.pool.begin().await?;
-            let ours =
-                sqlx::query("delete from inbox_due where trigger_name = $1 and event_id = $2")
-                    .bind(trigger.as_str())
-                    .bind(event_id)
-                    .execute(&mut *tx)
-                    .await?
-                    .rows_affected();
-            if ours == 0 {
-                return Ok(false);
-            }
-            for (part, new) in (0_i32..).zip(decisions) {
-                let led = Led {
-                    trigger,
-                    event_id,
-                    part,
-                    decision: new,
-                };
-                led.write(&mut tx).await?;
-            }
-            tx.commit().await?;
-            Ok(true)
+            let numbered = (0_i32..).zip(decisions).map(|(part, decision)| Numbered {
+                id: Uuid::now_v7(),
+                part,
+                decision,
+            });
+            let numbered: Vec<Numbered<'_>> = numbered.collect();
+            let mut session = self.pool.acquire().await?;
+            write(&mut session, trigger, event_id, &numbered, true).await
         })
         .await
     }

@@ -7,12 +7,13 @@ use domain::{
     time::Moment,
     trigger::{Headers, Trigger},
 };
-use sqlx::{postgres::PgRow, types::Json};
+use sqlx::{PgPool, postgres::PgRow, types::Json};
 use time::OffsetDateTime;
 
 use crate::{
     connect::{Store, readable, timed},
     error::{Result, corrupt},
+    together::with_all,
     triggers,
     wake::Topic,
 };
@@ -25,15 +26,15 @@ const DUE_MAX: u32 = 64;
 
 /// A verified message.
 #[derive(Clone, Debug)]
-pub struct NewMessage<'a> {
+pub struct NewMessage {
     /// From which trigger.
-    pub trigger: &'a TriggerName,
+    pub trigger: TriggerName,
     /// Which event it tells of.
-    pub event_id: &'a str,
+    pub event_id: String,
     /// The headers that its reading needs.
-    pub headers: &'a Headers,
+    pub headers: Headers,
     /// Its body, byte for byte.
-    pub body: &'a [u8],
+    pub body: Vec<u8>,
     /// How long it rests before it is decided.
     pub settle: Duration,
 }
@@ -70,38 +71,20 @@ struct Row {
 
 impl Store {
     /// Keeps a message; whether its event is new. When this returns, it is kept whatever dies. An event that was decided
-    /// is known for ever: decisions outlive the messages.
+    /// is known for ever: decisions outlive the messages. Messages that come at once are kept in one commit.
     ///
     /// # Errors
     /// As every store function.
-    pub async fn inbox_put(&self, message: &NewMessage<'_>) -> Result<bool> {
-        let kept = timed(async {
-            Ok(sqlx::query(
-                "with kept as (
-                     insert into inbox (trigger_name, event_id, headers, body)
-                     select $1, $2, $3, $4
-                     where not exists (select from decision where trigger_name = $1 and event_id = $2)
-                     on conflict on constraint inbox_key do nothing
-                     returning trigger_name, event_id
-                 )
-                 insert into inbox_due (trigger_name, event_id, decide_at)
-                 select trigger_name, event_id, now() + make_interval(secs => $5) from kept",
-            )
-            .bind(message.trigger.as_str())
-            .bind(message.event_id)
-            .bind(Json(message.headers))
-            .bind(message.body)
-            .bind(message.settle.as_secs_f64())
-            .execute(&self.pool)
-            .await?
-            .rows_affected())
-        })
-        .await?;
-        if kept > 0 {
+    pub async fn inbox_put(&self, message: NewMessage) -> Result<bool> {
+        let pool = self.pool.clone();
+        let put = |messages| async move { put_all(&pool, messages).await };
+        let bytes = message.body.len();
+        let new = self.inbox.ask(message, bytes, put).await?;
+        if new {
             // Not to other processes: a storm of alerts would queue at the server's one lock for that. They poll.
             self.wake.notify(Topic::Work);
         }
-        Ok(kept > 0)
+        Ok(new)
     }
 
     /// Whether an event was kept before.
@@ -189,6 +172,72 @@ impl Store {
         )
         .await
     }
+}
+
+/// Keeps messages; whether each one's event is new.
+async fn put_all(pool: &PgPool, messages: Vec<NewMessage>) -> Vec<Result<bool>> {
+    match timed(put(pool, &messages)).await {
+        Ok(new) => new.into_iter().map(Ok).collect(),
+        Err(error) if messages.len() == 1 => vec![Err(error)],
+        Err(error) if error.passes() => {
+            let each = messages.iter().map(|_| Err(with_all(&error)));
+            each.collect()
+        }
+        // One that can not be kept does not take others along.
+        Err(_) => {
+            let mut each = Vec::with_capacity(messages.len());
+            for message in messages.chunks(1) {
+                each.push(timed(put(pool, message)).await.map(|new| new == [true]));
+            }
+            each
+        }
+    }
+}
+
+async fn put(pool: &PgPool, messages: &[NewMessage]) -> Result<Vec<bool>> {
+    let triggers: Vec<&str> = messages.iter().map(|new| new.trigger.as_str()).collect();
+    let events: Vec<&str> = messages.iter().map(|new| new.event_id.as_str()).collect();
+    let headers: Vec<Json<&Headers>> = messages.iter().map(|new| Json(&new.headers)).collect();
+    let bodies: Vec<&[u8]> = messages.iter().map(|new| new.body.as_slice()).collect();
+    let settles: Vec<f64> = messages
+        .iter()
+        .map(|new| new.settle.as_secs_f64())
+        .collect();
+    // Of an event that is told twice at once the first is kept.
+    let kept: Vec<i64> = sqlx::query_scalar(
+        "with told as (
+             select distinct on (trigger_name, event_id) *
+             from unnest($1::text[], $2::text[], $3::jsonb[], $4::bytea[], $5::float8[])
+                  with ordinality as told (trigger_name, event_id, headers, body, settle, place)
+             order by trigger_name, event_id, place
+         ), kept as (
+             insert into inbox (trigger_name, event_id, headers, body)
+             select trigger_name, event_id, headers, body from told
+             where not exists (select from decision d
+                               where d.trigger_name = told.trigger_name and d.event_id = told.event_id)
+             on conflict on constraint inbox_key do nothing
+             returning trigger_name, event_id
+         ), due as (
+             insert into inbox_due (trigger_name, event_id, decide_at)
+             select kept.trigger_name, kept.event_id, now() + make_interval(secs => told.settle)
+             from kept join told using (trigger_name, event_id)
+         )
+         select told.place from kept join told using (trigger_name, event_id)",
+    )
+    .bind(triggers)
+    .bind(events)
+    .bind(headers)
+    .bind(bodies)
+    .bind(settles)
+    .fetch_all(pool)
+    .await?;
+    let mut new = vec![false; messages.len()];
+    for place in kept {
+        let at = usize::try_from(place - 1).ok();
+        let one = at.and_then(|at| new.get_mut(at));
+        *one.ok_or_else(|| corrupt("message", "it was kept in no place"))? = true;
+    }
+    Ok(new)
 }
 
 fn due(row: Row) -> Result<Due> {

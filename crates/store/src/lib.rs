@@ -35,6 +35,7 @@ mod runs;
 mod seal;
 mod specifications;
 mod steps;
+mod together;
 mod tokens;
 mod triage;
 mod triggers;

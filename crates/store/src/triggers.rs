@@ -1,12 +1,14 @@
 //! Triggers and their secrets, which are sealed. It does not judge a message.
 
+use std::collections::BTreeSet;
+
 use domain::{
     name::{Actor, TriggerName},
     time::Moment,
     trigger::{Trigger, verify::HeldSecret},
 };
 use serde_json::json;
-use sqlx::{PgTransaction, types::Json};
+use sqlx::{PgPool, PgTransaction, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -17,6 +19,7 @@ use crate::{
     error::{Constraint, Error, Result, corrupt},
     page::{Listed, Page},
     seal::SecretKey,
+    together::with_all,
 };
 
 /// A trigger in the store.
@@ -66,6 +69,7 @@ struct Row {
 
 #[derive(sqlx::FromRow)]
 struct KeyRow {
+    name: String,
     definition: String,
     id: Option<Uuid>,
     sealed: Option<Vec<u8>>,
@@ -271,30 +275,9 @@ impl Store {
     /// # Errors
     /// [`Error::KeyLost`] when a secret is sealed with another key, or as every store function.
     pub async fn trigger_keys(&self, name: &TriggerName) -> Result<Option<HookKeys>> {
-        let rows: Vec<KeyRow> = timed(async {
-            Ok(sqlx::query_as(
-                "select t.definition, s.id, s.sealed, s.ends_at from trigger t
-                 left join trigger_secret s on s.trigger_name = t.name and (s.ends_at is null or s.ends_at > now())
-                 where t.name = $1 and t.removed_at is null
-                 order by s.created_at desc",
-            )
-            .bind(name.as_str())
-            .fetch_all(&self.pool)
-            .await?)
-        })
-        .await?;
-        let Some(first) = rows.first() else {
-            return Ok(None);
-        };
-        let trigger = definition(&first.definition)?;
-        let secrets: Result<Vec<HeldSecret>> = rows
-            .into_iter()
-            .filter_map(|row| Some(opened(&self.key, name, row.id?, &row.sealed?, row.ends_at)))
-            .collect();
-        Ok(Some(HookKeys {
-            trigger,
-            secrets: secrets?,
-        }))
+        let (pool, key) = (self.pool.clone(), self.key.clone());
+        let read = |names| async move { keys(&pool, &key, names).await };
+        self.hook_keys.ask(name.clone(), 0, read).await
     }
 }
 
@@ -342,6 +325,49 @@ fn same_kind(present: &str, trigger: &Trigger) -> Result<()> {
     }
     Err(Error::Conflict(Constraint::KindChanged {
         kind: former.kind.word(),
+    }))
+}
+
+/// What messages of these triggers are verified with. They share one reading.
+async fn keys(
+    pool: &PgPool,
+    key: &SecretKey,
+    names: Vec<TriggerName>,
+) -> Vec<Result<Option<HookKeys>>> {
+    let distinct: BTreeSet<&str> = names.iter().map(TriggerName::as_str).collect();
+    let rows: Result<Vec<KeyRow>> = timed(async {
+        Ok(sqlx::query_as(
+            "select t.name, t.definition, s.id, s.sealed, s.ends_at from trigger t
+             left join trigger_secret s on s.trigger_name = t.name and (s.ends_at is null or s.ends_at > now())
+             where t.name = any($1) and t.removed_at is null
+             order by s.created_at desc",
+        )
+        .bind(distinct.into_iter().collect::<Vec<_>>())
+        .fetch_all(pool)
+        .await?)
+    })
+    .await;
+    match rows {
+        Ok(rows) => {
+            let each = names.iter().map(|name| keys_of(key, name, &rows));
+            each.collect()
+        }
+        Err(error) => names.iter().map(|_| Err(with_all(&error))).collect(),
+    }
+}
+
+fn keys_of(key: &SecretKey, name: &TriggerName, rows: &[KeyRow]) -> Result<Option<HookKeys>> {
+    let of_it = || rows.iter().filter(|row| row.name == name.as_str());
+    let Some(first) = of_it().next() else {
+        return Ok(None);
+    };
+    let trigger = definition(&first.definition)?;
+    let secrets: Result<Vec<HeldSecret>> = of_it()
+        .filter_map(|row| Some(opened(key, name, row.id?, row.sealed.as_deref()?, row.ends_at)))
+        .collect();
+    Ok(Some(HookKeys {
+        trigger,
+        secrets: secrets?,
     }))
 }
 

@@ -91,13 +91,13 @@ impl Signed {
             Mode::Off => None,
             Mode::Record | Mode::Propose | Mode::Shadow | Mode::Auto => {
                 let message = NewMessage {
-                    trigger: &trigger.name,
-                    event_id: &event_id,
-                    headers: &self.headers,
-                    body: &self.body,
+                    trigger: trigger.name.clone(),
+                    event_id: event_id.clone(),
+                    headers: self.headers,
+                    body: self.body.into(),
                     settle: Duration::ZERO,
                 };
-                Some(in_time(self.app.store().inbox_put(&message)).await?)
+                Some(in_time(self.app.store().inbox_put(message)).await?)
             }
         };
         let word = match new {

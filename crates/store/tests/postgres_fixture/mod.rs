@@ -88,6 +88,9 @@ impl Postgres {
             "listen_addresses=",
             "shared_buffers=64MB",
             "max_connections=400",
+            // Databases are copied through the log: without a limit it takes a gigabyte of disk.
+            "max_wal_size=128MB",
+            "min_wal_size=32MB",
             "jit=off",
         ] {
             command.arg("-c").arg(setting);

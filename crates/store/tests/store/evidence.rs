@@ -40,13 +40,13 @@ fn alert(episode: &str, state: &str, at: Moment) -> Alert {
 
 async fn keep(house: &House, event: &str, body: &str) {
     let message = NewMessage {
-        trigger: &trigger().name,
-        event_id: event,
-        headers: &Headers::default(),
-        body: body.as_bytes(),
+        trigger: trigger().name,
+        event_id: event.to_owned(),
+        headers: Headers::default(),
+        body: body.as_bytes().to_vec(),
         settle: Duration::ZERO,
     };
-    assert!(house.store.inbox_put(&message).await.unwrap());
+    assert!(house.store.inbox_put(message).await.unwrap());
 }
 
 fn decision(alert: &Alert, outcome: DecisionOutcome) -> NewDecision {

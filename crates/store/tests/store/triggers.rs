@@ -28,13 +28,13 @@ async fn with_trigger() -> House {
 
 async fn put(store: &Store, event_id: &str) -> bool {
     let message = NewMessage {
-        trigger: &"pager".parse().unwrap(),
-        event_id,
-        headers: &[("x-webhook-id", "w")].into_iter().collect(),
-        body: b"\xff\x00 any bytes",
+        trigger: "pager".parse().unwrap(),
+        event_id: event_id.to_owned(),
+        headers: [("x-webhook-id", "w")].into_iter().collect(),
+        body: b"\xff\x00 any bytes".to_vec(),
         settle: Duration::ZERO,
     };
-    store.inbox_put(&message).await.unwrap()
+    store.inbox_put(message).await.unwrap()
 }
 
 fn recorded() -> NewDecision {
@@ -117,13 +117,13 @@ async fn what_a_worker_took_and_never_decided_comes_again() {
 async fn a_message_that_settles_is_due_later() {
     let house = with_trigger().await;
     let message = NewMessage {
-        trigger: &"pager".parse().unwrap(),
-        event_id: "e1",
-        headers: &Headers::default(),
-        body: b"{}",
+        trigger: "pager".parse().unwrap(),
+        event_id: "e1".to_owned(),
+        headers: Headers::default(),
+        body: b"{}".to_vec(),
         settle: Duration::from_secs(30),
     };
-    assert!(house.store.inbox_put(&message).await.unwrap());
+    assert!(house.store.inbox_put(message).await.unwrap());
     assert!(house.store.inbox_due(10, LEASE).await.unwrap().is_empty());
     house
         .raw("update inbox_due set decide_at = decide_at - interval '30 s'")
@@ -255,13 +255,13 @@ async fn a_trigger_is_changed_against_its_revision() {
         "its secrets are gone"
     );
     let unknown = NewMessage {
-        trigger: &"none".parse().unwrap(),
-        event_id: "e",
-        headers: &Headers::default(),
-        body: b"{}",
+        trigger: "none".parse().unwrap(),
+        event_id: "e".to_owned(),
+        headers: Headers::default(),
+        body: b"{}".to_vec(),
         settle: Duration::ZERO,
     };
-    let error = store.inbox_put(&unknown).await.unwrap_err();
+    let error = store.inbox_put(unknown).await.unwrap_err();
     assert!(
         matches!(error, Error::Conflict(Constraint::Unknown("trigger"))),
         "{error}"
