@@ -1,7 +1,8 @@
 #!/bin/sh
 # What Sternway costs, measured in one run beside what there is without it:
 #
-#   sh tests/bench.sh NAME               downtime, steps, footprint, takeover, group, clone or intake: a table, and target/bench/NAME.json
+#   sh tests/bench.sh NAME               downtime, steps, footprint, takeover, group, clone, intake or trigger: a table, and
+#                                        target/bench/NAME.json
 #   sh tests/bench.sh NAME --smallest    each thing once and little of it, in the dev profile: only proves that it works
 #
 # Builds what it needs, installs what is missing, starts an engine if none answers, and leaves nothing running.
@@ -12,12 +13,12 @@ cd "$(dirname "$0")/.."
 . docker/prepare.sh
 
 usage() {
-    echo "usage: sh tests/bench.sh downtime|steps|footprint|takeover|group|clone|intake [--smallest]" >&2
+    echo "usage: sh tests/bench.sh downtime|steps|footprint|takeover|group|clone|intake|trigger [--smallest]" >&2
     exit 2
 }
 
 case "${1-} ${2-}" in
-'downtime '* | 'steps '* | 'footprint '* | 'takeover '* | 'group '* | 'clone '* | 'intake '*) ;;
+'downtime '* | 'steps '* | 'footprint '* | 'takeover '* | 'group '* | 'clone '* | 'intake '* | 'trigger '*) ;;
 *) usage ;;
 esac
 case $#${2-} in
@@ -49,7 +50,8 @@ finish() {
 # Only what a run that was interrupted left on an engine that is not ours; a finished one leaves nothing.
 remove_containers() {
     if [ -z "${DOCKER_HOST-}" ] || ! engine_answers "$DOCKER_HOST"; then return 0; fi
-    for project in sternway-bench sternway-bench-slow sternway-bench-host sternway-bench-haproxy sternway-bench-caddy; do
+    for project in sternway-bench sternway-bench-slow sternway-bench-host sternway-bench-haproxy sternway-bench-caddy \
+        sternway-bench-0 sternway-bench-1 sternway-bench-2; do
         for label in com.docker.compose.project sternway.application sternway.keep sternway.lock; do
             for container in $(docker ps --all --quiet --filter "label=$label=$project"); do
                 docker rm --force "$container" >/dev/null || :
@@ -85,7 +87,7 @@ build() {
 case $1 in
 downtime) prepare_packages build postgres engine compose haproxy caddy ;;
 group) prepare_packages build postgres engine compose ;;
-takeover | clone) prepare_packages build postgres engine ;;
+takeover | clone | trigger) prepare_packages build postgres engine ;;
 *) prepare_packages build postgres ;;
 esac
 program=$(build)
@@ -102,7 +104,7 @@ scratch=$(mktemp -d "${TMPDIR:-/tmp}/sternway-bench.XXXXXX")
 # Postgres runs as another user and has to walk through; what is private has its own mode.
 chmod 711 "$scratch"
 case $1 in
-downtime | takeover | group | clone)
+downtime | takeover | group | clone | trigger)
     engine_start "$scratch/engine"
     sh docker/demo/build.sh 1.4.1 1.4.2 1.5.0 >/dev/null
     ;;

@@ -61,7 +61,7 @@ inside() {
     # Whatever fails, everything is tried: one run tells all.
     step "tests" cargo test --workspace --locked --no-fail-fast "$@"
     if [ $# -eq 0 ]; then
-        for benchmark in downtime steps footprint takeover group clone intake; do
+        for benchmark in downtime steps footprint takeover group clone intake trigger; do
             step "benchmark $benchmark" sh tests/bench.sh "$benchmark" --smallest
         done
     fi

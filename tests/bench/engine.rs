@@ -1,6 +1,9 @@
 //! The engine, by raw calls over its socket: what can be done at best, and what a benchmark leaves behind.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 
@@ -17,6 +20,7 @@ pub(crate) const BAD: &str = "1.5.0";
 #[derive(Clone, Debug)]
 pub(crate) struct Engine {
     api: Api,
+    socket: PathBuf,
 }
 
 impl Engine {
@@ -26,13 +30,18 @@ impl Engine {
         let path = host
             .strip_prefix("unix://")
             .ok_or("DOCKER_HOST must be a unix:// socket here")?;
+        let socket = PathBuf::from(path);
         let api = Api {
-            place: Place::Socket(path.into()),
+            place: Place::Socket(socket.clone()),
             base: "",
             limit: Duration::from_secs(60),
         };
         api.get("/version")?;
-        Ok(Self { api })
+        Ok(Self { api, socket })
+    }
+
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
     }
 
     pub(crate) fn inspect(&self, container: &str) -> Outcome<Value> {

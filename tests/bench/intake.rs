@@ -2,14 +2,14 @@
 //! same shape into the same Postgres with as many clients, as far as it takes them.
 
 use std::{
-    fmt::Write as _,
     io::{self, Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     path::Path,
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use domain::time::Moment;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -56,7 +56,7 @@ pub(crate) fn run(settings: &Settings) -> Outcome<Report> {
         ..Plan::new(settings, "intake")
     }
     .start()?;
-    introduce(&server)?;
+    let pager = Pager::introduce(&server, "record", &json!([]))?;
     let script = settings.scratch.join("intake.pgbench");
     std::fs::write(&script, FLOOR_SCRIPT)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -75,13 +75,9 @@ pub(crate) fn run(settings: &Settings) -> Outcome<Report> {
     for round in 0..settings.rounds(ROUNDS) {
         for (side, connections) in sides.iter_mut().zip(CONNECTIONS) {
             let floor = floor(&database, &script, connections.min(FLOOR_CLIENTS_MAX), time)?;
-            let told = tell(
-                &server,
-                &format!("{round}-{connections}"),
-                connections,
-                time,
-            )?;
-            let events_per_s = told.kept.len() as f64 / told.took.as_secs_f64();
+            let mark = format!("{round}-{connections}");
+            let told = pager.tell_all(server.port, &mark, connections, Until::Over(time))?;
+            let events_per_s = told.per_s();
             say(&format!(
                 "round {round}, {connections} connections: {events_per_s:.0} events/s, floor {floor:.0}/s, {} refused",
                 told.refused
@@ -118,16 +114,6 @@ fn report([few, many]: &[Side; 2]) -> Report {
     report
 }
 
-/// A trigger that records, with a secret that we know.
-fn introduce(server: &Server) -> Outcome<()> {
-    let trigger = json!({ "name": "pd", "kind": "pagerduty", "mode": "record" });
-    server.api.ask("PUT", "/triggers/pd", "", Some(&trigger))?;
-    server
-        .api
-        .post("/triggers/pd/secrets", &json!({ "secret": SECRET }))?;
-    Ok(())
-}
-
 /// Inserts a second.
 fn floor(database: &Database, script: &Path, clients: usize, time: Duration) -> Outcome<f64> {
     let mut command = database.program("pgbench")?;
@@ -153,52 +139,114 @@ fn floor(database: &Database, script: &Path, clients: usize, time: Duration) -> 
 }
 
 /// What clients saw.
-struct Told {
+#[derive(Debug)]
+pub(crate) struct Told {
     /// Milliseconds from an event's last byte to its answer, for each that was kept.
     kept: Vec<f64>,
-    refused: usize,
+    pub(crate) refused: usize,
     took: Duration,
 }
 
-/// Posts events over so many connections at once, each as fast as it is answered.
-fn tell(server: &Server, mark: &str, connections: usize, time: Duration) -> Outcome<Told> {
-    let begun = Instant::now();
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, server.port));
-    let results: Vec<io::Result<(Vec<f64>, usize)>> = thread::scope(|scope| {
-        let all: Vec<_> = (0..connections)
-            .map(|number| {
-                let mark = format!("{mark}-{number}");
-                scope.spawn(move || one(address, &mark, begun + time))
-            })
-            .collect();
-        all.into_iter()
-            .map(|one| one.join().expect("a client does not panic"))
-            .collect()
-    });
-    let took = begun.elapsed();
-    let (mut kept, mut refused) = (Vec::new(), 0);
-    for result in results {
-        let (mine, not) = result?;
-        kept.extend(mine);
-        refused += not;
+impl Told {
+    /// Events kept a second.
+    pub(crate) fn per_s(&self) -> f64 {
+        self.kept.len() as f64 / self.took.as_secs_f64()
     }
-    Ok(Told {
-        kept,
-        refused,
-        took,
-    })
 }
 
-/// One connection that stays open, until the time is up.
-fn one(address: SocketAddr, mark: &str, end: Instant) -> io::Result<(Vec<f64>, usize)> {
-    let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
+/// How long a client goes on.
+#[derive(Clone, Copy, Debug)]
+enum Until {
+    Over(Duration),
+    Count(usize),
+}
+
+/// PagerDuty, with a secret that we know.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pager(());
+
+impl Pager {
+    pub(crate) fn introduce(server: &Server, mode: &str, routes: &Value) -> Outcome<Self> {
+        let trigger = json!({"name": "pd", "kind": "pagerduty", "mode": mode, "routes": routes});
+        server.api.ask("PUT", "/triggers/pd", "", Some(&trigger))?;
+        server
+            .api
+            .post("/triggers/pd/secrets", &json!({ "secret": SECRET }))?;
+        Ok(Self(()))
+    }
+
+    /// Posts one event, which is kept; when its last byte was written.
+    pub(crate) fn tell(self, port: u16, event: &Value) -> Outcome<Instant> {
+        let mut stream = connect(port)?;
+        stream.write_all(signed(&event.to_string()).as_bytes())?;
+        let told = Instant::now();
+        match status(&mut stream)? {
+            200..=299 => Ok(told),
+            other => Err(format!("an event was answered with {other}").into()),
+        }
+    }
+
+    /// Posts that many events as fast as they are answered; half of them are about the service `PSVC0`.
+    pub(crate) fn storm(
+        self,
+        port: u16,
+        mark: &str,
+        connections: usize,
+        count: usize,
+    ) -> Outcome<Told> {
+        self.tell_all(port, mark, connections, Until::Count(count / connections))
+    }
+
+    /// Posts events over so many connections at once, each as fast as it is answered.
+    fn tell_all(self, port: u16, mark: &str, connections: usize, until: Until) -> Outcome<Told> {
+        let begun = Instant::now();
+        let results: Vec<io::Result<(Vec<f64>, usize)>> = thread::scope(|scope| {
+            let all: Vec<_> = (0..connections)
+                .map(|number| {
+                    let mark = format!("{mark}-{number}");
+                    scope.spawn(move || one(port, &mark, until))
+                })
+                .collect();
+            all.into_iter()
+                .map(|one| one.join().expect("a client does not panic"))
+                .collect()
+        });
+        let took = begun.elapsed();
+        let (mut kept, mut refused) = (Vec::new(), 0);
+        for result in results {
+            let (mine, not) = result?;
+            kept.extend(mine);
+            refused += not;
+        }
+        Ok(Told {
+            kept,
+            refused,
+            took,
+        })
+    }
+}
+
+fn connect(port: u16) -> io::Result<TcpStream> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let stream = TcpStream::connect_timeout(&address, LIMIT)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(LIMIT))?;
+    Ok(stream)
+}
+
+/// One connection that stays open.
+fn one(port: u16, mark: &str, until: Until) -> io::Result<(Vec<f64>, usize)> {
+    let (mut stream, begun) = (connect(port)?, Instant::now());
     let (mut kept, mut refused) = (Vec::new(), 0);
     let mut number = 0;
-    while Instant::now() < end {
+    let goes_on = |number: usize| match until {
+        Until::Over(time) => begun.elapsed() < time,
+        Until::Count(count) => number < count,
+    };
+    while goes_on(number) {
         number += 1;
-        let request = event(&format!("{mark}-{number}"));
+        let service = if number % 2 == 0 { "PSVC0" } else { "PF9KMXH" };
+        let request = signed(&incident(&format!("{mark}-{number}"), service).to_string());
         stream.write_all(request.as_bytes())?;
         let asked = Instant::now();
         match status(&mut stream)? {
@@ -209,19 +257,11 @@ fn one(address: SocketAddr, mark: &str, end: Instant) -> io::Result<(Vec<f64>, u
     Ok((kept, refused))
 }
 
-/// A whole request: an incident of its own, truly signed.
-fn event(id: &str) -> String {
-    let body = incident(id).to_string();
+/// A whole request, truly signed.
+fn signed(body: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("any length is a key");
     mac.update(body.as_bytes());
-    let signature = mac
-        .finalize()
-        .into_bytes()
-        .iter()
-        .fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        });
+    let signature = domain::chain::hex(&mac.finalize().into_bytes());
     format!(
         "POST /api/v1/hooks/pd HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
          x-pagerduty-signature: v1={signature}\r\ncontent-length: {}\r\n\r\n{body}",
@@ -229,17 +269,23 @@ fn event(id: &str) -> String {
     )
 }
 
-fn incident(id: &str) -> Value {
+/// An incident of its own, that begins now.
+pub(crate) fn incident(id: &str, service: &str) -> Value {
+    let now = Moment::from_unix_ms(
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_millis() as i64),
+    );
     json!({"event": {
         "id": id, "event_type": "incident.triggered", "resource_type": "incident",
-        "occurred_at": "2026-11-22T03:00:00.000Z",
+        "occurred_at": now,
         "agent": {"html_url": "https://acme.pagerduty.com/users/PLH1HKV", "id": "PLH1HKV", "type": "user_reference"},
         "client": {"name": "PagerDuty"},
         "data": {
             "id": format!("Q{id}"), "type": "incident", "html_url": "https://acme.pagerduty.com/incidents/PGR0VU2",
-            "number": 2, "status": "triggered", "incident_key": id, "created_at": "2026-11-22T03:00:00Z",
+            "number": 2, "status": "triggered", "incident_key": id, "created_at": now,
             "title": "A little bump in the road: checkout answers 500 on more than a third of all requests",
-            "service": {"html_url": "https://acme.pagerduty.com/services/PF9KMXH", "id": "PF9KMXH",
+            "service": {"html_url": "https://acme.pagerduty.com/services/PF9KMXH", "id": service,
                 "summary": "API Service", "type": "service_reference"},
             "assignees": [{"html_url": "https://acme.pagerduty.com/users/PTUXL6G", "id": "PTUXL6G",
                 "summary": "User 123", "type": "user_reference"}],
@@ -281,7 +327,7 @@ fn status(stream: &mut TcpStream) -> io::Result<u16> {
     }
 }
 
-fn quantile(values: &[f64], share: f64) -> f64 {
+pub(crate) fn quantile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let last = sorted.len().saturating_sub(1);

@@ -15,6 +15,7 @@ mod server;
 mod shop;
 mod steps;
 mod takeover;
+mod trigger;
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
@@ -81,6 +82,7 @@ fn run() -> Outcome<()> {
         "group" => group::run(&settings)?,
         "clone" => clone::run(&settings)?,
         "intake" => intake::run(&settings)?,
+        "trigger" => trigger::run(&settings)?,
         other => return Err(format!("there is no benchmark `{other}`").into()),
     };
     report.write(&settings, load_before)

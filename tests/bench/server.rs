@@ -28,6 +28,8 @@ pub(crate) struct Plan {
     /// A Postgres of ours instead of its own.
     pub(crate) database_url: Option<String>,
     pub(crate) lease: Duration,
+    /// Another engine than the usual, for `DOCKER_HOST`.
+    pub(crate) engine: Option<String>,
 }
 
 impl Plan {
@@ -38,6 +40,7 @@ impl Plan {
             folder,
             database_url: None,
             lease: Duration::from_secs(15),
+            engine: None,
         }
     }
 
@@ -60,6 +63,9 @@ impl Plan {
             .env_remove("DATABASE_URL");
         if let Some(url) = &self.database_url {
             command.env("DATABASE_URL", url);
+        }
+        if let Some(engine) = &self.engine {
+            command.env("DOCKER_HOST", engine);
         }
         command
             .stdin(Stdio::null())

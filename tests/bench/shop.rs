@@ -25,8 +25,8 @@ impl Shop<'_> {
             .map(|_| ())
     }
 
-    /// Tells that a version was deployed, as CI does, and waits until it is known what it runs with.
-    pub(crate) fn record(&self, version: &str) -> Outcome<()> {
+    /// Tells that a version was deployed, as CI does, and waits until it is known what it runs with; the deployment's path.
+    pub(crate) fn record(&self, version: &str) -> Outcome<String> {
         let images: serde_json::Map<String, Value> = self
             .components
             .iter()
@@ -43,7 +43,8 @@ impl Shop<'_> {
             Ok(parts.is_some_and(|parts| {
                 !parts.is_empty() && parts.values().all(|part| part["specification"] == true)
             }))
-        })
+        })?;
+        Ok(path)
     }
 
     /// Lets a version that was rolled back run again.

@@ -212,45 +212,54 @@ fn a_sender_hears_within_a_second_that_it_has_to_come_again() {
 }
 
 #[test]
-fn an_alert_of_a_real_prometheus_travels_to_the_decision_and_so_does_its_end() {
+fn an_alert_of_a_real_prometheus_is_rolled_back_with_one_yes_and_is_over() {
     let (house, mut shop) = (
         House::new(),
         Application::shop(&Engine::of_this_machine(), "prom"),
     );
-    house.broken(&mut shop);
-    let trigger = json!({"name": "am", "kind": "alertmanager",
+    let mut definition = shop.definition();
+    definition["guards"] = json!({"settle_s": 1, "served_min_s": 0});
+    house.know(&definition);
+    house.deploy_until(&mut shop, "1.4.2", "good");
+    house.deploy_until(&mut shop, "1.5.0", "bad");
+    let trigger = json!({"name": "am", "kind": "alertmanager", "mode": "auto",
         "routes": [{"application": shop.name, "labels": {"job": shop.name}}]});
     house
         .ask("PUT", "/api/v1/triggers/am", &trigger)
         .expect(201);
     let token = "a-bearer-token-of-the-story-0123456789";
+    let secret = json!({ "secret": token });
     house
-        .ask(
-            "POST",
-            "/api/v1/triggers/am/secrets",
-            &json!({"secret": token}),
-        )
+        .ask("POST", "/api/v1/triggers/am/secrets", &secret)
         .expect(201);
     let hook = format!("{}/api/v1/hooks/am", house.url());
     let watchmen = Watchmen::new(&shop.name, shop.port, &hook, token);
     let customers = Client::start(shop.port, "/");
-    let decided = |what: &str| {
-        until(what, seconds(60), || {
+    let decided = |what: &str, is: &dyn Fn(&Value) -> bool| {
+        until(what, seconds(90), || {
             let listed = house.get("/api/v1/messages?trigger=am");
-            let found = listed["items"]
-                .as_array()?
-                .iter()
-                .find(|one| one["code"] == what)?;
+            let found = listed["items"].as_array()?.iter().find(|one| is(one))?;
             Some(found.clone())
         })
     };
-    let fired = decided("record_mode");
+    // Alertmanager signs nothing: what it tells is proposed, whatever the mode.
+    let fired = decided("it is proposed", &|one| one["rollback_id"].is_string());
     let said = watchmen.said();
     assert_eq!(fired["application"], shop.name.as_str(), "{fired} {said}");
-    let id = house.roll_back(&shop, &json!("last_known_good"));
-    house.verdict(&id, "rolled_back");
-    let over = decided("resolved");
+    assert_eq!(fired["outcome"], "proposed", "{fired}");
+    assert_eq!(fired["code"], "trust_tier", "{fired}");
+    let id = fired["rollback_id"].as_str().unwrap();
+    let waiting = house.rollback(id);
+    assert_eq!(waiting["requested_by"], "trigger:am", "{waiting}");
+    let yes = json!({"decision": "approve", "plan_digest": waiting["plan_digest"]});
+    house
+        .ask("POST", &format!("/api/v1/rollbacks/{id}/approval"), &yes)
+        .expect(202);
+    house.verdict(id, "rolled_back");
+    // The rule falls silent because the application really answers again.
+    let over = decided("it is over", &|one| one["code"] == "resolved");
     assert_eq!(over["application"], shop.name.as_str(), "{over}");
+    shop.serves_alone("1.4.2");
     let seen = customers.end();
     assert!(seen.answered > 0, "{seen:?}");
 }

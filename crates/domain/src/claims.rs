@@ -18,11 +18,14 @@ impl Application {
             let named = other.component(&component.name);
             let of_project = |one: &Component| one.containers.is_empty();
             let by_project = same_project && of_project(component) && named.is_some_and(of_project);
-            let theirs = other.components.iter().flat_map(|one| &one.containers);
+            let mut theirs = other.components.iter();
             by_project
-                || theirs
-                    .into_iter()
-                    .any(|name| component.containers.contains(name))
+                || theirs.any(|one| {
+                    let both = |name| component.containers.contains(name);
+                    one.containers.iter().any(both)
+                        || names_of(self, component, one)
+                        || names_of(other, one, component)
+                })
         };
         self.components
             .iter()
@@ -30,6 +33,25 @@ impl Application {
             .map(|component| &component.name)
             .collect()
     }
+}
+
+/// Whether a container that is named is one that Compose makes for a service: `PROJECT_SERVICE_1`, with hyphens from
+/// Compose 2 on. A `container_name` is not known here.
+fn names_of(application: &Application, service: &Component, named: &Component) -> bool {
+    let Some(project) = application.project.as_ref() else {
+        return false;
+    };
+    let made = |name: &str| {
+        ['_', '-'].into_iter().any(|mark| {
+            name.strip_prefix(project.as_str())
+                .and_then(|rest| rest.strip_prefix(mark)?.strip_prefix(service.name.as_str()))
+                .and_then(|rest| rest.strip_prefix(mark))
+                .is_some_and(|number| {
+                    !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+                })
+        })
+    };
+    service.containers.is_empty() && named.containers.iter().any(|name| made(name.as_str()))
 }
 
 #[cfg(test)]
@@ -80,5 +102,28 @@ mod tests {
         assert_eq!(other.shared_with(&shop), [&other.components[0].name]);
         let apart = application("apart", "local", None, &[("api", &["web-3"])]);
         assert!(shop.shared_with(&apart).is_empty());
+    }
+
+    #[test]
+    fn what_compose_names_belongs_to_the_application_of_the_project() {
+        let shop = application(
+            "shop",
+            "local",
+            Some("p"),
+            &[("api", &[]), ("worker", &["p_other_1"])],
+        );
+        for (name, shared) in [
+            ("p_api_1", true),
+            ("p-api-12", true),
+            ("p_api_", false),
+            ("p_api_1b", false),
+            ("p_api-1", false),
+            ("p_worker_1", false),
+            ("q_api_1", false),
+        ] {
+            let other = application("other", "local", None, &[("front", &[name])]);
+            assert_eq!(!shop.shared_with(&other).is_empty(), shared, "{name}");
+            assert_eq!(!other.shared_with(&shop).is_empty(), shared, "{name}");
+        }
     }
 }

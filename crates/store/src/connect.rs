@@ -10,6 +10,7 @@ use sqlx::{
 };
 
 use crate::{
+    decisions::Message,
     error::{Error, Result},
     inbox::NewMessage,
     seal::SecretKey,
@@ -55,6 +56,8 @@ pub struct Store {
     pub(crate) wake: Wake,
     /// Messages that are being kept.
     pub(crate) inbox: Arc<Together<NewMessage, bool>>,
+    /// Messages that are decided.
+    pub(crate) decided: Arc<Together<Message, bool>>,
     /// What messages are verified with.
     pub(crate) hook_keys: Arc<Together<TriggerName, Option<HookKeys>>>,
 }
@@ -88,6 +91,7 @@ impl Store {
             key,
             wake,
             inbox: Arc::default(),
+            decided: Arc::default(),
             hook_keys: Arc::default(),
         })
     }

@@ -1,11 +1,13 @@
 //! What came of each thing that a trigger told us. One decision each, for ever: it is never changed.
 
+use std::collections::BTreeSet;
+
 use domain::{
     name::{ApplicationName, PlanDigest, RollbackId, TriggerName},
     time::Moment,
 };
 use serde_json::Value;
-use sqlx::{PgConnection, types::Json};
+use sqlx::{PgConnection, PgPool, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -13,6 +15,7 @@ use crate::{
     connect::{Store, timed},
     error::{Result, corrupt},
     page::{Listed, Page},
+    together::with_all,
 };
 
 /// What came of it.
@@ -150,56 +153,115 @@ pub(crate) struct Led<'a> {
 impl Led<'_> {
     /// Writes it. The first decision stays, and the message stays to be decided as a whole.
     pub(crate) async fn write(&self, session: &mut PgConnection) -> Result<()> {
-        let new = [Numbered {
+        let new = Numbered {
             id: Uuid::now_v7(),
+            trigger_name: self.trigger,
+            event_id: self.event_id,
             part: self.part,
             decision: self.decision,
-        }];
-        write(session, self.trigger, self.event_id, &new, false).await?;
+        };
+        write(session, &[], &[new]).await?;
         Ok(())
+    }
+}
+
+/// All that came of one message.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    trigger: TriggerName,
+    event_id: String,
+    decisions: Vec<NewDecision>,
+}
+
+impl Message {
+    fn numbered(&self) -> impl Iterator<Item = Numbered<'_>> {
+        let parts = (0_i32..).zip(&self.decisions);
+        parts.map(|(part, decision)| Numbered {
+            id: Uuid::now_v7(),
+            trigger_name: &self.trigger,
+            event_id: &self.event_id,
+            part,
+            decision,
+        })
     }
 }
 
 #[derive(serde::Serialize)]
 struct Numbered<'a> {
     id: Uuid,
+    trigger_name: &'a TriggerName,
+    event_id: &'a str,
     part: i32,
     #[serde(flatten)]
     decision: &'a NewDecision,
 }
 
-/// Writes decisions, in one trip: a storm of alerts is thousands of them. With `whole` only if the message was not decided
-/// before, and then it is; says whether.
+/// Writes decisions. Those of whole messages are written if the message waits to be decided, which it does no more then;
+/// says which of these did. Without whole messages every decision is written.
 async fn write(
     session: &mut PgConnection,
-    trigger: &TriggerName,
-    event_id: &str,
+    whole: &[Message],
     decisions: &[Numbered<'_>],
-    whole: bool,
-) -> Result<bool> {
-    Ok(sqlx::query_scalar(
+) -> Result<BTreeSet<(String, String)>> {
+    let triggers: Vec<&str> = whole.iter().map(|one| one.trigger.as_str()).collect();
+    let events: Vec<&str> = whole.iter().map(|one| one.event_id.as_str()).collect();
+    let ours: Vec<(String, String)> = sqlx::query_as(
         "with ours as (
-             delete from inbox_due where $4 and trigger_name = $1 and event_id = $2 returning 1
+             delete from inbox_due d using unnest($1::text[], $2::text[]) as mine (trigger_name, event_id)
+             where d.trigger_name = mine.trigger_name and d.event_id = mine.event_id
+             returning d.trigger_name, d.event_id
          ), written as (
              insert into decision (id, trigger_name, event_id, part, application, outcome, code, said, notice,
                                    deployment_id, episode, would_be, guards, next_action, plan_digest, rollback_id)
-             select new.id, $1, $2, part, application, outcome, code, said, coalesce(notice, 'null'),
+             select id, trigger_name, event_id, part, application, outcome, code, said, coalesce(notice, 'null'),
                     deployment_id, episode, would_be, guards, next_action, plan_digest, rollback_id
              from jsonb_to_recordset($3) as new (
-                 id uuid, part int, application text, outcome text, code text, said text, notice jsonb,
-                 deployment_id uuid, episode text, would_be text, guards jsonb, next_action text,
-                 plan_digest text, rollback_id uuid)
-             where not $4 or exists (select from ours)
+                 id uuid, trigger_name text, event_id text, part int, application text, outcome text, code text,
+                 said text, notice jsonb, deployment_id uuid, episode text, would_be text, guards jsonb,
+                 next_action text, plan_digest text, rollback_id uuid)
+             where cardinality($1) = 0 or (trigger_name, event_id) in (select trigger_name, event_id from ours)
              on conflict on constraint decision_once do nothing
          )
-         select exists (select from ours)",
+         select trigger_name, event_id from ours",
     )
-    .bind(trigger.as_str())
-    .bind(event_id)
+    .bind(triggers)
+    .bind(events)
     .bind(Json(decisions))
-    .bind(whole)
-    .fetch_one(session)
-    .await?)
+    .fetch_all(session)
+    .await?;
+    Ok(ours.into_iter().collect())
+}
+
+/// Writes what came of messages; whether each was not decided before.
+async fn write_all(pool: &PgPool, messages: Vec<Message>) -> Vec<Result<bool>> {
+    match timed(write_some(pool, &messages)).await {
+        Ok(ours) => ours.into_iter().map(Ok).collect(),
+        Err(error) if messages.len() == 1 => vec![Err(error)],
+        Err(error) if error.passes() => {
+            let each = messages.iter().map(|_| Err(with_all(&error)));
+            each.collect()
+        }
+        // One that can not be written does not take others along.
+        Err(_) => {
+            let mut each = Vec::with_capacity(messages.len());
+            for message in messages.chunks(1) {
+                let written = timed(write_some(pool, message)).await;
+                each.push(written.map(|ours| ours == [true]));
+            }
+            each
+        }
+    }
+}
+
+async fn write_some(pool: &PgPool, messages: &[Message]) -> Result<Vec<bool>> {
+    let decisions: Vec<_> = messages.iter().flat_map(Message::numbered).collect();
+    let mut session = pool.acquire().await?;
+    let ours = write(&mut session, messages, &decisions).await?;
+    let key = |one: &Message| (one.trigger.to_string(), one.event_id.clone());
+    Ok(messages
+        .iter()
+        .map(|one| ours.contains(&key(one)))
+        .collect())
 }
 
 #[derive(sqlx::FromRow)]
@@ -224,7 +286,8 @@ struct Row {
 }
 
 impl Store {
-    /// Writes what came of a message, one decision for each thing that it said; whether it was not decided before.
+    /// Writes what came of a message, one decision for each thing that it said; whether it was not decided before. What
+    /// comes at once is written in one commit.
     ///
     /// # Errors
     /// As every store function.
@@ -232,19 +295,16 @@ impl Store {
         &self,
         trigger: &TriggerName,
         event_id: &str,
-        decisions: &[NewDecision],
+        decisions: Vec<NewDecision>,
     ) -> Result<bool> {
-        timed(async {
-            let numbered = (0_i32..).zip(decisions).map(|(part, decision)| Numbered {
-                id: Uuid::now_v7(),
-                part,
-                decision,
-            });
-            let numbered: Vec<Numbered<'_>> = numbered.collect();
-            let mut session = self.pool.acquire().await?;
-            write(&mut session, trigger, event_id, &numbered, true).await
-        })
-        .await
+        let message = Message {
+            trigger: trigger.clone(),
+            event_id: event_id.to_owned(),
+            decisions,
+        };
+        let pool = self.pool.clone();
+        let write = |messages| async move { write_all(&pool, messages).await };
+        self.decided.ask(message, 0, write).await
     }
 
     /// When its sender says that a deployment was made; none for one that no message told of.

@@ -8,12 +8,12 @@ use domain::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::types::Json;
+use sqlx::{postgres::PgRow, types::Json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
-    connect::{Store, timed},
+    connect::{Store, readable, timed},
     error::Result,
     wake::Topic,
 };
@@ -144,8 +144,8 @@ impl Store {
     /// # Errors
     /// As every store function.
     pub async fn inquiries_open(&self, limit: u32) -> Result<Vec<(Uuid, Question)>> {
-        let rows: Vec<(Uuid, Json<Question>)> = timed(async {
-            Ok(sqlx::query_as(
+        let rows: Vec<PgRow> = timed(async {
+            Ok(sqlx::query(
                 "update inquiry set taken_at = now()
                  where id in (
                      select q.id from inquiry q
@@ -154,7 +154,7 @@ impl Store {
                               case q.question->>'ask' when 'project' then $4 else $3 end))
                        and not exists (select from inquiry_answer a where a.inquiry_id = q.id)
                      order by q.asked_at limit $1 for update of q skip locked)
-                 returning id, question",
+                 returning id, question, id::text as row_key",
             )
             .bind(i64::from(limit.min(64)))
             .bind(WORTH_SECS)
@@ -164,10 +164,9 @@ impl Store {
             .await?)
         })
         .await?;
-        Ok(rows
-            .into_iter()
-            .map(|(id, question)| (id, question.0))
-            .collect())
+        // What only a newer worker knows how to answer is left to it.
+        let question = |(id, Json(question)): (Uuid, Json<Question>)| Ok((id, question));
+        Ok(readable("question", rows, question))
     }
 
     /// Answers. The first answer stays; a question that was cleared away needs none.

@@ -2,7 +2,7 @@
 //! knows no SQL.
 //!
 //! Nobody waits for company: one that comes alone goes alone. An answer is as fresh as if each had asked alone, because
-//! what answers it began after it was asked. At most one statement of a kind is under way.
+//! what answers it began after it was asked.
 
 use std::{
     collections::VecDeque,
@@ -10,12 +10,15 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::{OwnedMutexGuard, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::error::{Error, Result};
 
 /// Most that go in one statement: as many as are let in at a time.
 const TOGETHER_MAX: usize = 64;
+/// Statements of a kind that are under way at a time: while one waits for the disk, the next is made ready. What several
+/// of them change is locked in one order.
+const AT_A_TIME: usize = 2;
 /// Most bytes that go in one statement, besides those of its first.
 const BYTES_MAX: usize = 4 << 20;
 
@@ -30,14 +33,14 @@ type Queue<Item, Answer> = Mutex<VecDeque<Waiting<Item, Answer>>>;
 /// Where askers of one kind meet.
 pub(crate) struct Together<Item, Answer> {
     queue: Queue<Item, Answer>,
-    turn: Arc<tokio::sync::Mutex<()>>,
+    turns: Arc<Semaphore>,
 }
 
 impl<Item, Answer> Default for Together<Item, Answer> {
     fn default() -> Self {
         Self {
             queue: Mutex::default(),
-            turn: Arc::default(),
+            turns: Arc::new(Semaphore::new(AT_A_TIME)),
         }
     }
 }
@@ -65,7 +68,7 @@ where
             tokio::select! {
                 biased;
                 answer = &mut place.told => return answer.unwrap_or_else(|_| Err(broken_off())),
-                turn = Arc::clone(&self.turn).lock_owned() => self.start(turn, perform.clone()),
+                Ok(turn) = Arc::clone(&self.turns).acquire_owned() => self.start(turn, perform.clone()),
             }
         }
     }
@@ -73,7 +76,7 @@ where
     /// Has those who waited longest answered, by a task of its own.
     fn start<Performing>(
         &self,
-        turn: OwnedMutexGuard<()>,
+        turn: OwnedSemaphorePermit,
         perform: impl FnOnce(Vec<Item>) -> Performing + Send + 'static,
     ) where
         Performing: Future<Output = Vec<Result<Answer>>> + Send,
@@ -144,8 +147,6 @@ mod tests {
         time::Duration,
     };
 
-    use tokio::sync::Semaphore;
-
     use super::*;
 
     /// Doubles numbers, as soon as it may, and counts how often.
@@ -208,16 +209,17 @@ mod tests {
         let (all, desk) = (Arc::new(Together::default()), Desk::new());
         let first = asked(&all, &desk, 1, 1);
         tokio::task::yield_now().await;
-        let others: Vec<_> = (2..5)
-            .map(|number| asked(&all, &desk, number, 1))
-            .collect();
+        let beside = asked(&all, &desk, 9, 1);
         tokio::task::yield_now().await;
-        // The first began the statement that is under way; the second waits for the next.
+        let others: Vec<_> = (2..5).map(|number| asked(&all, &desk, number, 1)).collect();
+        tokio::task::yield_now().await;
+        // The first began a statement that is under way; the other waits for the next.
         first.abort();
         others[0].abort();
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert_eq!(all.queue().len(), 2, "only those who still wait");
         desk.may.add_permits(10);
+        assert_eq!(beside.await.unwrap().unwrap(), 18);
         for (number, asker) in (2..5).zip(others).skip(1) {
             assert_eq!(asker.await.unwrap().unwrap(), number * 2);
         }

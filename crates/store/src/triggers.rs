@@ -363,7 +363,15 @@ fn keys_of(key: &SecretKey, name: &TriggerName, rows: &[KeyRow]) -> Result<Optio
     };
     let trigger = definition(&first.definition)?;
     let secrets: Result<Vec<HeldSecret>> = of_it()
-        .filter_map(|row| Some(opened(key, name, row.id?, row.sealed.as_deref()?, row.ends_at)))
+        .filter_map(|row| {
+            Some(opened(
+                key,
+                name,
+                row.id?,
+                row.sealed.as_deref()?,
+                row.ends_at,
+            ))
+        })
         .collect();
     Ok(Some(HookKeys {
         trigger,

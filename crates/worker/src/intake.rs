@@ -5,10 +5,14 @@ mod alert;
 mod ledger;
 mod looking;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use domain::{
-    name::ApplicationName,
+    name::{ApplicationName, TriggerName},
     time::Moment,
     trigger::{
         Mode,
@@ -16,10 +20,13 @@ use domain::{
         sort::{Matter, Part, sorted},
     },
 };
-use futures_util::{StreamExt, stream};
 use metrics::counter;
 use store::{DecisionOutcome, Due, Error, NewDecision, Store, Told, Topic, Wake};
-use tokio::sync::Mutex;
+use tokio::{
+    sync::{Mutex, Semaphore},
+    task::{Id, JoinError, JoinSet},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -36,8 +43,14 @@ pub(crate) use looking::explain;
 
 /// The truth is polled; a wake-up only saves the waiting.
 const POLL: Duration = Duration::from_millis(250);
-/// Messages taken in one turn: an alert may need a look at an engine, and others do not wait for it.
-const AT_ONCE: u32 = 8;
+/// Messages in hand at a time, and how many there must be room for before more are taken: few trips in a storm.
+const AT_ONCE: usize = 64;
+const ROOM: usize = AT_ONCE / 2;
+/// Messages that are looked at with the ledger's eyes or an engine's at a time: in a storm, connections to our database
+/// stay free for the steps of what runs.
+const LOOKED_AT: usize = 6;
+/// The shortest time between two takings: what comes meanwhile is taken together.
+const BREATH: Duration = Duration::from_millis(10);
 /// How long a message is ours: a worker that dies leaves it to others this much later. A look at an engine that does not
 /// answer takes most of it.
 const LEASE: Duration = Duration::from_secs(15);
@@ -49,34 +62,93 @@ struct Desk {
     real: Arc<Real>,
     /// Held by whoever waits for the right to let a rollback through.
     turn: Mutex<()>,
+    /// Who may look.
+    lookers: Semaphore,
 }
 
 pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: CancellationToken) {
     let mut wakes = wake.subscribe(Topic::Work);
-    let desk = Desk {
+    let desk = Arc::new(Desk {
         real,
         turn: Mutex::new(()),
+        lookers: Semaphore::new(LOOKED_AT),
+    });
+    let mut hand = Hand {
+        desk,
+        store,
+        messages: JoinSet::new(),
+        keys: HashMap::new(),
     };
+    let (mut more, mut next, mut poll) = (true, Instant::now(), Instant::now());
     while !shutdown.is_cancelled() {
-        match store.inbox_due(AT_ONCE, LEASE).await {
-            Ok(due) => {
-                let more = !due.is_empty();
-                let all: Vec<_> = due.iter().map(|message| decide(&desk, message)).collect();
-                stream::iter(all)
-                    .buffer_unordered(AT_ONCE as usize)
-                    .collect::<Vec<()>>()
-                    .await;
-                if more {
-                    continue;
-                }
-            }
-            Err(error) => tracing::warn!(%error, "can not read what triggers told; trying again"),
+        let now = Instant::now();
+        more |= poll <= now;
+        if more && hand.room() >= ROOM && next <= now {
+            more = hand.take().await;
+            (next, poll) = (Instant::now() + BREATH, Instant::now() + POLL);
+            continue;
         }
+        let again = if more { next } else { poll };
         tokio::select! {
-            () = wakes.woken() => {}
-            () = tokio::time::sleep(POLL) => {}
+            Some(decided) = hand.messages.join_next_with_id() => hand.done(&decided),
+            () = wakes.woken(), if !more => more = true,
+            () = tokio::time::sleep_until(again), if again > now => {}
             () = shutdown.cancelled() => {}
         }
+    }
+    // What is begun is ended; nothing more is taken.
+    while hand.messages.join_next().await.is_some() {}
+}
+
+/// The messages that are being decided.
+struct Hand {
+    desk: Arc<Desk>,
+    store: Store,
+    messages: JoinSet<()>,
+    keys: HashMap<Id, (TriggerName, String)>,
+}
+
+impl Hand {
+    fn room(&self) -> usize {
+        AT_ONCE - self.messages.len()
+    }
+
+    /// Takes what is due; whether there may be more.
+    async fn take(&mut self) -> bool {
+        let room = self.room();
+        let limit = u32::try_from(room).unwrap_or(u32::MAX);
+        let due = match self.store.inbox_due(limit, LEASE).await {
+            Ok(due) => due,
+            Err(error) => {
+                tracing::warn!(%error, "can not read what triggers told; trying again");
+                return false;
+            }
+        };
+        let full = due.len() == room;
+        for message in due {
+            let key = (message.trigger.name.clone(), message.event_id.clone());
+            // One that takes longer than its lease is ours still.
+            if self.keys.values().any(|mine| *mine == key) {
+                continue;
+            }
+            let desk = Arc::clone(&self.desk);
+            let task = self
+                .messages
+                .spawn(async move { decide(&desk, &message).await });
+            self.keys.insert(task.id(), key);
+        }
+        full
+    }
+
+    fn done(&mut self, decided: &Result<(Id, ()), JoinError>) {
+        let id = match decided {
+            Ok((id, ())) => *id,
+            Err(error) => {
+                tracing::error!(%error, "deciding a message broke off");
+                error.id()
+            }
+        };
+        self.keys.remove(&id);
     }
 }
 
@@ -101,7 +173,7 @@ async fn decide(desk: &Desk, due: &Due) {
         }
     };
     match store
-        .decisions_put(trigger, &due.event_id, &decisions)
+        .decisions_put(trigger, &due.event_id, decisions.clone())
         .await
     {
         Ok(true) => tell(due, &decisions),
@@ -216,6 +288,7 @@ async fn decision(
         (Matter::Alert(alert), Some(name)) => match due.trigger.mode {
             Mode::Off | Mode::Record => Ok(as_said(DecisionOutcome::Recorded)),
             Mode::Propose | Mode::Shadow | Mode::Auto => {
+                let _looks = desk.lookers.acquire().await;
                 let seen = seen.entry(name.clone()).or_default();
                 let judged = alerted(desk, due, at, alert, name, seen).await?;
                 Ok(judged.unwrap_or_else(|| {
@@ -225,6 +298,7 @@ async fn decision(
             }
         },
         (Matter::Deployment(told), Some(name)) => {
+            let _looks = desk.lookers.acquire().await;
             let ledger = Ledger {
                 store: &desk.real.store,
                 due,

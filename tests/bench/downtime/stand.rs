@@ -55,7 +55,8 @@ impl<'a> Stand<'a> {
 
     pub(crate) fn deploy(&self, version: &str) -> Outcome<()> {
         self.compose.up(version)?;
-        self.shop.record(version)
+        self.shop.record(version)?;
+        Ok(())
     }
 
     /// What is done before anything is touched: the plan's digest, or the container that is to be started.

@@ -89,8 +89,7 @@ impl Postgres {
             "shared_buffers=64MB",
             "max_connections=400",
             // Databases are copied through the log: without a limit it takes a gigabyte of disk.
-            "max_wal_size=128MB",
-            "min_wal_size=32MB",
+            "max_wal_size=256MB",
             "jit=off",
         ] {
             command.arg("-c").arg(setting);

@@ -107,7 +107,7 @@ async fn what_was_said_of_a_trouble_is_found_whether_it_is_decided_or_waits() {
             .decisions_put(
                 &trigger.name,
                 "e1",
-                &[decision(&firing, DecisionOutcome::Recorded)]
+                vec![decision(&firing, DecisionOutcome::Recorded)]
             )
             .await
             .unwrap()
@@ -117,7 +117,7 @@ async fn what_was_said_of_a_trouble_is_found_whether_it_is_decided_or_waits() {
     let proposed = [decision(&firing, DecisionOutcome::Proposed)];
     assert!(
         store
-            .decisions_put(&trigger.name, "e4", &proposed)
+            .decisions_put(&trigger.name, "e4", proposed.to_vec())
             .await
             .unwrap()
     );
@@ -255,7 +255,12 @@ async fn what_is_let_through_is_written_with_its_decision_and_only_while_it_is_o
     );
     // The decision that came with the request stays.
     let late = [decision(&alerted.alert, DecisionOutcome::Recorded)];
-    assert!(store.decisions_put(name, "e1", &late).await.unwrap());
+    assert!(
+        store
+            .decisions_put(name, "e1", late.to_vec())
+            .await
+            .unwrap()
+    );
     assert_eq!(
         house
             .count(

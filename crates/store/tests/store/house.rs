@@ -44,8 +44,6 @@ static SERVER: LazyLock<Postgres> = LazyLock::new(|| Postgres::start(&[]));
 static TEMPLATE: OnceCell<()> = OnceCell::const_new();
 static CLONING: Mutex<()> = Mutex::const_new(());
 static CLONES: AtomicU32 = AtomicU32::new(0);
-/// Databases whose tests have ended: a hundred of them at once would fill a gigabyte of disk.
-static LEFT: std::sync::Mutex<Vec<String>> = std::sync::Mutex::new(Vec::new());
 
 pub(crate) struct House {
     pub(crate) store: Store,
@@ -98,22 +96,9 @@ async fn clone_of_template() -> String {
         })
         .await;
     let _turn = CLONING.lock().await;
-    let left = std::mem::take(&mut *LEFT.lock().unwrap());
-    for name in left {
-        statement(&home, format!("drop database if exists {name} with (force)")).await;
-    }
     let name = format!("house_{}", CLONES.fetch_add(1, Ordering::Relaxed));
     statement(&home, format!("create database {name} template house")).await;
     name
-}
-
-impl Drop for House {
-    fn drop(&mut self) {
-        // Of servers of their own, `postgres`: those end with their tests.
-        if self.database.starts_with("house_") {
-            LEFT.lock().unwrap().push(self.database.clone());
-        }
-    }
 }
 
 impl House {

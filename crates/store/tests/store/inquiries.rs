@@ -60,6 +60,20 @@ async fn a_question_is_taken_once_and_answered_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_question_of_a_newer_version_is_left_to_a_newer_worker() {
+    let house = House::new().await;
+    house
+        .raw(
+            "insert into inquiry (id, question, asked_by)
+             values (gen_random_uuid(), '{\"ask\": \"what nobody knows yet\"}', 'person:ana')",
+        )
+        .await;
+    let id = house.store.inquiry_ask(&question(), &ana()).await.unwrap();
+    let open = house.store.inquiries_open(10).await.unwrap();
+    assert_eq!(open, [(id, question())]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_waits_hears_of_the_answer_at_once_and_from_another_process_too() {
     let house = House::new().await;
     let other = house.other_process(key(1)).await;

@@ -79,9 +79,17 @@ async fn an_event_is_kept_once_and_decided_once() {
     );
     let name = &due[0].trigger.name;
     let parts = [recorded(), recorded()];
-    assert!(store.decisions_put(name, "e1", &parts).await.unwrap());
     assert!(
-        !store.decisions_put(name, "e1", &parts).await.unwrap(),
+        store
+            .decisions_put(name, "e1", parts.to_vec())
+            .await
+            .unwrap()
+    );
+    assert!(
+        !store
+            .decisions_put(name, "e1", parts.to_vec())
+            .await
+            .unwrap(),
         "a stale worker writes nothing"
     );
     let listed = store
@@ -107,7 +115,7 @@ async fn what_a_worker_took_and_never_decided_comes_again() {
     assert_eq!(again[0].tries, 2);
     assert!(
         store
-            .decisions_put(&again[0].trigger.name, "e1", &[recorded()])
+            .decisions_put(&again[0].trigger.name, "e1", vec![recorded()])
             .await
             .unwrap()
     );
@@ -277,7 +285,7 @@ async fn old_messages_are_cleared_away_once_they_are_decided() {
     }
     for event in ["old", "new"] {
         store
-            .decisions_put(&"pager".parse().unwrap(), event, &[recorded()])
+            .decisions_put(&"pager".parse().unwrap(), event, vec![recorded()])
             .await
             .unwrap();
     }
