@@ -1,11 +1,15 @@
 //! What is done behind the server's back: it is in the ledger within five seconds, once, and with its right name.
 
-use std::time::Instant;
+use std::{
+    os::unix::net::UnixListener,
+    thread,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 
 use crate::house::{
-    Application, Database, Engine, House, Luck, PrivateEngine, When, seconds, until,
+    Application, Database, Engine, House, Luck, PrivateEngine, When, child::Folder, seconds, until,
     wait::throughout,
 };
 
@@ -368,4 +372,42 @@ fn a_held_release_that_came_back_while_the_server_was_down_is_found_at_its_start
     shop.up("1.5.0");
     house.start();
     assert_eq!(house.returned(&shop, 1)["version"], "1.5.0");
+}
+
+#[test]
+fn an_engine_that_hangs_keeps_nobody_else_waiting() {
+    let (house, mut shop) = shop("beside");
+    house.know(&shop.definition());
+    house.deploy_until(&mut shop, "1.4.2", "good");
+    // It takes every call and never answers.
+    let folder = Folder::new("deaf");
+    let socket = folder.join("engine.sock");
+    let _deaf = UnixListener::bind(&socket).unwrap();
+    let deaf: Vec<String> = (0..3).map(|n| format!("{}-deaf-{n}", shop.name)).collect();
+    for name in &deaf {
+        house.know(&json!({
+            "name": name, "environment": "test", "engine": format!("unix://{}", socket.display()),
+            "components": [{"name": "api", "containers": [name]}],
+        }));
+    }
+    thread::scope(|scope| {
+        for name in &deaf {
+            let path = format!("/api/v1/applications/{name}/plans");
+            let house = &house;
+            scope.spawn(move || {
+                let target = json!({"target": "last_known_good"});
+                assert_ne!(house.ask("POST", &path, &target).status, 200);
+            });
+        }
+        // Long enough that all three are being looked at.
+        thread::sleep(Duration::from_secs(3));
+        let begun = Instant::now();
+        let plan = json!({"version": "1.4.2"});
+        assert_eq!(house.ask_plan(&shop, &plan).status, 200);
+        shop.up("1.5.0");
+        house.found(&shop, "1.5.0");
+        let took = begun.elapsed();
+        // A look at an engine that hangs takes 15 seconds.
+        assert!(took < seconds(12), "it took {took:?}");
+    });
 }

@@ -11,13 +11,13 @@ use domain::{
     name::{ApplicationName, ComponentName, ImageId, SpecificationDigest},
     time::{Millis, Moment},
 };
-use futures_util::{StreamExt, stream};
 use metrics::counter;
 use store::{DeployedComponent, DeploymentState, DeploymentWork, HealthUpdate, Store, Topic, Wake};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock,
+    crew::Crew,
     eyes::{Asked, PROBE_LIMIT},
     metric,
     world::{Real, StoreAway},
@@ -34,20 +34,25 @@ const AT_ONCE: u32 = 8;
 
 pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: CancellationToken) {
     let mut wakes = wake.subscribe(Topic::Work);
+    let mut crew = Crew::of(AT_ONCE);
     while !shutdown.is_cancelled() {
-        match store.deployments_due(AT_ONCE, LOOK_LIMIT).await {
+        let due = match crew.room() {
+            0 => Ok(Vec::new()),
+            room => store.deployments_due(room, LOOK_LIMIT).await,
+        };
+        match due {
             Ok(due) => {
-                let looks: Vec<_> = due.into_iter().map(|work| one(&real, work)).collect();
-                stream::iter(looks)
-                    .buffer_unordered(AT_ONCE as usize)
-                    .collect::<Vec<()>>()
-                    .await;
+                for work in due {
+                    let real = real.clone();
+                    crew.begin(async move { one(&real, work).await });
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "can not list the deployments to watch; trying again")
             }
         }
         tokio::select! {
+            () = crew.room_again() => {}
             () = wakes.woken() => {}
             () = tokio::time::sleep(POLL) => {}
             () = shutdown.cancelled() => {}

@@ -5,7 +5,7 @@ mod looking;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,9 +14,11 @@ use domain::{
     application::Application,
     name::{Actor, ApplicationName},
 };
-use futures_util::{StreamExt, stream};
 use store::{Store, Topic, Wake, Watched};
-use tokio::time::Instant;
+use tokio::{
+    task::{JoinError, JoinSet},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use self::looking::{Again, Stable, Turn};
@@ -34,16 +36,27 @@ const LIST_PAUSE: Duration = Duration::from_millis(500);
 const GATHER: Duration = Duration::from_millis(150);
 /// While something is about to happen: a rollback acts, a return waits to be put back, an engine is away.
 const SOON: Duration = Duration::from_secs(2);
-/// Applications looked at together.
+/// Later than any look takes.
+const NEVER: Duration = Duration::from_secs(3600);
+/// Applications of one engine looked at together: one that does not answer is asked by a few, and keeps nobody else waiting.
 const AT_ONCE: usize = 8;
+
 /// One application that is watched.
 struct Place {
     application: Application,
     revision: i32,
     /// A rollback acts on it: it is left alone until that is over.
     acting: bool,
+    /// Somebody looks; what is heard meanwhile makes it due again.
+    looking: bool,
     due: Instant,
     stable: Option<Stable>,
+}
+
+impl Place {
+    fn waits(&self) -> bool {
+        !self.acting && !self.looking
+    }
 }
 
 pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: CancellationToken) {
@@ -53,6 +66,7 @@ pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: Can
         real,
         hints: Hints::new(),
         places: BTreeMap::new(),
+        looks: JoinSet::new(),
         list_due: Instant::now(),
         listed: Instant::now(),
     };
@@ -60,9 +74,10 @@ pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: Can
         if watcher.list_due <= Instant::now() {
             watcher.list().await;
         }
-        watcher.look_at_due().await;
+        watcher.look_at_due();
         let next = watcher.next();
         tokio::select! {
+            Some(looked) = watcher.looks.join_next() => watcher.looked(looked),
             (engine, heard) = watcher.hints.next() => watcher.heard(&engine, &heard),
             () = wakes.woken() => watcher.list_due = watcher.list_due.min(watcher.listed + LIST_PAUSE),
             () = tokio::time::sleep_until(next) => {}
@@ -76,15 +91,36 @@ struct Watcher {
     real: Arc<Real>,
     hints: Hints,
     places: BTreeMap<ApplicationName, Place>,
+    looks: JoinSet<(ApplicationName, String, Turn)>,
     list_due: Instant,
     listed: Instant,
 }
 
 impl Watcher {
     fn next(&self) -> Instant {
-        let looked_at = self.places.values().filter(|place| !place.acting);
-        let first = looked_at.map(|place| place.due).min();
+        let busy = self.busy();
+        let free = |place: &&Place| {
+            place.waits()
+                && busy
+                    .get(&place.application.engine)
+                    .is_none_or(|n| *n < AT_ONCE)
+        };
+        let first = self
+            .places
+            .values()
+            .filter(free)
+            .map(|place| place.due)
+            .min();
         first.map_or(self.list_due, |first| first.min(self.list_due))
+    }
+
+    /// How many look at each engine.
+    fn busy(&self) -> BTreeMap<String, usize> {
+        let mut busy = BTreeMap::new();
+        for place in self.places.values().filter(|place| place.looking) {
+            *busy.entry(place.application.engine.clone()).or_default() += 1;
+        }
+        busy
     }
 
     /// Reads which applications there are, and listens to their engines.
@@ -139,11 +175,13 @@ impl Watcher {
                 place.acting = acting;
             }
             (before, Some(application)) => {
+                let looking = before.as_ref().is_some_and(|place| place.looking);
                 let stable = before.and_then(|place| place.stable.take());
                 let place = Place {
                     application,
                     revision,
                     acting,
+                    looking,
                     due: now,
                     stable,
                 };
@@ -168,49 +206,60 @@ impl Watcher {
         }
     }
 
-    async fn look_at_due(&mut self) {
-        let now = Instant::now();
-        let away: Mutex<BTreeSet<String>> = Mutex::default();
-        let due: Vec<_> = self
-            .places
-            .values_mut()
-            .filter(|place| place.due <= now && !place.acting)
-            .map(|place| {
-                let (application, stable) = (place.application.clone(), place.stable.take());
-                let (store, real, away) = (self.store.clone(), self.real.clone(), &away);
-                let engine = application.engine.clone();
-                async move {
-                    let name = application.name.clone();
-                    // One engine that does not answer is asked by a few, not by all that live on it.
-                    if locked(away).contains(&engine) {
-                        return (name, Turn::away(stable));
-                    }
-                    let turn = looking::one(store, real, application, stable).await;
-                    if matches!(turn.again, Again::EngineAway) {
-                        locked(away).insert(engine);
-                    }
-                    (name, turn)
-                }
-            })
-            .collect();
-        let looked: Vec<_> = stream::iter(due).buffer_unordered(AT_ONCE).collect().await;
-        let in_turn = EVERY.max(APART * u32::try_from(self.places.len()).unwrap_or(u32::MAX));
-        for (name, turn) in looked {
-            if let Some(place) = self.places.get_mut(&name) {
-                let again = match turn.again {
-                    Again::InTurn => in_turn,
-                    Again::Soon | Again::EngineAway => SOON,
-                    Again::In(left) => left,
-                };
-                place.due = Instant::now() + again;
-                place.stable = turn.stable;
+    fn look_at_due(&mut self) {
+        let (now, mut busy) = (Instant::now(), self.busy());
+        for (name, place) in &mut self.places {
+            let at_it = busy.entry(place.application.engine.clone()).or_default();
+            if !place.waits() || place.due > now || *at_it == AT_ONCE {
+                continue;
             }
+            *at_it += 1;
+            (place.looking, place.due) = (true, now + NEVER);
+            let (name, application) = (name.clone(), place.application.clone());
+            let (store, real, stable) =
+                (self.store.clone(), self.real.clone(), place.stable.take());
+            self.looks.spawn(async move {
+                let engine = application.engine.clone();
+                (
+                    name,
+                    engine,
+                    looking::one(store, real, application, stable).await,
+                )
+            });
         }
     }
-}
 
-fn locked(away: &Mutex<BTreeSet<String>>) -> MutexGuard<'_, BTreeSet<String>> {
-    away.lock().unwrap_or_else(PoisonError::into_inner)
+    fn looked(&mut self, looked: Result<(ApplicationName, String, Turn), JoinError>) {
+        let now = Instant::now();
+        let (name, engine, turn) = match looked {
+            Ok(looked) => looked,
+            Err(error) => {
+                tracing::error!(%error, "a look at an application broke off");
+                // Whose it was is not told: all who look may look again.
+                for place in self.places.values_mut() {
+                    (place.looking, place.due) = (false, place.due.min(now + EVERY));
+                }
+                return;
+            }
+        };
+        let in_turn = EVERY.max(APART * u32::try_from(self.places.len()).unwrap_or(u32::MAX));
+        let again = match turn.again {
+            Again::InTurn => in_turn,
+            Again::Soon | Again::EngineAway => SOON,
+            Again::In(left) => left,
+        };
+        if matches!(turn.again, Again::EngineAway) {
+            // Nor will it answer the others who are due.
+            let there = |place: &&mut Place| place.application.engine == engine;
+            for place in self.places.values_mut().filter(there) {
+                place.due = place.due.max(now + SOON);
+            }
+        }
+        if let Some(place) = self.places.get_mut(&name) {
+            (place.looking, place.due) = (false, place.due.min(now + again));
+            place.stable = turn.stable;
+        }
+    }
 }
 
 fn concerns(change: &Change, application: &Application) -> bool {

@@ -18,7 +18,6 @@ use domain::{
     supply::ImageSource,
     trigger::alert::Alert,
 };
-use futures_util::{StreamExt, stream};
 use integrations::Candidate;
 use serde_json::Value;
 use store::{Question, Store, Topic, Wake};
@@ -27,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
+    crew::Crew,
     eyes::Asked,
     intake,
     world::{Real, StoreAway},
@@ -34,8 +34,8 @@ use crate::{
 
 /// The truth is polled; a wake-up only saves the waiting.
 const POLL: Duration = Duration::from_millis(500);
-/// Inquiries answered together; whoever asks waits, so a few at once are enough.
-const AT_ONCE: u32 = 8;
+/// Inquiries answered at a time; whoever asks waits, so a few are enough, but for an engine that hangs.
+const AT_ONCE: u32 = 16;
 /// Repositories and projects asked at the same time: each is a process of git, which may ask the other side of the
 /// world, or of Compose.
 const SLOW_AT_ONCE: usize = 4;
@@ -51,33 +51,35 @@ const PROJECT_LIMIT: Duration = Duration::from_secs(40);
 pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: CancellationToken) {
     let mut wakes = wake.subscribe(Topic::Work);
     let places = Arc::new(Semaphore::new(SLOW_AT_ONCE));
+    let mut crew = Crew::of(AT_ONCE);
     while !shutdown.is_cancelled() {
-        match store.inquiries_open(AT_ONCE).await {
+        let room = crew.room();
+        let open = match room {
+            0 => Ok(Vec::new()),
+            room => store.inquiries_open(room).await,
+        };
+        match open {
             Ok(open) => {
-                let (slow, quick): (Vec<_>, Vec<_>) =
-                    open.into_iter().partition(|(_, question)| slow(question));
-                for (id, question) in slow {
+                for (id, question) in open {
+                    let is_slow = slow(&question);
+                    let answer = answer(store.clone(), real.clone(), id, question);
+                    if !is_slow {
+                        crew.begin(answer);
+                        continue;
+                    }
                     // Nobody who waits for an engine waits for a repository or for Compose.
                     let places = places.clone();
-                    let answer = answer(store.clone(), real.clone(), id, question);
                     tokio::spawn(async move {
                         if let Ok(_place) = places.acquire_owned().await {
                             answer.await;
                         }
                     });
                 }
-                let answers: Vec<_> = quick
-                    .into_iter()
-                    .map(|(id, question)| answer(store.clone(), real.clone(), id, question))
-                    .collect();
-                stream::iter(answers)
-                    .buffer_unordered(AT_ONCE as usize)
-                    .collect::<Vec<()>>()
-                    .await;
             }
             Err(error) => tracing::warn!(%error, "can not read what is asked; trying again"),
         }
         tokio::select! {
+            () = crew.room_again() => {}
             () = wakes.woken() => {}
             () = tokio::time::sleep(POLL) => {}
             () = shutdown.cancelled() => {}

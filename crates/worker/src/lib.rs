@@ -4,6 +4,7 @@ mod builds;
 mod claims;
 mod clock;
 mod copies;
+mod crew;
 mod deadlines;
 mod deployments;
 mod drift;
