@@ -94,7 +94,8 @@ impl Engine {
         Ok((hex(&hash.finalize()), bytes))
     }
 
-    /// Pushes an image to `repository` under `tag`; what it can be pulled by from there.
+    /// Pushes an image to `repository` under `tag`; what it can be pulled by from there. On the engine it has the names
+    /// afterwards that it had before: with one more, a clean-up would leave ours and take the site's.
     ///
     /// # Errors
     /// When the registry does not take it, or the engine does not answer.
@@ -104,7 +105,9 @@ impl Engine {
         repository: &str,
         tag: &str,
     ) -> Result<PullReference, Error> {
-        let what = format!("push {repository}:{tag}");
+        let name = format!("{repository}:{tag}");
+        let what = format!("push {name}");
+        let before = self.names(image).await?;
         let (id, options) = (
             image.to_string(),
             TagImageOptions {
@@ -120,10 +123,10 @@ impl Engine {
             tag: Some(tag.to_owned()),
             ..PushImageOptions::default()
         };
-        let name = repository.to_owned();
+        let to = repository.to_owned();
         let mut said = self
             .call(&what, ORDINARY, |docker| async move {
-                Ok(docker.push_image(&name, Some(options), None).boxed())
+                Ok(docker.push_image(&to, Some(options), None).boxed())
             })
             .await?;
         let began = Instant::now();
@@ -138,17 +141,32 @@ impl Engine {
         }
         let prefix = format!("{repository}@");
         let Seen::Known(facts) = self.image_seen(image).await? else {
-            let said = format!("image {} went while it was pushed", image.short());
-            return Err(Error::new(Kind::Missing, said));
+            return Err(gone(image));
         };
         let mut digests = facts.digests.into_iter();
-        digests
-            .find(|digest| digest.as_str().starts_with(&prefix))
-            .ok_or_else(|| {
-                let said = format!("{what}: the registry did not say by which digest it took it");
-                Error::new(Kind::NotSupplied, said)
-            })
+        let pushed = digests.find(|digest| digest.as_str().starts_with(&prefix));
+        // Of an image without a name of the site's, it stays: the last name can not be taken away alone.
+        let others = facts.tags.iter().any(|tag| *tag != name);
+        if others && !before.contains(&name) {
+            self.untag(&name).await?;
+        }
+        pushed.ok_or_else(|| {
+            let said = format!("{what}: the registry did not say by which digest it took it");
+            Error::new(Kind::NotSupplied, said)
+        })
     }
+
+    async fn names(&self, image: &ImageId) -> Result<Vec<String>, Error> {
+        match self.image_seen(image).await? {
+            Seen::Known(facts) => Ok(facts.tags),
+            Seen::Unknown(_) | Seen::Absent => Err(gone(image)),
+        }
+    }
+}
+
+fn gone(image: &ImageId) -> Error {
+    let said = format!("image {} went while it was pushed", image.short());
+    Error::new(Kind::Missing, said)
 }
 
 /// Whether an archive still is what was written; all of it is read.

@@ -133,7 +133,12 @@ impl Engine {
     /// # Errors
     /// When the engine says no.
     pub async fn take_own_tag(&self, tag: &OwnTag) -> Result<(), Error> {
-        let (what, name) = (format!("untag {}", tag.text()), tag.text());
+        self.untag(&tag.text()).await
+    }
+
+    /// Takes a name of an image away; one that is not there is gone already.
+    pub(crate) async fn untag(&self, name: &str) -> Result<(), Error> {
+        let (what, name) = (format!("untag {name}"), name.to_owned());
         let removed = self.call(&what, SLOW, |docker| async move {
             docker
                 .remove_image(&name, None::<RemoveImageOptions>, None)

@@ -241,7 +241,7 @@ async fn make(
             engine.archive(image, &path).await.map(ImageSource::Archive)
         }
         CopyPlace::Registry(prefix) => {
-            let repository = format!("{prefix}/{}-{}", application.name, wanted.component);
+            let repository = format!("{prefix}/{}/{}", application.name, wanted.component);
             let tag = wanted.version.as_str().replace('+', "_");
             let reference = engine.push(image, &repository, &tag).await?;
             Ok(ImageSource::Registry { reference })

@@ -111,6 +111,34 @@ async fn a_missing_image_is_pulled_by_its_digest() {
 }
 
 #[tokio::test]
+async fn a_copy_in_a_registry_leaves_an_image_the_names_that_it_had() {
+    let house = House::new().await;
+    let registry = Registry::start(&house);
+    let (tag, id) = build(&house, "1").await;
+    let repository = registry.repository(&house.prefix);
+    let names = async || match house.engine.image_seen(&id).await.unwrap() {
+        Seen::Known(facts) => facts.tags,
+        seen @ (Seen::Absent | Seen::Unknown(_)) => panic!("{seen:?}"),
+    };
+    let reference = house.engine.push(&id, &repository, "1").await.unwrap();
+    assert_eq!(names().await, std::slice::from_ref(&tag));
+    // A name that the site gave it stays.
+    let site = format!("{repository}:1");
+    house.docker(&["tag", &tag, &site]);
+    assert_eq!(
+        house.engine.push(&id, &repository, "1").await.unwrap(),
+        reference
+    );
+    assert_eq!(names().await.len(), 2);
+    // Without any other, the image would go with it.
+    house.docker(&["rmi", &tag, &site]);
+    assert_eq!(house.perform(&pull(&id, &reference)).await, Outcome::Done);
+    house.engine.push(&id, &repository, "2").await.unwrap();
+    assert!(is_there(&house, &id).await);
+    house.docker(&["rmi", "-f", id.as_str()]);
+}
+
+#[tokio::test]
 async fn a_registry_that_is_away_or_has_it_not_is_named() {
     let house = House::new().await;
     let mut registry = Registry::start(&house);
