@@ -17,7 +17,7 @@ use crate::{metric, problem::Problem};
 
 mod app;
 mod authenticate;
-mod hook;
+pub(crate) mod hook;
 mod role;
 mod throttle;
 mod token;

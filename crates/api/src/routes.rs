@@ -21,6 +21,7 @@ pub mod checks;
 pub mod decisions;
 pub mod deployments;
 pub mod events;
+pub mod handshakes;
 pub mod holds;
 pub mod hooks;
 pub mod me;
@@ -78,7 +79,7 @@ fn list() -> OpenApiRouter<App> {
         .routes(routes!(triggers::list))
         .routes(routes!(triggers::get, triggers::put, triggers::remove))
         .routes(routes!(triggers::rotate))
-        .routes(routes!(hooks::receive))
+        .routes(routes!(hooks::receive, handshakes::agree))
         .routes(routes!(hooks::explain))
         .routes(routes!(messages::list))
         .routes(routes!(me::get))

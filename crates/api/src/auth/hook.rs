@@ -114,6 +114,13 @@ impl Signed {
     }
 }
 
+/// Of which kind a trigger is, when there is one.
+pub(crate) async fn kind(app: &App, trigger: &TriggerName) -> Result<Option<Kind>, Problem> {
+    let _place = place(app).await?;
+    let found = in_time(app.store().trigger_keys(trigger)).await?;
+    Ok(found.map(|keys| keys.trigger.kind))
+}
+
 async fn place(app: &App) -> Result<SemaphorePermit<'_>, Problem> {
     let place = tokio::time::timeout(PLACE_TIMEOUT, app.hooks().acquire());
     match place.await {

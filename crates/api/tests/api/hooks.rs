@@ -363,3 +363,38 @@ async fn a_message_is_explained_and_nothing_is_done() {
     assert_eq!(answer["parts"][0]["code"], "unreadable");
     assert!(kept(&house).await.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_of_cloudevents_may_ask_before_it_sends() {
+    let house = with_trigger().await;
+    let trigger = json!({"name": "ce", "kind": "cloudevents"});
+    house
+        .send(Ask::new("PUT", "/api/v1/triggers/ce").json(&trigger))
+        .await
+        .ok(201);
+    let ask = async |trigger: &str, origin: &str| {
+        Ask::new("OPTIONS", &format!("/api/v1/hooks/{trigger}"))
+            .header("webhook-request-origin", origin)
+            .header("webhook-request-rate", "120")
+            .to(house.address)
+            .await
+    };
+    let agreed = ask("ce", "eventemitter.example.com").await;
+    assert_eq!(agreed.status, 200);
+    assert_eq!(
+        agreed.header("webhook-allowed-origin"),
+        "eventemitter.example.com"
+    );
+    assert_eq!(agreed.header("webhook-allowed-rate"), "*");
+    assert_eq!(ask("ce", "").await.status, 422);
+    assert_eq!(ask("ce", &"x".repeat(256)).await.status, 422);
+    assert_eq!(ask("pager", "x.example.com").await.status, 404);
+    assert_eq!(ask("nowhere", "x.example.com").await.status, 404);
+    // What was agreed proves nobody.
+    let sent = Ask::new("POST", "/api/v1/hooks/ce")
+        .text("{}")
+        .header("webhook-request-origin", "eventemitter.example.com")
+        .to(house.address)
+        .await;
+    assert!(sent.status >= 400, "{}", sent.status);
+}

@@ -130,7 +130,7 @@ fn table() -> Vec<Row> {
 }
 
 fn of_triggers() -> Vec<Row> {
-    use Act::{AdministerAll, Nobody, Read};
+    use Act::{AdministerAll, Nobody, Open, Read};
     vec![
         row("list_triggers", AdministerAll, false, 200),
         row("get_trigger", AdministerAll, false, 200),
@@ -149,6 +149,11 @@ fn of_triggers() -> Vec<Row> {
         Row {
             body: || Some(json!({})),
             ..row("receive_message", Nobody, false, 401)
+        },
+        // Senders ask it before they have sent anything: it tells and permits nothing.
+        Row {
+            header: Some(("webhook-request-origin", "x.example.com")),
+            ..row("agree_to_messages", Open, false, 404)
         },
         Row {
             body: || Some(json!({"body": "{}"})),
