@@ -36,6 +36,17 @@ pub struct NewMessage<'a> {
     pub body: &'a [u8],
     /// How long it rests before it is decided.
     pub settle: Duration,
+    /// Whose it is to take up.
+    pub desk: Desk,
+}
+
+/// Who takes a message up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Desk {
+    /// A worker: it tells of alerts and deployments.
+    Intake,
+    /// The API: a person asks for something in a chat.
+    Chat,
 }
 
 /// A message that is to be decided.
@@ -84,14 +95,15 @@ impl Store {
                      on conflict on constraint inbox_key do nothing
                      returning trigger_name, event_id
                  )
-                 insert into inbox_due (trigger_name, event_id, decide_at)
-                 select trigger_name, event_id, now() + make_interval(secs => $5) from kept",
+                 insert into inbox_due (trigger_name, event_id, decide_at, chat)
+                 select trigger_name, event_id, now() + make_interval(secs => $5), $6 from kept",
             )
             .bind(message.trigger.as_str())
             .bind(message.event_id)
             .bind(Json(message.headers))
             .bind(message.body)
             .bind(message.settle.as_secs_f64())
+            .bind(message.desk == Desk::Chat)
             .execute(&self.pool)
             .await?
             .rows_affected())
@@ -125,11 +137,11 @@ impl Store {
     ///
     /// # Errors
     /// As every store function.
-    pub async fn inbox_due(&self, limit: u32, lease: Duration) -> Result<Vec<Due>> {
+    pub async fn inbox_due(&self, desk: Desk, limit: u32, lease: Duration) -> Result<Vec<Due>> {
         let rows: Vec<PgRow> = timed(async {
             Ok(sqlx::query(
                 "with due as (
-                     select trigger_name, event_id from inbox_due where decide_at <= now()
+                     select trigger_name, event_id from inbox_due where decide_at <= now() and chat = $3
                      order by decide_at limit $1 for update skip locked
                  ), taken as (
                      update inbox_due d set decide_at = now() + make_interval(secs => $2), tries = d.tries + 1
@@ -145,6 +157,7 @@ impl Store {
             )
             .bind(i64::from(limit.min(DUE_MAX)))
             .bind(lease.as_secs_f64())
+            .bind(desk == Desk::Chat)
             .fetch_all(&self.pool)
             .await?)
         })
