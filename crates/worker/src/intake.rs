@@ -18,7 +18,9 @@ use domain::{
 };
 use futures_util::{StreamExt, stream};
 use metrics::counter;
-use store::{DecisionOutcome, Due, Error, NewDecision, Store, Told, Topic, Wake};
+use store::{
+    DecisionOutcome, Desk as InboxDesk, Due, Error, NewDecision, Store, Told, Topic, Wake,
+};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -58,7 +60,7 @@ pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: Can
         turn: Mutex::new(()),
     };
     while !shutdown.is_cancelled() {
-        match store.inbox_due(AT_ONCE, LEASE).await {
+        match store.inbox_due(InboxDesk::Intake, AT_ONCE, LEASE).await {
             Ok(due) => {
                 let more = !due.is_empty();
                 let all: Vec<_> = due.iter().map(|message| decide(&desk, message)).collect();
