@@ -189,6 +189,7 @@ fn the_domain_depends_on_nothing_that_could_act() {
         // Pure arithmetic over bytes, and rules over data.
         "base64",
         "cel",
+        "form_urlencoded",
         "hmac",
         "subtle",
         // Time zones; without its `std` it has neither a clock nor files.

@@ -15,7 +15,7 @@ use crate::{
 const PAGER: &str = "a-secret-of-pagerduty-0123456789";
 
 /// A trigger of PagerDuty whose incidents are about this application.
-fn pager(house: &House, shop: &Application, mode: &str) {
+pub(crate) fn pager(house: &House, shop: &Application, mode: &str) {
     let trigger = json!({"name": "pager", "kind": "pagerduty", "mode": mode,
         "routes": [{"application": shop.name, "service": "PSVC001"}]});
     house
@@ -40,7 +40,7 @@ fn ago(seconds: i64) -> Moment {
 }
 
 /// An incident as PagerDuty tells of it.
-fn incident(event: &str, incident: &str, status: &str, seconds_ago: i64) -> String {
+pub(crate) fn incident(event: &str, incident: &str, status: &str, seconds_ago: i64) -> String {
     let at = ago(seconds_ago);
     json!({"event": {"id": event, "event_type": format!("incident.{status}"), "occurred_at": at, "agent": null,
         "data": {"id": incident, "type": "incident", "status": status, "created_at": at, "urgency": "high",
@@ -66,7 +66,7 @@ fn signed(house: &House, secret: &str, body: &str) -> u16 {
 }
 
 #[track_caller]
-fn page(house: &House, body: &str) {
+pub(crate) fn page(house: &House, body: &str) {
     assert_eq!(signed(house, PAGER, body), 202);
 }
 
@@ -125,7 +125,7 @@ fn impatient(shop: &Application) -> Value {
 }
 
 /// A shop of which 1.4.2 is proved good and 1.5.0 fails.
-fn bad(house: &House, shop: &mut Application) {
+pub(crate) fn bad(house: &House, shop: &mut Application) {
     house.know(&impatient(shop));
     house.deploy_until(shop, "1.4.2", "good");
     house.deploy_until(shop, "1.5.0", "bad");

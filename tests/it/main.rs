@@ -9,6 +9,7 @@
 mod house;
 
 mod acting;
+mod chat;
 mod cli;
 mod databases;
 mod drift;

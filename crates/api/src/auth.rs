@@ -17,6 +17,7 @@ use crate::{metric, problem::Problem};
 
 mod app;
 mod authenticate;
+mod chatter;
 pub(crate) mod hook;
 mod role;
 mod throttle;
@@ -25,7 +26,8 @@ mod token;
 pub(crate) use app::{App, StreamPlace};
 pub use app::{NotReady, ReadinessCheck};
 pub use authenticate::{SETUP_TOKEN_MINUTES, setup_token};
-pub(crate) use hook::{HOOKS_MAX, Signed};
+pub(crate) use chatter::{ChatDesk, Chatter};
+pub(crate) use hook::{HOOKS_MAX, Message};
 pub use role::{Act, Role};
 pub use token::{Token, TokenType};
 

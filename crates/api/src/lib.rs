@@ -5,6 +5,7 @@
 )]
 
 mod auth;
+mod chat;
 mod clock;
 pub mod edge;
 mod input;

@@ -17,6 +17,7 @@ pub mod approvals;
 pub mod artifacts;
 pub mod automatic;
 pub mod builds;
+pub mod chats;
 pub mod checks;
 pub mod decisions;
 pub mod deployments;
@@ -79,6 +80,9 @@ fn list() -> OpenApiRouter<App> {
         .routes(routes!(triggers::list))
         .routes(routes!(triggers::get, triggers::put, triggers::remove))
         .routes(routes!(triggers::rotate))
+        .routes(routes!(chats::list))
+        .routes(routes!(chats::map, chats::unmap))
+        .routes(routes!(chats::set_bot))
         .routes(routes!(hooks::receive, handshakes::agree))
         .routes(routes!(hooks::explain))
         .routes(routes!(messages::list))

@@ -5,7 +5,6 @@ use domain::{
     lifecycle::Event,
     name::ContainerId,
     plan::Plan,
-    verdict::Verdict,
 };
 
 /// The event, said to a person.
@@ -70,32 +69,7 @@ pub(crate) fn sentence(plan: &Plan, event: &Event, actor: &str) -> String {
         Event::WatchGreen { .. } => {
             "all probes are green again; the watch window starts anew".to_owned()
         }
-        Event::Ended { verdict } => verdict_sentence(plan, verdict),
-    }
-}
-
-/// How it ended, said to a person.
-pub(crate) fn verdict_sentence(plan: &Plan, verdict: &Verdict) -> String {
-    let (name, to) = (&plan.application.name, &plan.to);
-    match verdict {
-        Verdict::RolledBack { good: true, .. } => {
-            format!("{name} serves {to}, proved and good for its whole watch window")
-        }
-        Verdict::RolledBack { good: false, .. } => {
-            format!("{name} serves {to}, proved; its watch window was not completed")
-        }
-        Verdict::Restored { cause } => {
-            format!("what served before is serving again: {}", cause.sentence)
-        }
-        Verdict::Refused { cause } => format!("refused, nothing was changed: {}", cause.sentence),
-        Verdict::Cancelled { cause } => format!(
-            "cancelled, what served before is serving: {}",
-            cause.sentence
-        ),
-        Verdict::NeedsHuman { cause, production } => format!(
-            "a person has to look: {}. Production: {production}",
-            cause.sentence
-        ),
+        Event::Ended { verdict } => verdict.sentence(plan),
     }
 }
 

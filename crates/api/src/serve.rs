@@ -7,7 +7,8 @@ use store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    auth::{App, ReadinessCheck},
+    auth::{App, ChatDesk, ReadinessCheck},
+    chat,
     edge::{BindError, Edge},
     routes,
 };
@@ -69,7 +70,11 @@ impl Server {
             metrics,
             shutdown.clone(),
         );
+        let desk = ChatDesk::new(app.clone());
+        let asked = tokio::spawn(chat::run(desk, shutdown.clone()));
         self.edge.run(routes::router(app), shutdown).await;
+        // It ends with the same word; what it did not get to is taken up by whoever starts next.
+        asked.abort();
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod application;
 pub mod chain;
+pub mod chat;
 pub mod checklist;
 mod claims;
 pub mod compose;

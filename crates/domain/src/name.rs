@@ -110,6 +110,13 @@ fn is_pull_reference(text: &str) -> bool {
     text.len() <= 512 && is_image_id(digest) && repository.split('/').all(plain)
 }
 
+fn is_chat_user(text: &str) -> bool {
+    (1..=80).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+}
+
 fn is_person(text: &str) -> bool {
     !text.is_empty() && text.len() <= 128 && !text.chars().any(char::is_control)
 }
@@ -235,6 +242,12 @@ text_newtype!(
     VariableName, "variable name", is_variable,
     "use 1 to 63 of letters, digits and `_`, not starting with a digit",
     "^[A-Za-z_][A-Za-z0-9_]{0,62}$"
+);
+text_newtype!(
+    /// Somebody in a chat, by what their chat knows them by and never by a name that they choose: `T0001.U0ADA` (Slack's
+    /// team and user), or Mattermost's user.
+    ChatUser, "chat user", is_chat_user, "use 1 to 80 of letters, digits, `_`, `.`, `-`",
+    "^[A-Za-z0-9_.-]{1,80}$"
 );
 text_newtype!(
     /// Who did something: a person (`ana`), a local user (`local:root`) or a service (`service:ci`).

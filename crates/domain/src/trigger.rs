@@ -55,11 +55,15 @@ pub enum Kind {
     Cloudevents,
     /// Any JSON, signed with HMAC-SHA-256, whose fields are named in the settings.
     Generic,
+    /// Slack's slash commands and buttons: what a person asks for, done in the name of that person.
+    Slack,
+    /// Mattermost's slash commands.
+    Mattermost,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Pagerduty,
         Self::Alertmanager,
         Self::Grafana,
@@ -68,7 +72,15 @@ impl Kind {
         Self::StandardWebhooks,
         Self::Cloudevents,
         Self::Generic,
+        Self::Slack,
+        Self::Mattermost,
     ];
+
+    /// Whether its messages are what persons ask for, and not alerts or deployments.
+    #[must_use]
+    pub fn is_chat(self) -> bool {
+        matches!(self, Self::Slack | Self::Mattermost)
+    }
 
     /// The word in the API and the database.
     #[must_use]
@@ -82,6 +94,8 @@ impl Kind {
             Self::StandardWebhooks => "standard_webhooks",
             Self::Cloudevents => "cloudevents",
             Self::Generic => "generic",
+            Self::Slack => "slack",
+            Self::Mattermost => "mattermost",
         }
     }
 }
@@ -127,6 +141,7 @@ impl Trigger {
             route.check(&format!("routes[{at}]"), &mut bad);
         }
         self.settings.check(self.kind, &mut bad);
+        self.check_chat(&mut bad);
         if self.trust.is_some_and(|trust| trust > self.proves()) {
             let what = format!("use at most `{}`: {}", self.proves().word(), self.why());
             bad.push(BadField::new("trust", what));
@@ -140,6 +155,22 @@ impl Trigger {
         if bad.is_empty() { Ok(()) } else { Err(bad) }
     }
 
+    /// A chat asks in the name of its persons, so it starts nothing by itself and its messages need no routes.
+    fn check_chat(&self, bad: &mut Vec<BadField>) {
+        if !self.kind.is_chat() {
+            return;
+        }
+        if matches!(self.mode, Mode::Shadow | Mode::Auto) {
+            let what = "use `off`, `record` (it answers, and nothing can be done there) or `propose` (its persons \
+                        may do there what their roles let them)";
+            bad.push(BadField::new("mode", what));
+        }
+        if !self.routes.is_empty() || !self.severities.is_empty() {
+            let what = "leave `routes` and `severities` out: whoever asks names the application";
+            bad.push(BadField::new("routes", what));
+        }
+    }
+
     /// How far it is trusted.
     #[must_use]
     pub fn trusted(&self) -> TrustTier {
@@ -151,7 +182,7 @@ impl Trigger {
     /// kept by its sender, can be repeated by whoever read it once: it is worth as much as a password.
     fn proves(&self) -> TrustTier {
         match self.kind {
-            Kind::Pagerduty | Kind::StandardWebhooks => TrustTier::Signed,
+            Kind::Pagerduty | Kind::StandardWebhooks | Kind::Slack => TrustTier::Signed,
             Kind::Grafana | Kind::Generic if self.settings.timestamp_header.is_some() => {
                 TrustTier::Signed
             }
@@ -160,7 +191,8 @@ impl Trigger {
             | Kind::Alertmanager
             | Kind::Github
             | Kind::Sentry
-            | Kind::Cloudevents => TrustTier::Bearer,
+            | Kind::Cloudevents
+            | Kind::Mattermost => TrustTier::Bearer,
         }
     }
 
@@ -169,10 +201,14 @@ impl Trigger {
             Kind::Grafana | Kind::Generic => {
                 "have the sender sign a time and name its header in `settings.timestamp_header`"
             }
-            Kind::Alertmanager | Kind::Cloudevents => "this sender signs nothing",
-            Kind::Pagerduty | Kind::StandardWebhooks | Kind::Github | Kind::Sentry => {
-                "this sender does not sign when a message was sent"
+            Kind::Alertmanager | Kind::Cloudevents | Kind::Mattermost => {
+                "this sender signs nothing"
             }
+            Kind::Pagerduty
+            | Kind::StandardWebhooks
+            | Kind::Slack
+            | Kind::Github
+            | Kind::Sentry => "this sender does not sign when a message was sent",
         }
     }
 

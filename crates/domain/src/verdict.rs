@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::plan::Plan;
+
 /// What stood in the way, as a code that programs can match and a sentence that a person can act on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Cause {
@@ -120,6 +122,34 @@ impl Verdict {
             Self::Refused { .. } => "refused",
             Self::Cancelled { .. } => "cancelled",
             Self::NeedsHuman { .. } => "needs_human",
+        }
+    }
+
+    /// How it ended, said to a person.
+    #[must_use]
+    pub fn sentence(&self, plan: &Plan) -> String {
+        let (name, to) = (&plan.application.name, &plan.to);
+        match self {
+            Self::RolledBack { good: true, .. } => {
+                format!("{name} serves {to}, proved and good for its whole watch window")
+            }
+            Self::RolledBack { good: false, .. } => {
+                format!("{name} serves {to}, proved; its watch window was not completed")
+            }
+            Self::Restored { cause } => {
+                format!("what served before is serving again: {}", cause.sentence)
+            }
+            Self::Refused { cause } => {
+                format!("refused, nothing was changed: {}", cause.sentence)
+            }
+            Self::Cancelled { cause } => format!(
+                "cancelled, what served before is serving: {}",
+                cause.sentence
+            ),
+            Self::NeedsHuman { cause, production } => format!(
+                "a person has to look: {}. Production: {production}",
+                cause.sentence
+            ),
         }
     }
 }

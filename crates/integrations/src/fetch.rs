@@ -8,7 +8,11 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{Client, RequestBuilder, Url, redirect::Policy};
+use reqwest::{
+    Client, RequestBuilder, Url,
+    header::{CONTENT_TYPE, RETRY_AFTER},
+    redirect::Policy,
+};
 use serde_json::Value;
 
 use crate::address::{self, Denied, GuardedResolver};
@@ -37,6 +41,8 @@ pub(crate) struct Fetched {
     pub(crate) body: Vec<u8>,
     /// Whether the body was longer than what is read.
     pub(crate) cut: bool,
+    /// How long we are asked to wait before the next request, in seconds.
+    pub(crate) retry_after_s: Option<u64>,
 }
 
 /// How much of the body a question needs.
@@ -77,6 +83,26 @@ impl Fetcher {
     ) -> Result<Fetched, String> {
         let (client, url) = self.checked(url)?;
         within(limit, read(client.patch(url).json(value), Body::Read)).await
+    }
+
+    /// Posts a JSON value, with a bearer token where there is one.
+    pub(crate) async fn post(
+        &self,
+        url: &str,
+        bearer: Option<&str>,
+        value: &Value,
+        limit: Duration,
+    ) -> Result<Fetched, String> {
+        let (client, url) = self.checked(url)?;
+        // With the charset: Slack warns without.
+        let kind = "application/json; charset=utf-8";
+        let request = client.post(url).header(CONTENT_TYPE, kind);
+        let request = match bearer {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        let request = request.body(value.to_string());
+        within(limit, read(request, Body::Read)).await
     }
 
     /// A URL that may be asked, and who asks it.
@@ -133,6 +159,10 @@ async fn read(request: RequestBuilder, body: Body) -> Result<Fetched, reqwest::E
         status: response.status().as_u16(),
         body: Vec::new(),
         cut: false,
+        retry_after_s: response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.trim().parse().ok()),
     };
     if body == Body::Unread {
         return Ok(fetched);

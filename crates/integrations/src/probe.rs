@@ -226,6 +226,7 @@ mod tests {
                 status: 200,
                 body: body.as_bytes().to_vec(),
                 cut: false,
+                retry_after_s: None,
             },
             field,
         )

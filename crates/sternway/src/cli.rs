@@ -4,6 +4,7 @@ pub mod about;
 pub mod application;
 pub mod args;
 pub mod automatic;
+pub mod chat;
 pub mod decide;
 pub mod definition;
 pub mod holds;
@@ -113,6 +114,7 @@ async fn run(cli: Cli, out: &Out) -> Result<Exit, Failure> {
         }
         Command::Windows(command) => automatic::windows(command, &client()?, out).await,
         Command::Overrides(command) => overrides::run(command, &client()?, out).await,
+        Command::Chat(command) => chat::run(command, &client()?, out).await,
         Command::Token(command) => token::run(command, &client()?, out).await,
         Command::Openapi => about::openapi(out),
         Command::Version => about::version(globals, out).await,

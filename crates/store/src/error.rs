@@ -173,6 +173,7 @@ fn missing(constraint: &str) -> Option<&'static str> {
         | "pin_rollback"
         | "build_rollback"
         | "decision_rollback"
+        | "chat_card_rollback"
         | "deployment_rollback"
         | "held_return_rollback"
         | "hold_rollback" => "rollback",
@@ -182,7 +183,14 @@ fn missing(constraint: &str) -> Option<&'static str> {
         | "decision_deployment"
         | "held_return_deployment" => "deployment",
         "hold_release_hold" => "hold",
-        "trigger_secret_trigger" | "inbox_trigger" | "decision_trigger" => "trigger",
+        "trigger_secret_trigger"
+        | "inbox_trigger"
+        | "decision_trigger"
+        | "chat_person_trigger"
+        | "chat_bot_trigger"
+        | "chat_card_trigger"
+        | "chat_answer_trigger" => "trigger",
+        "chat_shown_card" => "card",
         "inbox_due_inbox" => "event",
         "token_use_token" | "token_revocation_token" => "token",
         "inquiry_answer_inquiry" => "inquiry",
@@ -226,6 +234,10 @@ fn in_use(constraint: &str) -> Option<&'static str> {
         "trigger_key" => "trigger",
         "trigger_secret_key" => "secret",
         "inbox_key" | "inbox_due_key" => "event",
+        "chat_person_key" => "user of that chat",
+        "chat_bot_key" => "token of that chat",
+        "chat_card_key" | "chat_shown_key" => "card",
+        "chat_answer_key" => "answer",
         "decision_key" | "decision_once" => "decision",
         "inquiry_key" | "inquiry_answer_key" => "inquiry",
         _ => return None,

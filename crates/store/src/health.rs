@@ -167,7 +167,7 @@ impl Store {
             artifacts: artifacts.await?,
             specifications: specifications.await?,
             workers: workers.await?,
-            messages: messages.await?,
+            messages: messages.await? + self.chat_prune().await?,
         })
     }
 

@@ -37,6 +37,17 @@ pub struct NewMessage {
     pub body: Vec<u8>,
     /// How long it rests before it is decided.
     pub settle: Duration,
+    /// Whose it is to take up.
+    pub desk: Desk,
+}
+
+/// Who takes a message up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Desk {
+    /// A worker: it tells of alerts and deployments.
+    Intake,
+    /// The API: a person asks for something in a chat.
+    Chat,
 }
 
 /// A message that is to be decided.
@@ -108,11 +119,11 @@ impl Store {
     ///
     /// # Errors
     /// As every store function.
-    pub async fn inbox_due(&self, limit: u32, lease: Duration) -> Result<Vec<Due>> {
+    pub async fn inbox_due(&self, desk: Desk, limit: u32, lease: Duration) -> Result<Vec<Due>> {
         let rows: Vec<PgRow> = timed(async {
             Ok(sqlx::query(
                 "with due as (
-                     select trigger_name, event_id from inbox_due where decide_at <= now()
+                     select trigger_name, event_id from inbox_due where decide_at <= now() and chat = $3
                      order by decide_at limit $1 for update skip locked
                  ), taken as (
                      update inbox_due d set decide_at = now() + make_interval(secs => $2), tries = d.tries + 1
@@ -128,6 +139,7 @@ impl Store {
             )
             .bind(i64::from(limit.min(DUE_MAX)))
             .bind(lease.as_secs_f64())
+            .bind(desk == Desk::Chat)
             .fetch_all(&self.pool)
             .await?)
         })
@@ -203,12 +215,13 @@ async fn put(pool: &PgPool, messages: &[NewMessage]) -> Result<Vec<bool>> {
         .iter()
         .map(|new| new.settle.as_secs_f64())
         .collect();
+    let chats: Vec<bool> = messages.iter().map(|new| new.desk == Desk::Chat).collect();
     // Of an event that is told twice at once the first is kept.
     let kept: Vec<i64> = sqlx::query_scalar(
         "with told as (
              select distinct on (trigger_name, event_id) *
-             from unnest($1::text[], $2::text[], $3::jsonb[], $4::bytea[], $5::float8[])
-                  with ordinality as told (trigger_name, event_id, headers, body, settle, place)
+             from unnest($1::text[], $2::text[], $3::jsonb[], $4::bytea[], $5::float8[], $6::bool[])
+                  with ordinality as told (trigger_name, event_id, headers, body, settle, chat, place)
              order by trigger_name, event_id, place
          ), kept as (
              insert into inbox (trigger_name, event_id, headers, body)
@@ -218,8 +231,8 @@ async fn put(pool: &PgPool, messages: &[NewMessage]) -> Result<Vec<bool>> {
              on conflict on constraint inbox_key do nothing
              returning trigger_name, event_id
          ), due as (
-             insert into inbox_due (trigger_name, event_id, decide_at)
-             select kept.trigger_name, kept.event_id, now() + make_interval(secs => told.settle)
+             insert into inbox_due (trigger_name, event_id, decide_at, chat)
+             select kept.trigger_name, kept.event_id, now() + make_interval(secs => told.settle), told.chat
              from kept join told using (trigger_name, event_id)
          )
          select told.place from kept join told using (trigger_name, event_id)",
@@ -229,6 +242,7 @@ async fn put(pool: &PgPool, messages: &[NewMessage]) -> Result<Vec<bool>> {
     .bind(headers)
     .bind(bodies)
     .bind(settles)
+    .bind(chats)
     .fetch_all(pool)
     .await?;
     let mut new = vec![false; messages.len()];

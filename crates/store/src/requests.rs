@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     applications::acting,
-    audit, automatic,
+    audit, automatic, cards,
     connect::{Store, timed},
     decisions::Led,
     error::{Constraint, Error, Result, corrupt},
@@ -303,6 +303,7 @@ async fn write(tx: &mut PgTransaction<'_>, ask: &NewRollback<'_>) -> Result<Requ
         "break_glass": ask.break_glass, "application": name});
     let object = format!("rollback/{}", ask.id);
     audit::enter(tx, &ask.requested_by, "rollback.request", &object, detail).await?;
+    cards::announce(tx, ask).await?;
     Ok(Requested::New)
 }
 

@@ -33,7 +33,7 @@ pub enum Role {
 }
 
 impl Role {
-    const ALL: [Self; 4] = [Self::Viewer, Self::Operator, Self::Approver, Self::Admin];
+    pub(crate) const ALL: [Self; 4] = [Self::Viewer, Self::Operator, Self::Approver, Self::Admin];
 
     /// The word in the API and the database.
     #[must_use]

@@ -187,7 +187,7 @@ impl Store {
         Ok(page.listed(items?, |stored| stored.trigger.name.clone()))
     }
 
-    /// Takes a trigger out, its secrets with it. What it told and what came of that stays.
+    /// Takes a trigger out, its secrets and the persons of a chat with it. What it told and what came of that stays.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Revision`], or as every store function.
@@ -205,10 +205,17 @@ impl Store {
                     present: Some(revision),
                 });
             }
-            sqlx::query("delete from trigger_secret where trigger_name = $1")
-                .bind(name.as_str())
-                .execute(&mut *tx)
-                .await?;
+            for held in [
+                "delete from trigger_secret where trigger_name = $1",
+                "delete from chat_bot where trigger_name = $1",
+                "delete from chat_person where trigger_name = $1",
+                "delete from chat_answer where trigger_name = $1",
+            ] {
+                sqlx::query(held)
+                    .bind(name.as_str())
+                    .execute(&mut *tx)
+                    .await?;
+            }
             sqlx::query(
                 "update trigger set removed_at = now(), updated_at = now() where name = $1",
             )
@@ -281,7 +288,7 @@ impl Store {
     }
 }
 
-async fn living(tx: &mut PgTransaction<'_>, name: &TriggerName) -> Result<i32> {
+pub(crate) async fn living(tx: &mut PgTransaction<'_>, name: &TriggerName) -> Result<i32> {
     let revision: Option<i32> = sqlx::query_scalar(
         "select revision from trigger where name = $1 and removed_at is null for no key update",
     )

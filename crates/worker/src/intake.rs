@@ -21,7 +21,9 @@ use domain::{
     },
 };
 use metrics::counter;
-use store::{DecisionOutcome, Due, Error, NewDecision, Store, Told, Topic, Wake};
+use store::{
+    DecisionOutcome, Desk as InboxDesk, Due, Error, NewDecision, Store, Told, Topic, Wake,
+};
 use tokio::{
     sync::{Mutex, Semaphore},
     task::{Id, JoinError, JoinSet},
@@ -117,7 +119,7 @@ impl Hand {
     async fn take(&mut self) -> bool {
         let room = self.room();
         let limit = u32::try_from(room).unwrap_or(u32::MAX);
-        let due = match self.store.inbox_due(limit, LEASE).await {
+        let due = match self.store.inbox_due(InboxDesk::Intake, limit, LEASE).await {
             Ok(due) => due,
             Err(error) => {
                 tracing::warn!(%error, "can not read what triggers told; trying again");

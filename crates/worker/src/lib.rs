@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod builds;
+mod chats;
 mod claims;
 mod clock;
 mod copies;
@@ -24,7 +25,7 @@ pub mod world;
 
 use std::{sync::Arc, time::Duration};
 
-use integrations::{Balancers, Prober};
+use integrations::{Balancers, Chats, Prober};
 use store::{Store, Wake};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -62,7 +63,7 @@ pub async fn run(
     wake: Wake,
     shutdown: CancellationToken,
 ) -> Result<(), integrations::Error> {
-    let (prober, balancers) = (Prober::new()?, Balancers::new()?);
+    let (prober, balancers, chats) = (Prober::new()?, Balancers::new()?, Chats::new()?);
     let engines = Arc::new(engines);
     let hands = world::Real {
         settings: settings.clone(),
@@ -85,6 +86,18 @@ pub async fn run(
     loops.spawn(intake::run(
         store.clone(),
         hands.clone(),
+        wake.clone(),
+        shutdown.clone(),
+    ));
+    loops.spawn(chats::answers(
+        store.clone(),
+        chats.clone(),
+        wake.clone(),
+        shutdown.clone(),
+    ));
+    loops.spawn(chats::cards(
+        store.clone(),
+        chats,
         wake.clone(),
         shutdown.clone(),
     ));

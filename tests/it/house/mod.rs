@@ -13,6 +13,7 @@ pub(crate) mod private;
 pub(crate) mod prometheus;
 pub(crate) mod registry;
 pub(crate) mod server;
+pub(crate) mod slack;
 pub(crate) mod wait;
 pub(crate) mod wire;
 
@@ -26,4 +27,5 @@ pub(crate) use private::PrivateEngine;
 pub(crate) use prometheus::Watchmen;
 pub(crate) use registry::Registry;
 pub(crate) use server::House;
+pub(crate) use slack::Slack;
 pub(crate) use wait::{seconds, until};

@@ -9,15 +9,17 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use domain::{
+    chat::command::{is_click, is_probe},
     name::TriggerName,
     trigger::{
         Headers, Kind, Mode, Trigger,
         answer::{Situation, body_bytes_max, status},
-        message, verify,
+        message,
+        verify::{self, Refusal},
     },
 };
 use serde::Deserialize;
-use store::{HookKeys, NewMessage};
+use store::{Desk, HookKeys, NewMessage};
 use tokio::sync::SemaphorePermit;
 
 use super::App;
@@ -33,6 +35,14 @@ const HOOK_BODY_TIMEOUT: Duration = Duration::from_secs(2);
 /// that wait no longer.
 const STORE_TIMEOUT: Duration = Duration::from_millis(350);
 
+/// What came to the door.
+pub(crate) enum Message {
+    /// A message whose sender is proved.
+    Signed(Box<Signed>),
+    /// A chat tries whether we can be reached: it is signed by nobody, and nothing is done.
+    Probe,
+}
+
 /// A message whose sender is proved.
 pub(crate) struct Signed {
     app: App,
@@ -47,6 +57,8 @@ pub(crate) struct Kept {
     pub(crate) event_id: String,
     /// None: its trigger is off.
     pub(crate) new: Option<bool>,
+    /// Whether it tells of a click.
+    pub(crate) click: bool,
 }
 
 #[derive(Deserialize)]
@@ -54,7 +66,7 @@ struct HookPath {
     trigger: TriggerName,
 }
 
-impl FromRequest<App> for Signed {
+impl FromRequest<App> for Message {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
@@ -62,22 +74,25 @@ impl FromRequest<App> for Signed {
         let _place = place(app).await?;
         let keys = keys(&mut parts, app).await?;
         let kind = keys.trigger.kind;
-        is_json(&parts.headers)?;
+        is_written_as(&parts.headers, kind)?;
         let body = read(&parts.headers, body, body_bytes_max(kind)).await?;
         let headers = known_headers(&parts.headers, &keys.trigger);
         let settings = &keys.trigger.settings;
         let verified = verify::verify(kind, settings, &keys.secrets, &headers, &body, now());
         if let Err(refusal) = verified {
+            if refusal == Refusal::Missing && is_probe(kind, &body) {
+                return Ok(Self::Probe);
+            }
             crate::metric::message(kind, refusal.code());
             let status = status(kind, Situation::Refused(refusal));
             return Err(Problem::message_refused(refusal, status));
         }
-        Ok(Self {
+        Ok(Self::Signed(Box::new(Signed {
             app: app.clone(),
             headers: headers.only(message::headers_read(kind)),
             trigger: keys.trigger,
             body,
-        })
+        })))
     }
 }
 
@@ -87,6 +102,7 @@ impl Signed {
         let trigger = &self.trigger;
         let event_id =
             message::event_id(trigger.kind, &trigger.settings, &self.headers, &self.body);
+        let click = trigger.kind.is_chat() && is_click(&self.body);
         let new = match trigger.mode {
             Mode::Off => None,
             Mode::Record | Mode::Propose | Mode::Shadow | Mode::Auto => {
@@ -96,6 +112,10 @@ impl Signed {
                     headers: self.headers,
                     body: self.body.into(),
                     settle: Duration::ZERO,
+                    desk: match trigger.kind.is_chat() {
+                        true => Desk::Chat,
+                        false => Desk::Intake,
+                    },
                 };
                 Some(in_time(self.app.store().inbox_put(message)).await?)
             }
@@ -110,6 +130,7 @@ impl Signed {
             kind: trigger.kind,
             event_id,
             new,
+            click,
         })
     }
 }
@@ -154,22 +175,29 @@ async fn in_time<T>(asked: impl Future<Output = store::Result<T>>) -> Result<T, 
     }
 }
 
-fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
+/// Chats send forms, everybody else sends JSON.
+fn is_written_as(headers: &HeaderMap, kind: Kind) -> Result<(), Problem> {
     let given = headers
         .get(header::CONTENT_TYPE)
         .map(|value| value.to_str().unwrap_or("?"));
     let essence = given
         .and_then(|given| given.split(';').next())
         .map(str::trim);
-    let json = |essence: &str| {
+    let fits = |essence: &str| {
         let essence = essence.to_ascii_lowercase();
-        essence == "application/json" || essence.ends_with("+json")
+        match kind.is_chat() {
+            true => essence == "application/x-www-form-urlencoded",
+            false => essence == "application/json" || essence.ends_with("+json"),
+        }
     };
-    if essence.is_some_and(json) {
+    if essence.is_some_and(fits) {
         return Ok(());
     }
-    Err(Problem::media_type(given)
-        .next("set the content type to `application/json` where the webhook is set up"))
+    let next = match kind.is_chat() {
+        true => "a chat's commands and clicks are forms: have it post them here itself",
+        false => "set the content type to `application/json` where the webhook is set up",
+    };
+    Err(Problem::media_type(given).next(next))
 }
 
 async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Problem> {

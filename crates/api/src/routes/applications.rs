@@ -11,7 +11,7 @@ use domain::{
     time::Moment,
 };
 use serde::{Deserialize, Serialize};
-use store::{Constraint, Page};
+use store::{Constraint, Listed, Page};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -100,12 +100,25 @@ pub(crate) async fn list(
         after: page.after,
         limit: limit(page.limit)?,
     };
+    let listed = self::page(&permit, &asked).await?;
+    let listing = Listing {
+        items: listed.items,
+        next: listed.next.map(|name| name.to_string()),
+    };
+    Ok(Paged { listing, uri })
+}
+
+/// The applications that a permit may see.
+pub(crate) async fn page(
+    permit: &Permit<Read>,
+    asked: &Page<ApplicationName>,
+) -> Result<Listed<ApplicationItem, ApplicationName>, Problem> {
     // Not filtered afterwards: the page's end would name what may not be seen.
     let within = permit.principal().applications.as_ref();
     let within: Option<Vec<_>> = within.map(|names| names.iter().cloned().collect());
     let listed = permit
         .store()
-        .application_list(within.as_deref(), &asked)
+        .application_list(within.as_deref(), asked)
         .await?;
     let mut items = Vec::new();
     for stored in listed.items {
@@ -117,11 +130,10 @@ pub(crate) async fn list(
             returned: returned.map(Into::into),
         });
     }
-    let listing = Listing {
+    Ok(Listed {
         items,
-        next: listed.next.map(|name| name.to_string()),
-    };
-    Ok(Paged { listing, uri })
+        next: listed.next,
+    })
 }
 
 /// One application's definition. `PUT` takes it back as it is.

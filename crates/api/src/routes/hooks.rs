@@ -3,7 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use axum::{Json, http::StatusCode};
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use domain::{
     guard::{self, GuardAnswer, Policy},
     trigger::{
@@ -21,7 +25,7 @@ use utoipa::ToSchema;
 
 use super::triggers::TriggerPath;
 use crate::{
-    auth::{Administer, Permit, Signed},
+    auth::{Administer, Message, Permit},
     clock::now,
     input::{At, Input},
     look::ask,
@@ -60,15 +64,18 @@ pub enum MessageStatus {
 /// The statuses are those that each sender's rules for trying again ask for: a message that is proved is never answered
 /// with an error unless it could not be kept. An event that is delivered again is kept once.
 #[utoipa::path(post, path = "/api/v1/hooks/{trigger}", operation_id = "receive_message", tag = "triggers", security(()),
-    params(TriggerPath), request_body(content = Object, description = "What the sender sends: at most 256 KiB, or 1 MiB of Alertmanager, Grafana, GitHub and Sentry"),
-    responses((status = 200, description = "It is kept, or was before", body = MessageAnswer),
+    params(TriggerPath), request_body(content = Object, description = "What the sender sends, JSON or a chat's form: at most 256 KiB, or 1 MiB of Alertmanager, Grafana, GitHub and Sentry"),
+    responses((status = 200, description = "It is kept, or was before; empty for a click in a chat", body = ReceivedAnswer),
         (status = 202, description = "It is kept, or was before", body = MessageAnswer),
         (status = 400, description = "PagerDuty: there is no signature; the body is empty", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "The sender is not proved", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "PagerDuty: the sender is not proved", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is too long for this sender", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "It was not kept; send it again", body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn receive(signed: Signed) -> Result<(StatusCode, Json<MessageAnswer>), Problem> {
+pub(crate) async fn receive(message: Message) -> Result<Response, Problem> {
+    let Message::Signed(signed) = message else {
+        return Ok(StatusCode::OK.into_response());
+    };
     let kept = signed.keep().await?;
     let status_code = StatusCode::from_u16(status(kept.kind, Situation::Accepted));
     let answer = MessageAnswer {
@@ -79,7 +86,44 @@ pub(crate) async fn receive(signed: Signed) -> Result<(StatusCode, Json<MessageA
             Some(false) => MessageStatus::Known,
         },
     };
-    Ok((status_code.unwrap_or(StatusCode::ACCEPTED), Json(answer)))
+    let status_code = status_code.unwrap_or(StatusCode::ACCEPTED);
+    if !kept.kind.is_chat() {
+        return Ok((status_code, Json(answer)).into_response());
+    }
+    // What is answered to a click would take the message's place.
+    if kept.click {
+        return Ok(status_code.into_response());
+    }
+    let text = match answer.status {
+        MessageStatus::Kept => "One moment.",
+        MessageStatus::Known => "That was asked before, word by word.",
+        MessageStatus::Off => "This chat is switched off in Sternway.",
+    };
+    let answer = ChatAnswer {
+        response_type: "ephemeral".to_owned(),
+        text: text.to_owned(),
+    };
+    Ok((status_code, Json(answer)).into_response())
+}
+
+/// What a chat's command is answered at once. What comes of it is sent to the address that came with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ChatAnswer {
+    /// Who sees it: `ephemeral` for whoever asked.
+    #[schema(example = "ephemeral")]
+    pub response_type: String,
+    /// The answer.
+    pub text: String,
+}
+
+/// What a message is answered: a sender by what was done with it, a command of a chat by a word for its person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum ReceivedAnswer {
+    /// Of a sender of alerts or deployments.
+    Message(MessageAnswer),
+    /// Of a chat's command.
+    Chat(ChatAnswer),
 }
 
 /// A message to be explained.

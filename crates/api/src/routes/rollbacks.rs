@@ -161,15 +161,9 @@ pub(crate) async fn request(
         key: key(&headers)?.ok_or_else(|| Problem::key_bad("is missing"))?,
         body_hash: Sha256::digest(&bytes).to_vec(),
     };
-    ask.check(permit.principal().kind)?;
     // Whatever can be refused is refused before the request is written.
     let _place = place(&permit, wait)?;
-    let (mut view, replayed) = match permit.store().idempotency_find(&idempotency).await? {
-        // The key is the actor's; another token of the same actor may see less.
-        Some(earlier) => (find(&permit, earlier).await?, true),
-        None => admit(&permit, &ask, idempotency).await?,
-    };
-    metric::rollback_requested(if replayed { "replayed" } else { "new" });
+    let (mut view, replayed) = accept(&permit, &ask, idempotency).await?;
     // It is accepted and goes on: what can not be seen any more is no reason to say otherwise.
     if let Err(problem) = follow(&permit, &mut view, wait).await {
         tracing::debug!(rollback = %view.id, ?problem, "the wait for news ended early");
@@ -178,6 +172,22 @@ pub(crate) async fn request(
         answer: RollbackAnswer::of(&view),
         replayed,
     })
+}
+
+/// Accepts a request, whichever way it came; the rollback, and whether an earlier request made it.
+pub(crate) async fn accept(
+    permit: &Permit<Operate>,
+    ask: &RollbackRequest,
+    idempotency: Idempotency,
+) -> Result<(RollbackView, bool), Problem> {
+    ask.check(permit.principal().kind)?;
+    let (view, replayed) = match permit.store().idempotency_find(&idempotency).await? {
+        // The key is the actor's; another token of the same actor may see less.
+        Some(earlier) => (find(permit, earlier).await?, true),
+        None => admit(permit, ask, idempotency).await?,
+    };
+    metric::rollback_requested(if replayed { "replayed" } else { "new" });
+    Ok((view, replayed))
 }
 
 /// Plans again and writes the request; the rollback, and whether an earlier request made it.

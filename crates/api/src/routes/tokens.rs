@@ -274,7 +274,7 @@ fn check(ask: &TokenRequest, setup: bool) -> Result<(), Vec<FieldError>> {
     if bad.is_empty() { Ok(()) } else { Err(bad) }
 }
 
-fn is_person(text: &str) -> bool {
+pub(super) fn is_person(text: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     (1..=NAME_CHARS_MAX).contains(&text.len())
         && text.bytes().next().is_some_and(plain)

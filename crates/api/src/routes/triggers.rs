@@ -320,7 +320,7 @@ fn hook_path(name: &TriggerName) -> String {
     format!("/api/v1/hooks/{name}")
 }
 
-async fn find<A: Action>(
+pub(super) async fn find<A: Action>(
     permit: &Permit<A>,
     name: &TriggerName,
 ) -> Result<Option<StoredTrigger>, Problem> {

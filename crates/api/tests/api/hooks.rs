@@ -52,7 +52,7 @@ async fn with_trigger() -> House {
 async fn kept(house: &House) -> Vec<store::Due> {
     house
         .store
-        .inbox_due(64, Duration::from_secs(60))
+        .inbox_due(store::Desk::Intake, 64, Duration::from_secs(60))
         .await
         .unwrap()
 }

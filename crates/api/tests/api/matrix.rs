@@ -160,6 +160,17 @@ fn of_triggers() -> Vec<Row> {
             ..row("explain_message", AdministerAll, false, 200)
         },
         row("list_messages", Read, false, 200),
+        row("list_chat_persons", AdministerAll, false, 200),
+        Row {
+            body: || Some(json!({"person": "ana", "role": "operator"})),
+            ..row("map_chat_person", AdministerAll, false, 200)
+        },
+        // There is none: that is the answer to those who may ask.
+        row("unmap_chat_person", AdministerAll, false, 404),
+        Row {
+            body: || Some(json!({"token": "xoxb-0123456789"})),
+            ..row("set_chat_bot", AdministerAll, false, 204)
+        },
     ]
 }
 
@@ -245,10 +256,13 @@ impl Things {
             path if path.contains("/deployments/") => self.deployment.clone(),
             _ => Uuid::nil().to_string(),
         };
+        let chat = route.path.contains("/persons") || route.path.ends_with("/bot");
+        let trigger = if chat { "slack" } else { "alerts" };
         route
             .path
             .replace("{name}", "shop")
-            .replace("{trigger}", "alerts")
+            .replace("{trigger}", trigger)
+            .replace("{user}", "T0001.U0EVE")
             .replace("{version}", "1.3.0")
             .replace("{digest}", &self.digest)
             .replace("{id}", &id)
@@ -263,6 +277,9 @@ async fn things(house: &House) -> Things {
         .post("/api/v1/triggers/alerts/secrets", &json!({}))
         .await
         .ok(201);
+    let chat = json!({"name": "slack", "kind": "slack"});
+    let put = Ask::new("PUT", "/api/v1/triggers/slack").json(&chat);
+    house.send(put).await.ok(201);
     house.application(&shop("shop")).await.ok(201);
     house.deploy("shop", "1.3.0").await;
     let good = house.deploy("shop", "1.4.2").await;

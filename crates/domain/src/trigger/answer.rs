@@ -30,7 +30,10 @@ pub enum Situation {
 #[must_use]
 pub fn status(kind: Kind, situation: Situation) -> u16 {
     match (situation, kind) {
-        (Situation::Accepted, Kind::Alertmanager | Kind::Grafana | Kind::Sentry) => 200,
+        (
+            Situation::Accepted,
+            Kind::Alertmanager | Kind::Grafana | Kind::Sentry | Kind::Slack | Kind::Mattermost,
+        ) => 200,
         (
             Situation::Accepted,
             Kind::Pagerduty
@@ -54,7 +57,11 @@ pub fn status(kind: Kind, situation: Situation) -> u16 {
 pub fn body_bytes_max(kind: Kind) -> usize {
     match kind {
         Kind::Pagerduty => PAGERDUTY_BYTES_MAX,
-        Kind::StandardWebhooks | Kind::Cloudevents | Kind::Generic => ONE_EVENT_BYTES_MAX,
+        Kind::StandardWebhooks
+        | Kind::Cloudevents
+        | Kind::Generic
+        | Kind::Slack
+        | Kind::Mattermost => ONE_EVENT_BYTES_MAX,
         Kind::Alertmanager | Kind::Grafana | Kind::Github | Kind::Sentry => MANY_BYTES_MAX,
     }
 }

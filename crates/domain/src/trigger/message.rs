@@ -26,6 +26,8 @@ pub struct Unreadable(pub String);
 pub fn event_id(kind: Kind, settings: &Settings, headers: &Headers, body: &[u8]) -> String {
     let said = match kind {
         Kind::StandardWebhooks => standard_webhooks::event_id(headers),
+        // Each click and each command has an identity in its body: the same body is the same event, repeated.
+        Kind::Slack | Kind::Mattermost => None,
         Kind::Pagerduty
         | Kind::Alertmanager
         | Kind::Grafana
@@ -39,7 +41,7 @@ pub fn event_id(kind: Kind, settings: &Settings, headers: &Headers, body: &[u8])
             Kind::Sentry => sentry::event_id(&body),
             Kind::Cloudevents => cloudevents::event_id(headers, &body),
             Kind::Generic => generic::event_id(settings, &body),
-            Kind::StandardWebhooks => None,
+            Kind::StandardWebhooks | Kind::Slack | Kind::Mattermost => None,
         }),
     };
     let plain = |id: &String| {
@@ -59,6 +61,11 @@ pub fn read(
     headers: &Headers,
     body: &[u8],
 ) -> Result<Notice, Unreadable> {
+    if kind.is_chat() {
+        return Ok(Notice::Other {
+            kind: "what a person asks in a chat".to_owned(),
+        });
+    }
     let body = json(body)?;
     match kind {
         Kind::Pagerduty => pagerduty::read(&body),
@@ -69,6 +76,7 @@ pub fn read(
         Kind::StandardWebhooks => standard_webhooks::read(headers, &body),
         Kind::Cloudevents => cloudevents::read(headers, &body),
         Kind::Generic => generic::read(settings, &body),
+        Kind::Slack | Kind::Mattermost => Err(Unreadable("it is no JSON".to_owned())),
     }
 }
 
@@ -89,7 +97,7 @@ pub fn headers_read(kind: Kind) -> &'static [&'static str] {
         ],
         // Not signed, and so for people who look for a delivery only.
         Kind::Pagerduty => &["x-webhook-id", "x-webhook-subscription"],
-        Kind::Alertmanager | Kind::Grafana | Kind::Generic => &[],
+        Kind::Alertmanager | Kind::Grafana | Kind::Generic | Kind::Slack | Kind::Mattermost => &[],
     }
 }
 

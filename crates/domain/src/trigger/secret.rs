@@ -16,7 +16,7 @@ const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 #[must_use]
 pub fn is_the_senders(kind: Kind) -> bool {
     match kind {
-        Kind::Pagerduty | Kind::Sentry => true,
+        Kind::Pagerduty | Kind::Sentry | Kind::Slack | Kind::Mattermost => true,
         Kind::Alertmanager
         | Kind::Grafana
         | Kind::Github
@@ -55,6 +55,8 @@ pub fn made(kind: Kind, bytes: &[u8; 32]) -> String {
         | Kind::Grafana
         | Kind::Github
         | Kind::Cloudevents
-        | Kind::Generic => hex(bytes),
+        | Kind::Generic
+        | Kind::Slack
+        | Kind::Mattermost => hex(bytes),
     }
 }

@@ -67,6 +67,12 @@ pub struct Settings {
     /// `github`: a published release is a deployment of it that succeeded. Otherwise it is only noted.
     #[serde(default)]
     pub release_is_deployment: bool,
+    /// `slack`: the channel, such as `C0123ABCD`, where what alerts ask for and broken glass are posted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// `slack`, `mattermost`: where the chat is, when it is not `https://slack.com`. Answers go nowhere else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<String>,
 }
 
 /// Fields of a generic alert.
@@ -147,6 +153,7 @@ impl Settings {
                 "leave it out: it is for `github`".to_owned(),
             );
         }
+        self.check_chat(kind, &mut refuse);
         let chosen = self.signature_header.is_some()
             || self.signature_prefix.is_some()
             || self.encoding != Encoding::Hex
@@ -158,6 +165,29 @@ impl Settings {
         } else if chosen {
             let what = "only a `generic` trigger has its signature and fields described";
             refuse("fields", what.to_owned());
+        }
+    }
+
+    fn check_chat(&self, kind: Kind, refuse: &mut impl FnMut(&str, String)) {
+        if let Some(channel) = &self.channel {
+            if kind != Kind::Slack {
+                refuse("channel", "leave it out: it is for `slack`".to_owned());
+            } else if !crate::chat::is_channel(channel) {
+                refuse(
+                    "channel",
+                    "use its identity, such as `C0123ABCD`".to_owned(),
+                );
+            }
+        }
+        if let Some(url) = &self.base_url {
+            if !kind.is_chat() {
+                refuse("base_url", "leave it out: it is for chats".to_owned());
+            } else if !crate::chat::is_base(url) {
+                let what = "use `https://` and a host, without a path (`http://` only to this very machine)";
+                refuse("base_url", what.to_owned());
+            }
+        } else if kind == Kind::Mattermost {
+            refuse("base_url", "say where your Mattermost is".to_owned());
         }
     }
 

@@ -8,7 +8,8 @@ use super::{
     Headers, Kind, Settings,
     headers::Repeated,
     sender::{
-        alertmanager, cloudevents, generic, github, grafana, pagerduty, sentry, standard_webhooks,
+        alertmanager, cloudevents, generic, github, grafana, mattermost, pagerduty, sentry, slack,
+        standard_webhooks,
     },
 };
 use crate::time::Moment;
@@ -130,6 +131,8 @@ pub fn verify(
         Kind::Grafana => grafana::verify(settings, &good, headers, body, now),
         Kind::StandardWebhooks => standard_webhooks::verify(&good, headers, body, now).map(Some),
         Kind::Generic => generic::verify(settings, &good, headers, body, now),
+        Kind::Slack => slack::verify(&good, headers, body, now).map(Some),
+        Kind::Mattermost => mattermost::verify(&good, headers).map(|()| None),
     }?;
     Ok(Verified { signed_at })
 }
@@ -139,7 +142,7 @@ pub fn verify(
 pub fn proving(kind: Kind, settings: &Settings) -> Vec<String> {
     let mut names: Vec<String> = match kind {
         Kind::Pagerduty => vec![pagerduty::SIGNATURE.to_owned()],
-        Kind::Alertmanager | Kind::Cloudevents => vec![BEARER.to_owned()],
+        Kind::Alertmanager | Kind::Cloudevents | Kind::Mattermost => vec![BEARER.to_owned()],
         Kind::Github => vec![github::SIGNATURE.to_owned()],
         Kind::Sentry => vec![sentry::SIGNATURE.to_owned()],
         Kind::Grafana => vec![grafana::SIGNATURE.to_owned()],
@@ -148,6 +151,7 @@ pub fn proving(kind: Kind, settings: &Settings) -> Vec<String> {
             standard_webhooks::SIGNATURE.to_owned(),
         ],
         Kind::Generic => vec![generic::signature_header(settings).to_owned()],
+        Kind::Slack => vec![slack::TIME.to_owned(), slack::SIGNATURE.to_owned()],
     };
     names.extend(settings.timestamp_header.clone());
     names
@@ -183,9 +187,14 @@ pub(crate) fn any_signs(signatures: &[Vec<u8>], macs: &[[u8; 32]]) -> Result<(),
 
 /// Whether the bearer token is one of the secrets.
 pub(crate) fn bearer(secrets: &[&str], headers: &Headers) -> Result<(), Refusal> {
+    shown(secrets, headers, "bearer")
+}
+
+/// Whether the password that is shown under this word is one of the secrets.
+pub(crate) fn shown(secrets: &[&str], headers: &Headers, word: &str) -> Result<(), Refusal> {
     let given = headers.one(BEARER)?.ok_or(Refusal::Missing)?;
     let (scheme, token) = given.split_once(' ').ok_or(Refusal::Malformed)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
+    if !scheme.eq_ignore_ascii_case(word) {
         return Err(Refusal::Malformed);
     }
     // Hashes have one length: how long a secret is is not told by time either.

@@ -1,6 +1,7 @@
 //! Whatever is sent: nothing panics, and nothing is believed that was not signed.
 
 use domain::{
+    chat::command::{Asked, heard, is_probe},
     time::Moment,
     trigger::{
         Headers, Kind, Settings,
@@ -10,7 +11,7 @@ use domain::{
 };
 use proptest::prelude::*;
 
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 16] = [
     "x-pagerduty-signature",
     "authorization",
     "x-grafana-alerting-signature",
@@ -20,6 +21,8 @@ const NAMES: [&str; 14] = [
     "webhook-timestamp",
     "webhook-signature",
     "x-sternway-signature",
+    "x-slack-request-timestamp",
+    "x-slack-signature",
     "x-github-event",
     "sentry-hook-resource",
     "content-type",
@@ -30,7 +33,7 @@ const NAMES: [&str; 14] = [
 fn value() -> impl Strategy<Value = String> {
     prop_oneof![
         "\\PC{0,40}",
-        "(v1=|sha256=|v1,|Bearer |)[0-9a-fA-F+/=,. ]{0,90}",
+        "(v0=|v1=|sha256=|v1,|Bearer |Token |)[0-9a-fA-F+/=,. ]{0,90}",
         "v1=[0-9a-f]{64}(, ?v1=[0-9a-f]{64}){0,20}",
         "[0-9]{1,14}",
         Just("deployment_status".to_owned()),
@@ -145,7 +148,28 @@ proptest! {
             let id = event_id(kind, &settings, &headers, &body);
             prop_assert!(!id.is_empty() && id.len() <= 200 && id.is_ascii());
             let _ = read(kind, &settings, &headers, &body);
+            let _ = heard(kind, &body);
+            let _ = is_probe(kind, &body);
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn no_click_is_read_as_more_than_it_is(
+        payload in "(\\{\"type\":\"block_actions\",\"user\":\\{\"id\":\"U1\",\"team_id\":\"T1\"\\},)?\\PC{0,60}",
+        text in "\\PC{0,60}"
+    ) {
+        let body = format!("payload={payload}");
+        if let Ok(heard) = heard(Kind::Slack, body.as_bytes()) {
+            let small = matches!(heard.asked, Asked::Nothing | Asked::Decide { .. });
+            prop_assert!(small, "{heard:?}");
+        }
+        let typed = format!("team_id=T1&user_id=U1&channel_id=C1&text={text}");
+        let heard = heard(Kind::Slack, typed.as_bytes());
+        prop_assert!(heard.is_ok_and(|heard| heard.user.as_str() == "T1.U1" || text.contains('&')));
     }
 }
 
@@ -180,10 +204,11 @@ fn deep_nesting_and_what_is_no_text_are_told_of() {
             ]
             .into_iter()
             .collect();
-            assert!(
-                read(kind, &Settings::default(), &headers, body).is_err(),
-                "{kind:?}"
-            );
+            let refused = match kind.is_chat() {
+                true => heard(kind, body).is_err(),
+                false => read(kind, &Settings::default(), &headers, body).is_err(),
+            };
+            assert!(refused, "{kind:?}");
         }
     }
 }

@@ -415,6 +415,8 @@ fn each_sender_is_answered_by_its_own_rules() {
         (Kind::StandardWebhooks, [202, 401, 401, 503]),
         (Kind::Cloudevents, [202, 401, 401, 503]),
         (Kind::Generic, [202, 401, 401, 503]),
+        (Kind::Slack, [200, 401, 401, 503]),
+        (Kind::Mattermost, [200, 401, 401, 503]),
     ];
     assert_eq!(table.map(|(kind, _)| kind), Kind::ALL);
     for (kind, expected) in table {

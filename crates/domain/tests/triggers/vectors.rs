@@ -21,6 +21,7 @@ fn kind(scheme: &str) -> Kind {
         "standard-webhooks-v1" => Kind::StandardWebhooks,
         "grafana-hmac" => Kind::Grafana,
         "sentry" => Kind::Sentry,
+        "slack-v0" => Kind::Slack,
         other => panic!("{other}"),
     }
 }
@@ -129,10 +130,11 @@ fn a_secret_is_good_until_its_end_and_another_one_never() {
 fn a_signed_time_is_good_for_five_minutes_both_ways() {
     let timed = |case: &Case| {
         case.accept
-            && (case.kind == Kind::StandardWebhooks || case.settings.timestamp_header.is_some())
+            && (matches!(case.kind, Kind::StandardWebhooks | Kind::Slack)
+                || case.settings.timestamp_header.is_some())
     };
     let cases: Vec<Case> = vectors().iter().map(Case::of).filter(timed).collect();
-    assert!(cases.len() >= 3);
+    assert!(cases.len() >= 5);
     for mut case in cases {
         let signed_ms = 1_767_607_200_000;
         for (apart_s, good) in [
@@ -164,6 +166,21 @@ fn a_repeated_signature_header_is_refused() {
             case.headers = before;
         }
     }
+}
+
+#[test]
+fn a_mattermost_token_is_shown_under_its_own_word() {
+    let secrets = [held("long-enough-a-password", None)];
+    let shown = |value: &str| {
+        let headers: Headers = [("authorization", value)].into_iter().collect();
+        let at = Moment::from_unix_ms(0);
+        let (kind, settings) = (Kind::Mattermost, Settings::default());
+        verify(kind, &settings, &secrets, &headers, b"text=", at).map(|_| ())
+    };
+    assert_eq!(shown("Token long-enough-a-password"), Ok(()));
+    let bearer = shown("Bearer long-enough-a-password");
+    assert_eq!(bearer, Err(Refusal::Malformed));
+    assert_eq!(shown("Token long-enough-a-passwor"), Err(Refusal::Wrong));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::name::{ApplicationName, ComponentName, Version};
 use uuid::Uuid;
 
+pub mod chat;
 mod demo;
 mod guards;
 mod rollback;
@@ -110,6 +111,9 @@ pub enum Command {
     /// Let alerts about an application past a guard for a while, by name and with a reason
     #[command(subcommand)]
     Overrides(OverridesCommand),
+    /// Say who the users of a chat are, and set the token that is posted with there
+    #[command(subcommand)]
+    Chat(chat::ChatCommand),
     /// Make, list and revoke API tokens
     #[command(subcommand)]
     Token(TokenCommand),

@@ -76,7 +76,7 @@ async fn create(args: &TokenCreateArgs, client: &Client, out: &Out) -> Result<Ex
     Ok(Exit::Reached)
 }
 
-fn role(role: TokenRole) -> Role {
+pub(super) fn role(role: TokenRole) -> Role {
     match role {
         TokenRole::Viewer => Role::Viewer,
         TokenRole::Operator => Role::Operator,

@@ -50,11 +50,11 @@ pub async fn run(command: &TriggersCommand, client: &Client, out: &Out) -> Resul
     }
 }
 
-fn path(name: &TriggerName) -> String {
+pub(super) fn path(name: &TriggerName) -> String {
     format!("/api/v1/triggers/{}", segment(name.as_str()))
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
+pub(super) fn read(path: &Path) -> Result<String, Failure> {
     let wrong = |error: std::io::Error| {
         let said = format!("{} can not be read: {error}", path.display());
         Failure::new(Exit::Usage, said, &[])

@@ -8,6 +8,7 @@ pub use api::{
         applications::ApplicationItem,
         approvals::{ApprovalRequest, Decision},
         automatic::{AutomaticAnswer, AutomaticRequest, AutomaticState, SwitchedOffAnswer},
+        chats::{BotRequest, ChatPersonAnswer, ChatPersonRequest},
         checks::{DeploymentCheck, DeploymentCheckAnswer},
         decisions::{DecisionAnswer, DecisionRequest, NextQuestion, SaidAnswer},
         deployments::{DeploymentAnswer, DeploymentRequest, StateWord},

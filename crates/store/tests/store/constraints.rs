@@ -49,6 +49,11 @@ const ROWS: &str = "
     insert into trigger_secret values ('00000000-0000-0000-0000-000000000011', 'pager', '', 'ana');
     insert into inbox values ('pager', 'e1', '{}', '');
     insert into inbox_due values ('pager', 'e1');
+    insert into chat_person values ('pager', 'U1', 'ana', 'operator', null, 'ana');
+    insert into chat_bot values ('pager', '', 'ana');
+    insert into chat_card values ('00000000-0000-0000-0000-000000000013', 'pager', 'C1', 'plan', 'd', null, 'ana', '{}', 'open', null, 1, now());
+    insert into chat_shown values ('00000000-0000-0000-0000-000000000013');
+    insert into chat_answer values ('00000000-0000-0000-0000-000000000014', 'pager', 'u', 't');
     insert into decision values ('00000000-0000-0000-0000-000000000012', 'pager', 'e1', 0, 'shop', 'recorded', 'c', 's', '{}');
 ";
 
@@ -531,6 +536,70 @@ fn of_triggers() -> Vec<(&'static str, String)> {
     ]
 }
 
+fn chat_card(id: &str, trigger: &str, occasion: &str, rollback: &str, state: &str) -> String {
+    format!(
+        "insert into chat_card values ({id}, '{trigger}', 'C1', '{occasion}', 'd', {rollback}, 'ana', '{{}}', '{state}', null, 1, now())"
+    )
+}
+
+fn chat_person(trigger: &str, user: &str, role: &str) -> String {
+    format!("insert into chat_person values ('{trigger}', '{user}', 'ana', '{role}', null, 'ana')")
+}
+
+fn of_chats() -> Vec<(&'static str, String)> {
+    const CARD: &str = "'00000000-0000-0000-0000-000000000013'";
+    const ANSWER: &str = "'00000000-0000-0000-0000-000000000014'";
+    let answer = |id: &str, trigger: &str| {
+        format!("insert into chat_answer values ({id}, '{trigger}', 'u', 't')")
+    };
+    vec![
+        ("chat_person_key", chat_person("pager", "U1", "viewer")),
+        (
+            "chat_person_trigger",
+            chat_person("nothing", "U1", "viewer"),
+        ),
+        ("chat_person_role", chat_person("pager", "U2", "king")),
+        (
+            "chat_bot_key",
+            "insert into chat_bot values ('pager', '', 'ana')".to_owned(),
+        ),
+        (
+            "chat_bot_trigger",
+            "insert into chat_bot values ('nothing', '', 'ana')".to_owned(),
+        ),
+        (
+            "chat_card_key",
+            chat_card(CARD, "pager", "plan", "null", "open"),
+        ),
+        (
+            "chat_card_trigger",
+            chat_card(NO_ONE, "nothing", "plan", "null", "open"),
+        ),
+        (
+            "chat_card_rollback",
+            chat_card(NO_ONE, "pager", "plan", NO_ONE, "open"),
+        ),
+        (
+            "chat_card_occasion",
+            chat_card(NO_ONE, "pager", "party", "null", "open"),
+        ),
+        (
+            "chat_card_state",
+            chat_card(NO_ONE, "pager", "plan", "null", "odd"),
+        ),
+        (
+            "chat_shown_key",
+            format!("insert into chat_shown values ({CARD})"),
+        ),
+        (
+            "chat_shown_card",
+            format!("insert into chat_shown values ({NO_ONE})"),
+        ),
+        ("chat_answer_key", answer(ANSWER, "pager")),
+        ("chat_answer_trigger", answer(NO_ONE, "nothing")),
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_rule_of_the_schema_is_hit_and_told_by_its_name() {
     let house = House::new().await;
@@ -539,6 +608,7 @@ async fn every_rule_of_the_schema_is_hit_and_told_by_its_name() {
     house.raw(ROWS).await;
     let hits: Vec<(&str, String)> = [
         of_applications(),
+        of_chats(),
         of_rollbacks(),
         of_orders(),
         of_the_ledger(),

@@ -12,7 +12,7 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    Constraint, DecisionOutcome, Error, NewDecision, NewMessage, NewRollback, Requested, Told,
+    Constraint, DecisionOutcome, Desk, Error, NewDecision, NewMessage, NewRollback, Requested, Told,
 };
 use uuid::Uuid;
 
@@ -45,6 +45,7 @@ async fn keep(house: &House, event: &str, body: &str) {
         headers: Headers::default(),
         body: body.as_bytes().to_vec(),
         settle: Duration::ZERO,
+        desk: Desk::Intake,
     };
     assert!(house.store.inbox_put(message).await.unwrap());
 }

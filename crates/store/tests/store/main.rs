@@ -7,6 +7,7 @@
 mod postgres_fixture;
 
 mod access;
+mod chats;
 mod claims;
 mod constraints;
 mod cutting_proxy;

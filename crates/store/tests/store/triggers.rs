@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::trigger::{Headers, Kind, Mode, Trigger};
 use serde_json::json;
 use store::{
-    Constraint, DecisionFilter, DecisionOutcome, Error, NewDecision, NewMessage, Page, Store,
+    Constraint, DecisionFilter, DecisionOutcome, Desk, Error, NewDecision, NewMessage, Page, Store,
 };
 
 use crate::house::{House, ana, key};
@@ -33,6 +33,7 @@ async fn put(store: &Store, event_id: &str) -> bool {
         headers: [("x-webhook-id", "w")].into_iter().collect(),
         body: b"\xff\x00 any bytes".to_vec(),
         settle: Duration::ZERO,
+        desk: Desk::Intake,
     };
     store.inbox_put(message).await.unwrap()
 }
@@ -65,7 +66,7 @@ async fn an_event_is_kept_once_and_decided_once() {
     }
     let new = both.join_all().await.into_iter().filter(|new| *new).count();
     assert_eq!(new, 1);
-    let due = store.inbox_due(10, LEASE).await.unwrap();
+    let due = store.inbox_due(Desk::Intake, 10, LEASE).await.unwrap();
     assert_eq!(due.len(), 1);
     assert_eq!(due[0].body, b"\xff\x00 any bytes");
     let kept: Headers = [("x-webhook-id", "w")].into_iter().collect();
@@ -74,7 +75,11 @@ async fn an_event_is_kept_once_and_decided_once() {
         ("e1", &kept, 1)
     );
     assert!(
-        store.inbox_due(10, LEASE).await.unwrap().is_empty(),
+        store
+            .inbox_due(Desk::Intake, 10, LEASE)
+            .await
+            .unwrap()
+            .is_empty(),
         "it is somebody's"
     );
     let name = &due[0].trigger.name;
@@ -99,7 +104,13 @@ async fn an_event_is_kept_once_and_decided_once() {
     let parts: Vec<i32> = listed.items.iter().map(|one| one.part).collect();
     assert_eq!(parts, [1, 0]);
     assert!(!put(store, "e1").await, "what is decided is still known");
-    assert!(store.inbox_due(10, LEASE).await.unwrap().is_empty());
+    assert!(
+        store
+            .inbox_due(Desk::Intake, 10, LEASE)
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,10 +119,14 @@ async fn what_a_worker_took_and_never_decided_comes_again() {
     let store = &house.store;
     put(store, "e1").await;
     assert_eq!(
-        store.inbox_due(10, Duration::ZERO).await.unwrap()[0].tries,
+        store
+            .inbox_due(Desk::Intake, 10, Duration::ZERO)
+            .await
+            .unwrap()[0]
+            .tries,
         1
     );
-    let again = store.inbox_due(10, LEASE).await.unwrap();
+    let again = store.inbox_due(Desk::Intake, 10, LEASE).await.unwrap();
     assert_eq!(again[0].tries, 2);
     assert!(
         store
@@ -130,13 +145,29 @@ async fn a_message_that_settles_is_due_later() {
         headers: Headers::default(),
         body: b"{}".to_vec(),
         settle: Duration::from_secs(30),
+        desk: Desk::Intake,
     };
     assert!(house.store.inbox_put(message).await.unwrap());
-    assert!(house.store.inbox_due(10, LEASE).await.unwrap().is_empty());
+    assert!(
+        house
+            .store
+            .inbox_due(Desk::Intake, 10, LEASE)
+            .await
+            .unwrap()
+            .is_empty()
+    );
     house
         .raw("update inbox_due set decide_at = decide_at - interval '30 s'")
         .await;
-    assert_eq!(house.store.inbox_due(10, LEASE).await.unwrap().len(), 1);
+    assert_eq!(
+        house
+            .store
+            .inbox_due(Desk::Intake, 10, LEASE)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -268,6 +299,7 @@ async fn a_trigger_is_changed_against_its_revision() {
         headers: Headers::default(),
         body: b"{}".to_vec(),
         settle: Duration::ZERO,
+        desk: Desk::Intake,
     };
     let error = store.inbox_put(unknown).await.unwrap_err();
     assert!(

@@ -50,7 +50,8 @@ fn kind(word: &str) -> Result<Kind, String> {
 pub struct TriggerAddArgs {
     /// Its name; it becomes part of the address that its sender posts to
     pub name: TriggerName,
-    /// Who sends: pagerduty, alertmanager, grafana, github, sentry, standard_webhooks, cloudevents or generic
+    /// Who sends: pagerduty, alertmanager, grafana, github, sentry, standard_webhooks, cloudevents, generic,
+    /// slack or mattermost
     #[arg(long, value_parser = kind)]
     pub kind: Option<Kind>,
     /// The whole definition in TOML instead, with its routes and settings; `-` reads stdin

@@ -1,0 +1,224 @@
+//! What persons ask in chats, taken up from the inbox and done by the same functions that answer every other client. An
+//! answer and a card are rows, which a worker sends: a chat that is away delays nobody.
+
+mod acts;
+mod words;
+
+use std::time::Duration;
+
+use domain::{
+    chat::{
+        command::{Asked, Heard, heard},
+        may_answer,
+    },
+    name::{Actor, ApplicationName, RollbackId},
+    trigger::Mode,
+};
+use futures_util::{StreamExt, stream};
+use serde_json::json;
+use store::{DecisionOutcome, Desk, Due, NewDecision, Topic};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    auth::{ChatDesk, Chatter},
+    clock::POLL,
+    problem::{Code, Problem},
+};
+
+/// Messages taken up together: each may wait for a look at an engine.
+const AT_ONCE: u32 = 8;
+/// How long one is ours: two looks at an engine, and one at a repository.
+const LEASE: Duration = Duration::from_secs(45);
+/// How often one is tried before it is put down.
+const TRIES_MAX: i32 = 4;
+
+/// What came of a message.
+struct Outcome {
+    /// What whoever asked is told.
+    text: String,
+    /// The same as a stable code.
+    code: String,
+    application: Option<ApplicationName>,
+    rollback: Option<RollbackId>,
+}
+
+impl Outcome {
+    fn said(code: &str, text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            code: code.to_owned(),
+            application: None,
+            rollback: None,
+        }
+    }
+
+    fn about(self, application: &ApplicationName) -> Self {
+        Self {
+            application: Some(application.clone()),
+            ..self
+        }
+    }
+
+    fn of(problem: &Problem) -> Self {
+        Self::said(problem.code.word(), words::problem(problem))
+    }
+}
+
+/// Takes up what is asked, until `shutdown`.
+pub(crate) async fn run(desk: ChatDesk, shutdown: CancellationToken) {
+    let mut wakes = desk.store().wake().subscribe(Topic::Work);
+    while !shutdown.is_cancelled() {
+        match desk.store().inbox_due(Desk::Chat, AT_ONCE, LEASE).await {
+            Ok(due) => {
+                let more = !due.is_empty();
+                let each: Vec<_> = due.iter().map(|due| take_up(&desk, due)).collect();
+                stream::iter(each)
+                    .buffer_unordered(AT_ONCE as usize)
+                    .collect::<Vec<()>>()
+                    .await;
+                if more {
+                    continue;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "can not read what is asked in chats; trying again");
+            }
+        }
+        tokio::select! {
+            () = wakes.woken() => {}
+            () = tokio::time::sleep(POLL) => {}
+            () = shutdown.cancelled() => {}
+        }
+    }
+}
+
+/// What fails now is due again when its lease is over.
+async fn take_up(desk: &ChatDesk, due: &Due) {
+    let (trigger, event) = (&due.trigger.name, &due.event_id);
+    let (outcome, url) = match heard(due.trigger.kind, &due.body) {
+        _ if due.removed || due.trigger.mode == Mode::Off => {
+            (Outcome::said("off", "the chat was switched off"), None)
+        }
+        Err(said) => (Outcome::said("unreadable", said), None),
+        Ok(heard) => {
+            let outcome = match answered(desk, due, &heard).await {
+                Ok(outcome) => outcome,
+                Err(problem) if passes(&problem) && due.tries < TRIES_MAX => {
+                    return tracing::warn!(%trigger, said = problem.detail, "a chat is answered later");
+                }
+                Err(problem) => Outcome::of(&problem),
+            };
+            (outcome, heard.reply_to)
+        }
+    };
+    let base = due.trigger.settings.base_url.as_deref();
+    let url = url.filter(|url| may_answer(base, url));
+    if let Err(error) = tell(desk, due, &outcome, url.as_deref()).await {
+        tracing::warn!(%trigger, event, %error, "what came of a message was not written; trying again");
+    }
+}
+
+/// Whether the same message may have a better answer in a moment, without anybody asking again.
+fn passes(problem: &Problem) -> bool {
+    matches!(problem.code, Code::DatabaseUnavailable | Code::Internal)
+}
+
+async fn tell(
+    desk: &ChatDesk,
+    due: &Due,
+    outcome: &Outcome,
+    url: Option<&str>,
+) -> store::Result<()> {
+    let store = desk.store();
+    let trigger = &due.trigger.name;
+    if let Some(url) = url {
+        let id = named_after(due, "answer");
+        store
+            .chat_answer_put(id, trigger, url, &outcome.text)
+            .await?;
+    }
+    let came_of_it = match outcome.rollback {
+        Some(_) => DecisionOutcome::Acted,
+        None => DecisionOutcome::Noted,
+    };
+    let first = outcome.text.lines().next().unwrap_or_default();
+    let decision = NewDecision {
+        application: outcome.application.clone(),
+        outcome: came_of_it,
+        code: outcome.code.clone(),
+        said: first.to_owned(),
+        notice: serde_json::Value::Null,
+        deployment: None,
+        episode: None,
+        would_be: None,
+        guards: None,
+        next_action: None,
+        plan: None,
+        rollback: outcome.rollback,
+    };
+    store
+        .decisions_put(trigger, &due.event_id, vec![decision])
+        .await
+        .map(drop)
+}
+
+/// An identity that taking the same message up again gives again.
+fn named_after(due: &Due, what: &str) -> Uuid {
+    let trigger = due.trigger.name.as_str();
+    let parts = [what, "/", trigger, "/", &due.event_id].map(str::as_bytes);
+    let digest = domain::chain::sha256_hex(&parts);
+    digest
+        .get(..32)
+        .and_then(|hex| hex.parse().ok())
+        .unwrap_or_default()
+}
+
+async fn answered(desk: &ChatDesk, due: &Due, heard: &Heard) -> Result<Outcome, Problem> {
+    let trigger = &due.trigger;
+    let Some(person) = desk
+        .store()
+        .chat_person_get(&trigger.name, &heard.user)
+        .await?
+    else {
+        let by = Actor::of_trigger(trigger.name.as_str()).map_err(|_| Problem::internal())?;
+        let object = format!("trigger/{}", trigger.name);
+        let detail = json!({"user": heard.user, "event": due.event_id});
+        desk.store()
+            .audit_put(&by, "chat.unknown", &object, detail)
+            .await?;
+        return Ok(Outcome::said(
+            "unknown_person",
+            words::unknown(&trigger.name, &heard.user),
+        ));
+    };
+    let chatter = desk.chatter(person);
+    let acting = acts::Acting {
+        desk,
+        due,
+        heard,
+        chatter: &chatter,
+    };
+    match &heard.asked {
+        Asked::Help(wrong) => Ok(Outcome::said("help", words::help(wrong.as_deref()))),
+        Asked::Nothing => Ok(Outcome::said("unknown_kind", words::help(None))),
+        Asked::Applications => acting.applications().await,
+        Asked::Plan {
+            application,
+            version,
+            reason,
+            note,
+        } => {
+            let outcome = acting
+                .plan(application, version.as_ref(), *reason, note.as_ref())
+                .await;
+            outcome.map(|outcome| outcome.about(application))
+        }
+        Asked::Decide { card, digest, yes } => acting.decide(*card, digest.as_ref(), *yes).await,
+    }
+}
+
+/// Whether two names are the same person.
+fn is(chatter: &Chatter, actor: &Actor) -> bool {
+    chatter.principal().actor == *actor
+}

@@ -1,0 +1,364 @@
+//! The acts of a person in a chat. Each goes through the function that does the same for the API's other clients, with
+//! the person's own permit, so that a rule that holds there holds here.
+
+use axum::Json;
+use domain::{
+    chat::card::{Facts, Known, Occasion, State, Under, card},
+    name::{ApplicationName, PlanDigest, RollbackId, Version},
+    plan::Plan,
+    reason::Reason,
+    target::Target,
+    time::Millis,
+    trigger::{Kind, Mode},
+};
+use sha2::{Digest as _, Sha256};
+use store::{ChatCard, Due, Idempotency, Page, RollbackView};
+use uuid::Uuid;
+
+use super::{Heard, Outcome, is, named_after, words};
+use crate::{
+    auth::{self, Approve, ChatDesk, Chatter, Operate, Read},
+    clock::now,
+    input::{At, Input, Params},
+    problem::{Code, Problem},
+    routes::{
+        applications::{self, ApplicationPath},
+        approvals::{self, ApprovalRequest, Decision},
+        plans::{self, PlanAnswer, PlanRequest},
+        releases::{self, ReleaseParams},
+        rollbacks::{self, RollbackPath, RollbackRequest},
+    },
+};
+
+/// Applications that are listed in a chat.
+const APPLICATIONS_MAX: u32 = 15;
+/// Versions that are named of each.
+const READY_MAX: usize = 3;
+
+/// A person, and what they said.
+pub(super) struct Acting<'a> {
+    pub(super) desk: &'a ChatDesk,
+    pub(super) due: &'a Due,
+    pub(super) heard: &'a Heard,
+    pub(super) chatter: &'a Chatter,
+}
+
+impl Acting<'_> {
+    /// What there is, and what it could go back to.
+    pub(super) async fn applications(&self) -> Result<Outcome, Problem> {
+        let permit = self.chatter.permit::<Read>()?;
+        let page = Page {
+            after: None,
+            limit: APPLICATIONS_MAX,
+        };
+        let listed = applications::page(&permit, &page).await?;
+        let mut found = Vec::new();
+        for item in listed.items {
+            let stored = permit
+                .store()
+                .readiness_list(&item.application.name)
+                .await?;
+            let ready = stored.iter().rev().filter(|(_, stored)| {
+                stored.readiness.code == domain::readiness::ReadinessCode::Ready
+            });
+            let ready = ready
+                .take(READY_MAX)
+                .map(|(version, _)| version.to_string());
+            found.push((item, ready.collect()));
+        }
+        let text = words::applications(&found, listed.next.is_some());
+        Ok(Outcome::said("applications", text))
+    }
+
+    /// A plan, on a card that can be decided on; without a version, what can be gone back to besides.
+    pub(super) async fn plan(
+        &self,
+        name: &ApplicationName,
+        version: Option<&Version>,
+        reason: Option<Reason>,
+        note: Option<&String>,
+    ) -> Result<Outcome, Problem> {
+        let path = || At(ApplicationPath { name: name.clone() });
+        let mut texts = Vec::new();
+        if version.is_none() {
+            let readiness = Some(true);
+            let params = Params(ReleaseParams { readiness });
+            let Json(listed) = releases::list(self.chatter.permit()?, path(), params).await?;
+            texts.push(words::targets(&listed.items));
+        }
+        let ask = PlanRequest {
+            target: match version {
+                Some(version) => Target::Version(version.clone()),
+                None => Target::LastKnownGood,
+            },
+            ..PlanRequest::default()
+        };
+        let made = match self.chatter.permit::<auth::Plan>() {
+            Ok(permit) => plans::make(permit, path(), Input(ask)).await,
+            Err(problem) => Err(problem),
+        };
+        let code = match made {
+            Ok(Json(plan)) => {
+                texts.push(self.show(plan, reason, note).await?);
+                "plan".to_owned()
+            }
+            // What can be gone back to was asked for as well, and is known.
+            Err(problem) if !texts.is_empty() => {
+                texts.push(words::problem(&problem));
+                problem.code.word().to_owned()
+            }
+            Err(problem) => return Err(problem),
+        };
+        Ok(Outcome::said(&code, texts.join("\n\n")))
+    }
+
+    /// Makes the card; what whoever asked is told besides.
+    async fn show(
+        &self,
+        answer: PlanAnswer,
+        reason: Option<Reason>,
+        note: Option<&String>,
+    ) -> Result<String, Problem> {
+        let (name, to) = (answer.application, answer.to);
+        if answer.changes_nothing {
+            return Ok(format!("{name} runs {to} already: there is nothing to do."));
+        }
+        let store = self.desk.store();
+        let trigger = &self.due.trigger;
+        let plan = store.plan_get(&answer.digest).await?;
+        let may_act = trigger.mode == Mode::Propose;
+        let shown = may_act
+            && trigger.kind == Kind::Slack
+            && store.chat_bot(&trigger.name).await?.is_some();
+        let card = ChatCard {
+            id: named_after(self.due, "card"),
+            trigger: trigger.name.clone(),
+            channel: shown.then(|| self.heard.channel.clone()),
+            occasion: Occasion::Plan,
+            plan: answer.digest,
+            rollback: None,
+            asked_by: self.chatter.principal().actor.clone(),
+            known: Known {
+                downtime: answer.downtime,
+                warnings: answer.warnings,
+                checklist: answer.checklist,
+                asker: Some(self.heard.user.clone()),
+                reason,
+                note: note.cloned(),
+                glass: None,
+            },
+            state: State::Open,
+            said: None,
+            revision: 1,
+            until: now().after(Millis::from_secs(plan.application.timeouts.approval_s)),
+        };
+        if may_act {
+            store.chat_card_put(&card).await?;
+        }
+        if shown {
+            return Ok(format!(
+                "The plan for {name} to {to} is shown in this channel. If it is not, invite me there, or say \
+                 `/rollback approve {}`.",
+                card.id
+            ));
+        }
+        Ok(text_of(&card, &plan, None, may_act))
+    }
+
+    /// A yes or a no, to a plan or to a rollback that waits.
+    pub(super) async fn decide(
+        &self,
+        id: Uuid,
+        digest: Option<&PlanDigest>,
+        yes: bool,
+    ) -> Result<Outcome, Problem> {
+        let trigger = &self.due.trigger;
+        if trigger.mode != Mode::Propose {
+            let said = "this chat only shows what there is: nothing can be done here";
+            return Err(Problem::new(Code::Forbidden, said).next("use the command line"));
+        }
+        let missing = || Problem::not_found("plan or rollback", &id.to_string());
+        let found = self.desk.store().chat_card_find(&trigger.name, id).await?;
+        let card = found.ok_or_else(missing)?;
+        let plan = self.desk.store().plan_get(&card.plan).await?;
+        let name = &plan.application.name;
+        self.chatter.permit::<Read>()?.must_see(name)?;
+        if digest.is_some_and(|seen| *seen != card.plan) {
+            return Err(Problem::digest_differs(&card.plan));
+        }
+        let outcome = match (card.rollback, yes) {
+            (Some(rollback), yes) => self.decide_on(rollback, &card.plan, yes).await,
+            (None, true) => Box::pin(self.ask_for(&card, &plan)).await,
+            (None, false) => self.deny(&card).await,
+        };
+        outcome.map(|outcome| outcome.about(name))
+    }
+
+    /// What is shown is not asked for.
+    async fn deny(&self, card: &ChatCard) -> Result<Outcome, Problem> {
+        let permit = self.chatter.permit::<Operate>()?;
+        still_open(card)?;
+        let by = permit.actor().as_str();
+        let closed = self
+            .desk
+            .store()
+            .chat_card_close(card.id, State::Denied, by);
+        if !closed.await? {
+            return Err(moved_on());
+        }
+        Ok(Outcome::said("denied", "Denied. Nothing was done."))
+    }
+
+    /// A yes to a plan that nobody has asked for yet: it is asked for in the name of whoever had it shown, where another
+    /// person has to approve it, and then approved by whoever clicked; otherwise in the name of whoever clicked.
+    async fn ask_for(&self, card: &ChatCard, plan: &Plan) -> Result<Outcome, Problem> {
+        let mine = is(self.chatter, &card.asked_by);
+        let second = plan.application.approval && !mine;
+        let asker = match second {
+            false => None,
+            true => {
+                // Whether it may be approved at all comes before anything is asked for.
+                self.chatter.permit::<Approve>()?;
+                Some(self.asker(card).await?)
+            }
+        };
+        let requester = asker.as_ref().unwrap_or(self.chatter);
+        still_open(card)?;
+        let view = match self.request(requester, card).await {
+            Err(problem) if problem.code == Code::PlanStale => {
+                let why = problem.difference.join("; ");
+                let store = self.desk.store();
+                store.chat_card_close(card.id, State::Stale, &why).await?;
+                return Err(problem);
+            }
+            asked => asked?,
+        };
+        self.desk.store().chat_card_bind(card.id, view.id).await?;
+        if second {
+            return self.decide_on(view.id, &card.plan, true).await;
+        }
+        Ok(Outcome {
+            rollback: Some(view.id),
+            ..Outcome::said("asked_for", words::asked_for(&view))
+        })
+    }
+
+    /// Whoever had the plan shown, with what they may do by now.
+    async fn asker(&self, card: &ChatCard) -> Result<Chatter, Problem> {
+        let found = match &card.known.asker {
+            Some(user) => {
+                self.desk
+                    .store()
+                    .chat_person_get(&card.trigger, user)
+                    .await?
+            }
+            None => None,
+        };
+        let found = found.filter(|person| person.person == card.asked_by);
+        let gone = || {
+            let said = format!(
+                "{} asked for it, and is not known here any more",
+                card.asked_by
+            );
+            Problem::new(Code::Forbidden, said).next("ask for the plan yourself")
+        };
+        Ok(self.desk.chatter(found.ok_or_else(gone)?))
+    }
+
+    /// The request itself: the card is its key, so clicking twice is asking once.
+    async fn request(&self, requester: &Chatter, card: &ChatCard) -> Result<RollbackView, Problem> {
+        let permit = requester.permit::<Operate>()?;
+        let ask = RollbackRequest {
+            plan_digest: card.plan.clone(),
+            reason: card.known.reason.unwrap_or(Reason::CriticalBug),
+            note: card.known.note.clone(),
+            ticked: Vec::new(),
+            break_glass: None,
+        };
+        let idempotency = Idempotency {
+            principal: permit.actor().to_string(),
+            key: format!("chat/{}", card.id),
+            body_hash: Sha256::digest(card.plan.as_str()).to_vec(),
+        };
+        let (view, _) = rollbacks::accept(&permit, &ask, idempotency).await?;
+        Ok(view)
+    }
+
+    /// A yes or a no to a rollback.
+    async fn decide_on(
+        &self,
+        id: RollbackId,
+        digest: &PlanDigest,
+        yes: bool,
+    ) -> Result<Outcome, Problem> {
+        let read = self.chatter.permit::<Read>()?;
+        let view = rollbacks::find(&read, id).await?;
+        let mine = is(self.chatter, &view.requested_by);
+        let path = At(RollbackPath { id });
+        match (yes, mine) {
+            // Their own click on what needs nobody else, again: it is asked for, as the first one said.
+            (true, true) if !view.plan.application.approval => {
+                return Ok(Outcome {
+                    rollback: Some(id),
+                    ..Outcome::said("asked_for", words::asked_for(&view))
+                });
+            }
+            (false, true) => {
+                let permit = self.chatter.permit()?;
+                rollbacks::cancel(permit, path).await?;
+            }
+            (yes, _) => {
+                let ask = ApprovalRequest {
+                    decision: if yes {
+                        Decision::Approve
+                    } else {
+                        Decision::Reject
+                    },
+                    plan_digest: digest.clone(),
+                };
+                approvals::decide(self.chatter.permit()?, path, Input(ask)).await?;
+            }
+        }
+        let code = if yes { "approved" } else { "rejected" };
+        Ok(Outcome {
+            rollback: Some(id),
+            ..Outcome::said(code, words::decided(&view, yes))
+        })
+    }
+}
+
+/// What can be asked for can be until its time is over, like an approval.
+fn still_open(card: &ChatCard) -> Result<(), Problem> {
+    match card.state {
+        State::Open if now() < card.until => Ok(()),
+        State::Open => Err(Problem::new(
+            Code::ApprovalNotAwaited,
+            format!("nobody took this plan up until {}", card.until),
+        )),
+        State::Denied | State::Stale => Err(moved_on()),
+    }
+    .map_err(|problem| problem.next("ask for the plan again: `/rollback APP`"))
+}
+
+fn moved_on() -> Problem {
+    let said = "this plan was denied, is no longer true, or is asked for already";
+    Problem::new(Code::ApprovalNotAwaited, said)
+}
+
+/// The card in words, for who sees no cards.
+fn text_of(made: &ChatCard, plan: &Plan, under: Option<Under<'_>>, may_act: bool) -> String {
+    card(&Facts {
+        card: made.id,
+        occasion: made.occasion,
+        plan,
+        known: &made.known,
+        asked_by: &made.asked_by,
+        state: made.state,
+        said: made.said.as_deref(),
+        until: made.until,
+        under,
+        may_act,
+        now: now(),
+    })
+    .text()
+}

@@ -1,0 +1,509 @@
+//! What is shown of one plan and its rollback, as a function of what is known: shown again it is the same card.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    checklist::Check,
+    lifecycle::{Phase, Run},
+    name::{Actor, ChatUser, RollbackId},
+    plan::Plan,
+    planner::{Downtime, Warning},
+    reason::Reason,
+    time::Moment,
+};
+
+/// Most lines of one list: a chat shows the plan, the command line and the API all of it.
+const LINES_MAX: usize = 40;
+
+/// Why there is a card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// Somebody asked for a plan in the chat.
+    Plan,
+    /// An alert asked for a rollback.
+    Alert,
+    /// Somebody did without the approval that is asked for.
+    Glass,
+}
+
+impl Occasion {
+    /// Every occasion.
+    pub const ALL: [Self; 3] = [Self::Plan, Self::Alert, Self::Glass];
+
+    /// The word in the database.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Plan => "plan",
+            Self::Alert => "alert",
+            Self::Glass => "glass",
+        }
+    }
+}
+
+/// What became of a plan that nobody has asked for yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It can be asked for.
+    Open,
+    /// Somebody said no.
+    Denied,
+    /// It is no longer true.
+    Stale,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Open, Self::Denied, Self::Stale];
+
+    /// The word in the database.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Denied => "denied",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+/// What was known when the card was made, and is in no plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Known {
+    /// How long clients would go without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub downtime: Option<Downtime>,
+    /// What is worth knowing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
+    /// The runbook's checklist.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checklist: Vec<Check>,
+    /// Who asked for it in the chat: it is asked for in their name, as far as that goes by then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asker: Option<ChatUser>,
+    /// Why it is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// The same in words: those of whoever asked, or the alert's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Why the glass was broken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub glass: Option<String>,
+}
+
+/// A rollback of the plan.
+#[derive(Clone, Copy, Debug)]
+pub struct Under<'a> {
+    /// Which.
+    pub id: RollbackId,
+    /// Where it is.
+    pub run: &'a Run,
+    /// Who asked for it.
+    pub requested_by: &'a Actor,
+}
+
+/// Everything that a card is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// Its identity.
+    pub card: Uuid,
+    /// Why there is one.
+    pub occasion: Occasion,
+    /// The plan.
+    pub plan: &'a Plan,
+    /// What was known besides.
+    pub known: &'a Known,
+    /// Who asked for the plan.
+    pub asked_by: &'a Actor,
+    /// What became of the plan.
+    pub state: State,
+    /// By whom or why it became so.
+    pub said: Option<&'a str>,
+    /// Until when it can be asked for.
+    pub until: Moment,
+    /// The rollback, once there is one.
+    pub under: Option<Under<'a>>,
+    /// Whether persons may act where it is shown.
+    pub may_act: bool,
+    /// The time.
+    pub now: Moment,
+}
+
+/// A card, as plain text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Card {
+    /// What it is about, in one line.
+    pub title: String,
+    /// Whether everybody is to be called.
+    pub call_all: bool,
+    /// What it says, in pieces.
+    pub parts: Vec<String>,
+    /// What its buttons carry, when there is something to decide.
+    pub decide: Option<String>,
+    /// Whether it will never look otherwise.
+    pub last: bool,
+}
+
+/// What is to be shown now.
+#[must_use]
+pub fn card(facts: &Facts<'_>) -> Card {
+    let (status, open, last) = match facts.under {
+        None => before(facts),
+        Some(under) => during(facts.plan, under),
+    };
+    let mut parts = vec![status];
+    if let Some(why) = &facts.known.glass {
+        parts.push(format!("Started without approval: {why}"));
+    }
+    let waits = open && !last;
+    match facts.under {
+        Some(under) if !waits => parts.extend(progress(facts.plan, under.run)),
+        Some(_) | None if !last => parts.extend(details(facts)),
+        Some(_) | None => {}
+    }
+    parts.extend(facts.under.map(|under| format!("Rollback {}", under.id)));
+    Card {
+        title: title(facts),
+        call_all: facts.occasion == Occasion::Glass,
+        parts,
+        decide: (waits && facts.may_act)
+            .then(|| format!("{}.{}", facts.card, facts.plan.digest().as_str())),
+        last,
+    }
+}
+
+fn title(facts: &Facts<'_>) -> String {
+    let plan = facts.plan;
+    let from = plan
+        .from
+        .as_ref()
+        .map_or("an unknown version", |from| from.as_str());
+    let way = format!("{}: {from} → {}", plan.application.name, plan.to);
+    match facts.occasion {
+        Occasion::Plan => way,
+        Occasion::Alert => format!("An alert asks for {way}"),
+        Occasion::Glass => format!("The glass is broken for {way}"),
+    }
+}
+
+/// What it says, whether something can be decided, and whether that is the end of it.
+fn before(facts: &Facts<'_>) -> (String, bool, bool) {
+    let said = facts.said.unwrap_or_default();
+    match facts.state {
+        State::Open if facts.now < facts.until => {
+            let asked = format!("Asked by {}. Nothing is done yet.", facts.asked_by);
+            let until = format!("It can be approved until {}.", clock(facts.until));
+            (
+                format!("{asked} {until}{}", persons(facts.plan)),
+                true,
+                false,
+            )
+        }
+        State::Open => {
+            let said = "Nobody took it up in time. Nothing was done; ask for it again.".to_owned();
+            (said, false, true)
+        }
+        State::Denied => (format!("Denied by {said}. Nothing was done."), false, true),
+        State::Stale => {
+            let said =
+                format!("The plan is no longer true: {said}. Nothing was done; ask for it again.");
+            (said, false, true)
+        }
+    }
+}
+
+fn persons(plan: &Plan) -> &'static str {
+    match (plan.application.approval, plan.application.approvers) {
+        (false, _) => "",
+        (true, 2..) => " It needs two other persons than who asked.",
+        (true, _) => " It needs another person than who asked.",
+    }
+}
+
+fn during(plan: &Plan, under: Under<'_>) -> (String, bool, bool) {
+    let by = under.requested_by;
+    match &under.run.phase {
+        Phase::AwaitingApproval { until } => {
+            let yes: Vec<&str> = under.run.approved_by.iter().map(Actor::as_str).collect();
+            let yes = match yes.as_slice() {
+                [] => String::new(),
+                some => format!(" Approved by {} so far.", some.join(", ")),
+            };
+            let said = format!(
+                "Asked by {by}. It waits for a yes until {}.{yes}{}",
+                clock(*until),
+                persons(plan)
+            );
+            (said, true, false)
+        }
+        Phase::Forward { .. } => (format!("Under way, asked by {by}."), false, false),
+        Phase::Backward { cause, .. } => {
+            let said = format!("Going back to what served before: {}.", cause.sentence);
+            (said, false, false)
+        }
+        Phase::Watching { until } => {
+            let said = format!(
+                "{} serves {}, proved. Its probes are watched until {}.",
+                plan.application.name,
+                plan.to,
+                clock(*until)
+            );
+            (said, false, false)
+        }
+        Phase::Ended { verdict } => {
+            let word = verdict.word().replace('_', " ").to_uppercase();
+            (format!("{word}: {}.", verdict.sentence(plan)), false, true)
+        }
+    }
+}
+
+/// What would be done, and what a person should know before a yes.
+fn details(facts: &Facts<'_>) -> Vec<String> {
+    let (plan, known) = (facts.plan, facts.known);
+    let mut parts = Vec::new();
+    let why = [
+        known.reason.map(|reason| reason.word().replace('_', " ")),
+        known.note.clone(),
+    ];
+    let why: Vec<String> = why.into_iter().flatten().collect();
+    if !why.is_empty() {
+        parts.push(format!("Why: {}", why.join(": ")));
+    }
+    let steps = (1..).zip(&plan.steps);
+    let steps = steps.map(|(number, step): (u32, _)| format!("{number}. {}", step.explain(plan)));
+    parts.push(listed("What would be done:", steps));
+    if let Some(downtime) = &known.downtime {
+        let (expected, basis) = (downtime.expected_ms, &downtime.basis);
+        parts.push(format!("Expected downtime: {expected} ({basis})"));
+    }
+    if !known.warnings.is_empty() {
+        let warnings = known.warnings.iter();
+        let warnings = warnings.map(|warning| format!("! {}", warning.sentence));
+        parts.push(listed("Worth knowing:", warnings));
+    }
+    if !known.checklist.is_empty() {
+        let items = known.checklist.iter().map(|item| {
+            let mark = if item.met { "✓" } else { "○" };
+            format!(
+                "{mark} {}: {}",
+                item.code.word().replace('_', " "),
+                item.said
+            )
+        });
+        parts.push(listed("Checklist:", items));
+    }
+    parts
+}
+
+/// How far it is, step by step, and what a person should still know.
+fn progress(plan: &Plan, run: &Run) -> Vec<String> {
+    let mark = |index: usize| match &run.phase {
+        Phase::Forward { at } if index == usize::from(*at) => "▶",
+        Phase::Forward { at } if index < usize::from(*at) => "✓",
+        Phase::Backward { at, .. } if index == usize::from(*at) => "◀",
+        Phase::Backward { at, .. } if index < usize::from(*at) => "✓",
+        Phase::Watching { .. } => "✓",
+        Phase::Ended { verdict } if verdict.word() == "rolled_back" => "✓",
+        Phase::AwaitingApproval { .. }
+        | Phase::Forward { .. }
+        | Phase::Backward { .. }
+        | Phase::Ended { .. } => "·",
+    };
+    let steps = plan.steps.iter().enumerate();
+    let steps = steps.map(|(index, step)| format!("{} {}", mark(index), step.title()));
+    let mut parts = vec![listed("Steps:", steps)];
+    if !run.notes.is_empty() {
+        parts.push(listed("Notes:", run.notes.iter().cloned()));
+    }
+    parts
+}
+
+fn listed(title: &str, lines: impl Iterator<Item = String>) -> String {
+    let mut all = vec![title.to_owned()];
+    all.extend(lines.take(LINES_MAX));
+    all.join("\n")
+}
+
+/// The time of day, to the second.
+fn clock(at: Moment) -> String {
+    let text = at.to_string();
+    match (text.get(..10), text.get(11..19)) {
+        (Some(day), Some(time)) => format!("{day} {time} UTC"),
+        _ => text,
+    }
+}
+
+impl Card {
+    /// The card for a chat without buttons, with how to decide it there.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut lines = vec![self.title.clone()];
+        lines.extend(self.parts.iter().cloned());
+        if let Some((card, _)) = self
+            .decide
+            .as_ref()
+            .and_then(|decide| decide.split_once('.'))
+        {
+            lines.push(format!(
+                "Say yes: `/rollback approve {card}`, or no: `/rollback deny {card}`"
+            ));
+        }
+        lines.join("\n\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        lifecycle::Event,
+        steps::Step,
+        time::Millis,
+        verdict::{Cause, CauseCode, Verdict},
+    };
+
+    const AT: i64 = 1_767_607_200_000;
+
+    fn plan(approval: bool) -> Plan {
+        let mut plan: Plan = serde_json::from_value(serde_json::json!({
+            "format": 1, "strategy": "quick",
+            "application": {"name": "shop", "environment": "production", "project": "shop",
+                            "components": [{"name": "api"}], "approval": approval},
+            "target": "last_known_good", "from": "1.5.0", "to": "1.4.2", "deployment": Uuid::nil(),
+            "swaps": [], "settled": [], "keep": [], "disk_free_min": 0, "steps": []
+        }))
+        .unwrap();
+        plan.steps = vec![Step::Check, Step::Lock, Step::Prove];
+        plan
+    }
+
+    fn ana() -> Actor {
+        "ana".parse().unwrap()
+    }
+
+    fn facts<'a>(plan: &'a Plan, known: &'a Known, ana: &'a Actor) -> Facts<'a> {
+        let now = Moment::from_unix_ms(AT);
+        Facts {
+            card: Uuid::nil(),
+            occasion: Occasion::Plan,
+            plan,
+            known,
+            asked_by: ana,
+            state: State::Open,
+            said: Some("bob"),
+            until: now.after(Millis::from_secs(900)),
+            under: None,
+            may_act: true,
+            now,
+        }
+    }
+
+    fn run(phase: Phase) -> Run {
+        let first = Event::Requested {
+            approval_until: None,
+            break_glass: None,
+        };
+        let run = Run::requested(&first, Moment::from_unix_ms(AT)).unwrap();
+        Run { phase, ..run }
+    }
+
+    fn under<'a>(run: &'a Run, by: &'a Actor) -> Under<'a> {
+        let id = RollbackId(Uuid::nil());
+        Under {
+            id,
+            run,
+            requested_by: by,
+        }
+    }
+
+    #[test]
+    fn a_plan_can_be_decided_on_until_its_time_is_over_and_is_bound_to_its_digest() {
+        let (plan, known, ana) = (plan(true), Known::default(), ana());
+        let facts = facts(&plan, &known, &ana);
+        let open = card(&facts);
+        let value = format!("{}.{}", Uuid::nil(), plan.digest());
+        assert_eq!(open.decide.as_deref(), Some(&*value));
+        assert_eq!(open.title, "shop: 1.5.0 → 1.4.2");
+        let until = "until 2026-01-05 10:15:00 UTC";
+        assert!(open.parts[0].contains(until), "{open:?}");
+        assert!(open.parts[0].ends_with("It needs another person than who asked."));
+        assert!(!open.last && !open.call_all);
+        let text = open.text();
+        assert!(text.contains("`/rollback deny 00000000-"), "{text}");
+        let late = Facts {
+            now: facts.until,
+            ..facts
+        };
+        let closed = |state| Facts { state, ..facts };
+        for (facts, says) in [
+            (late, "in time"),
+            (closed(State::Denied), "Denied by bob"),
+            (closed(State::Stale), "no longer true: bob"),
+        ] {
+            let closed = card(&facts);
+            assert!(closed.parts[0].contains(says), "{closed:?}");
+            let left = (closed.decide, closed.last, closed.parts.len());
+            assert_eq!(left, (None, true, 1));
+        }
+        let only = card(&Facts {
+            may_act: false,
+            ..facts
+        });
+        assert_eq!((only.decide, only.last), (None, false));
+    }
+
+    #[test]
+    fn a_rollback_is_followed_to_its_verdict() {
+        let (plan, known, ana) = (plan(false), Known::default(), ana());
+        let of = |phase: Phase| {
+            let run = run(phase);
+            card(&Facts {
+                under: Some(under(&run, &ana)),
+                ..facts(&plan, &known, &ana)
+            })
+        };
+        let until = Moment::from_unix_ms(AT);
+        let waits = of(Phase::AwaitingApproval { until });
+        assert!(waits.decide.is_some() && waits.text().contains("What would be done:"));
+        let forward = of(Phase::Forward { at: 1 });
+        assert_eq!(forward.decide, None);
+        let steps = "✓ check\n▶ lock\n· prove";
+        assert!(forward.parts[1].contains(steps), "{forward:?}");
+        let cause = Cause::new(CauseCode::ProofFailed, "it answers 500");
+        let backward = of(Phase::Backward {
+            at: 1,
+            cause: cause.clone(),
+        });
+        assert!(backward.parts[0].contains("it answers 500"), "{backward:?}");
+        let watching = of(Phase::Watching { until });
+        assert!(watching.parts[0].contains("watched until"), "{watching:?}");
+        let ended = of(Phase::Ended {
+            verdict: Verdict::Restored { cause },
+        });
+        let said = "RESTORED: what served before";
+        assert!(ended.last && ended.parts[0].starts_with(said), "{ended:?}");
+        assert!(ended.parts.last().unwrap().starts_with("Rollback 0000"));
+    }
+
+    #[test]
+    fn broken_glass_calls_everybody_and_says_why() {
+        let (plan, ana) = (plan(true), ana());
+        let known = Known {
+            glass: Some("nobody answers".to_owned()),
+            ..Known::default()
+        };
+        let run = run(Phase::Forward { at: 0 });
+        let glass = card(&Facts {
+            occasion: Occasion::Glass,
+            under: Some(under(&run, &ana)),
+            ..facts(&plan, &known, &ana)
+        });
+        assert!(glass.call_all && glass.decide.is_none());
+        let why = "Started without approval: nobody answers";
+        assert!(glass.text().contains(why), "{glass:?}");
+    }
+}

@@ -1,0 +1,429 @@
+//! Cards: what is shown in a channel of a plan and its rollback, and how far it is shown. A card that tells of a request
+//! is written in the request's own transaction, and nobody waits for a chat.
+
+use std::time::Duration;
+
+use domain::{
+    chat::card::{Known, Occasion, State},
+    name::{Actor, PlanDigest, RollbackId, TriggerName},
+    time::Moment,
+    trigger::Trigger,
+};
+use sqlx::{PgConnection, postgres::PgRow};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    connect::{Store, readable, timed},
+    error::{Result, corrupt},
+    requests::NewRollback,
+    triggers,
+    wake::Topic,
+};
+
+/// A card.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChatCard {
+    /// Its identity.
+    pub id: Uuid,
+    /// The chat.
+    pub trigger: TriggerName,
+    /// The channel that it is shown in.
+    pub channel: Option<String>,
+    /// Why there is one.
+    pub occasion: Occasion,
+    /// The plan.
+    pub plan: PlanDigest,
+    /// The rollback, once there is one.
+    pub rollback: Option<RollbackId>,
+    /// Who asked for the plan.
+    pub asked_by: Actor,
+    /// What was known besides.
+    pub known: Known,
+    /// What became of the plan.
+    pub state: State,
+    /// By whom or why.
+    pub said: Option<String>,
+    /// Grows with every change.
+    pub revision: i32,
+    /// Until when it can be asked for.
+    pub until: Moment,
+}
+
+/// A card that is not shown as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueCard {
+    /// The card.
+    pub card: ChatCard,
+    /// The chat.
+    pub chat: Trigger,
+    /// Whether the chat was taken out since.
+    pub removed: bool,
+    /// The message that shows it.
+    pub message: Option<String>,
+    /// How often it was tried since it was last shown, this time included.
+    pub tries: i32,
+    /// How long ago it was made, in seconds.
+    pub age_s: i64,
+}
+
+/// What was shown of a card.
+#[derive(Clone, Debug)]
+pub struct Shown<'a> {
+    /// Which card.
+    pub card: Uuid,
+    /// The message that shows it now.
+    pub message: &'a str,
+    /// Which revision of the card.
+    pub revision: i32,
+    /// Up to which event of its rollback.
+    pub seq: i32,
+    /// Whether it will never look otherwise.
+    pub last: bool,
+    /// How soon it may be shown again.
+    pub again: Duration,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    trigger_name: String,
+    channel: Option<String>,
+    occasion: String,
+    plan_digest: String,
+    rollback_id: Option<Uuid>,
+    asked_by: String,
+    known: String,
+    state: String,
+    said: Option<String>,
+    revision: i32,
+    until: OffsetDateTime,
+}
+
+#[derive(sqlx::FromRow)]
+struct DueRow {
+    #[sqlx(flatten)]
+    card: Row,
+    definition: String,
+    removed: bool,
+    message: Option<String>,
+    tries: i32,
+    age_s: i64,
+}
+
+impl Store {
+    /// Makes a card; made again, it stays as it is.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn chat_card_put(&self, card: &ChatCard) -> Result<()> {
+        let known = serde_json::to_string(&card.known).map_err(|error| corrupt("card", error))?;
+        timed(async {
+            sqlx::query(
+                "with made as (
+                     insert into chat_card (id, trigger_name, channel, occasion, plan_digest, asked_by, known, until)
+                     values ($1, $2, $3, $4, $5, $6, $7, $8)
+                     on conflict on constraint chat_card_key do nothing
+                     returning id, channel
+                 )
+                 insert into chat_shown (card_id) select id from made where channel is not null",
+            )
+            .bind(card.id)
+            .bind(card.trigger.as_str())
+            .bind(&card.channel)
+            .bind(card.occasion.word())
+            .bind(card.plan.as_str())
+            .bind(card.asked_by.as_str())
+            .bind(&known)
+            .bind(OffsetDateTime::from(card.until))
+            .execute(&self.pool)
+            .await?;
+            Ok(())
+        })
+        .await?;
+        self.announce(Topic::Work);
+        Ok(())
+    }
+
+    /// A chat's card by its identity, or its newest one of that rollback.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn chat_card_find(
+        &self,
+        trigger: &TriggerName,
+        id: Uuid,
+    ) -> Result<Option<ChatCard>> {
+        let row: Option<Row> = timed(async {
+            Ok(sqlx::query_as(
+                "select id, trigger_name, channel, occasion, plan_digest, rollback_id, asked_by, known, state, said,
+                        revision, until
+                 from chat_card where trigger_name = $1 and (id = $2 or rollback_id = $2)
+                 order by made_at desc limit 1",
+            )
+            .bind(trigger.as_str())
+            .bind(id)
+            .fetch_optional(&self.pool)
+            .await?)
+        })
+        .await?;
+        row.map(card).transpose()
+    }
+
+    /// The card tells of this rollback from now on. The first one stays.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn chat_card_bind(&self, id: Uuid, rollback: RollbackId) -> Result<()> {
+        timed(async {
+            sqlx::query(
+                "update chat_card set rollback_id = $2, revision = revision + 1
+                 where id = $1 and rollback_id is null",
+            )
+            .bind(id)
+            .bind(rollback.0)
+            .execute(&self.pool)
+            .await?;
+            Ok(())
+        })
+        .await?;
+        self.announce(Topic::Work);
+        Ok(())
+    }
+
+    /// The plan of a card will not be asked for; whether it still could.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn chat_card_close(&self, id: Uuid, state: State, said: &str) -> Result<bool> {
+        let closed = timed(async {
+            Ok(sqlx::query(
+                "update chat_card set state = $2, said = $3, revision = revision + 1
+                 where id = $1 and state = 'open' and rollback_id is null",
+            )
+            .bind(id)
+            .bind(state.word())
+            .bind(said)
+            .execute(&self.pool)
+            .await?
+            .rows_affected())
+        })
+        .await?;
+        self.announce(Topic::Work);
+        Ok(closed > 0)
+    }
+
+    /// Takes cards that are not shown as they are, each ours for `lease`.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn chat_cards_due(&self, limit: u32, lease: Duration) -> Result<Vec<DueCard>> {
+        let rows: Vec<PgRow> = timed(async {
+            Ok(sqlx::query(
+                "with due as (
+                     select s.card_id from chat_shown s
+                     join chat_card c on c.id = s.card_id
+                     left join rollback_run r on r.rollback_id = c.rollback_id
+                     where s.ended_at is null and s.due_at <= now()
+                       and (c.revision > s.shown_revision or coalesce(r.seq, 0) > s.shown_seq
+                            or (c.rollback_id is null and c.until <= now()))
+                     order by s.due_at limit $1 for update of s skip locked
+                 ), taken as (
+                     update chat_shown s set due_at = now() + make_interval(secs => $2), tries = s.tries + 1
+                     from due where s.card_id = due.card_id
+                     returning s.card_id, s.message, s.tries
+                 )
+                 select c.id, c.trigger_name, c.channel, c.occasion, c.plan_digest, c.rollback_id, c.asked_by, c.known,
+                        c.state, c.said, c.revision, c.until, t.definition, t.removed_at is not null as removed,
+                        taken.message, taken.tries, extract(epoch from now() - c.made_at)::bigint as age_s,
+                        c.id::text as row_key
+                 from taken
+                 join chat_card c on c.id = taken.card_id
+                 join trigger t on t.name = c.trigger_name
+                 order by c.made_at",
+            )
+            .bind(i64::from(limit.min(64)))
+            .bind(lease.as_secs_f64())
+            .fetch_all(&self.pool)
+            .await?)
+        })
+        .await?;
+        Ok(readable("card", rows, due))
+    }
+
+    /// A card is shown.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn chat_card_shown(&self, shown: &Shown<'_>) -> Result<()> {
+        timed(async {
+            sqlx::query(
+                "update chat_shown
+                 set message = $2, shown_revision = $3, shown_seq = $4, tries = 0, said = null,
+                     ended_at = case when $5 then now() end, due_at = now() + make_interval(secs => $6)
+                 where card_id = $1",
+            )
+            .bind(shown.card)
+            .bind(shown.message)
+            .bind(shown.revision)
+            .bind(shown.seq)
+            .bind(shown.last)
+            .bind(shown.again.as_secs_f64())
+            .execute(&self.pool)
+            .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// A card could not be shown: it is tried again after that, or never.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn chat_card_unshown(
+        &self,
+        card: Uuid,
+        said: &str,
+        again: Option<Duration>,
+    ) -> Result<()> {
+        timed(async {
+            sqlx::query(
+                "update chat_shown
+                 set said = $2, ended_at = case when $3::float8 is null then now() end,
+                     due_at = now() + make_interval(secs => coalesce($3, 0))
+                 where card_id = $1",
+            )
+            .bind(card)
+            .bind(said)
+            .bind(again.map(|again| again.as_secs_f64()))
+            .execute(&self.pool)
+            .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The message of a card is no longer there: it is posted again.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn chat_card_lost(&self, card: Uuid) -> Result<()> {
+        timed(async {
+            sqlx::query(
+                "update chat_shown set message = null, shown_revision = 0, due_at = now() where card_id = $1",
+            )
+            .bind(card)
+            .execute(&self.pool)
+            .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Nothing of a chat is shown for so long: it said that too much comes.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn chat_rest(&self, trigger: &TriggerName, rest: Duration) -> Result<()> {
+        timed(async {
+            sqlx::query(
+                "update chat_shown s set due_at = greatest(s.due_at, now() + make_interval(secs => $2))
+                 from chat_card c where c.id = s.card_id and c.trigger_name = $1 and s.ended_at is null",
+            )
+            .bind(trigger.as_str())
+            .bind(rest.as_secs_f64())
+            .execute(&self.pool)
+            .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Clears away cards that nothing changes any more, and answers that nobody takes.
+    pub(crate) async fn chat_prune(&self) -> Result<u64> {
+        let cards = self.cleared(
+            "delete from chat_card where id in (
+                 select c.id from chat_card c left join rollback_run r on r.rollback_id = c.rollback_id
+                 where c.made_at < now() - interval '35 days' and (r.rollback_id is null or r.ended_at is not null)
+                 limit $1)",
+        );
+        let answers = self.cleared(
+            "delete from chat_answer where id in (
+                 select id from chat_answer where made_at < now() - interval '1 hour' limit $1)",
+        );
+        Ok(cards.await? + answers.await?)
+    }
+}
+
+/// Tells every chat that has a channel of what an alert asks for and of broken glass, in the request's transaction.
+pub(crate) async fn announce(session: &mut PgConnection, ask: &NewRollback<'_>) -> Result<()> {
+    let occasion = match &ask.break_glass {
+        Some(_) => Occasion::Glass,
+        None if ask.requested_by.is_trigger() => Occasion::Alert,
+        None => return Ok(()),
+    };
+    let known = Known {
+        reason: Some(ask.reason),
+        note: ask.note.clone(),
+        glass: ask.break_glass.clone(),
+        ..Known::default()
+    };
+    let known = serde_json::to_string(&known).map_err(|error| corrupt("card", error))?;
+    // Only a chat's definition is read as JSON: nothing that another one may hold can keep a request from being written.
+    sqlx::query(
+        "with made as (
+             insert into chat_card (id, trigger_name, channel, occasion, plan_digest, rollback_id, asked_by, known, until)
+             select gen_random_uuid(), t.name, t.chat #>> '{settings,channel}', $1, $2, $3, $4, $5, $6
+             from (select name, case when definition like '%\"kind\":\"slack\"%' then definition::jsonb end as chat
+                   from trigger where removed_at is null) t
+             where t.chat ->> 'kind' = 'slack' and t.chat ->> 'mode' <> 'off'
+               and t.chat #>> '{settings,channel}' is not null
+             returning id
+         )
+         insert into chat_shown (card_id) select id from made",
+    )
+    .bind(occasion.word())
+    .bind(ask.plan.digest().as_str())
+    .bind(ask.id.0)
+    .bind(ask.requested_by.as_str())
+    .bind(&known)
+    .bind(OffsetDateTime::from(ask.approval_until.unwrap_or(ask.at)))
+    .execute(session)
+    .await?;
+    Ok(())
+}
+
+fn card(row: Row) -> Result<ChatCard> {
+    let bad = |error| corrupt("card", error);
+    let occasion = Occasion::ALL
+        .into_iter()
+        .find(|occasion| occasion.word() == row.occasion);
+    let state = State::ALL
+        .into_iter()
+        .find(|state| state.word() == row.state);
+    Ok(ChatCard {
+        id: row.id,
+        trigger: row.trigger_name.parse().map_err(bad)?,
+        channel: row.channel,
+        occasion: occasion.ok_or_else(|| corrupt("card", "its occasion is not known"))?,
+        plan: row.plan_digest.parse().map_err(bad)?,
+        rollback: row.rollback_id.map(RollbackId),
+        asked_by: row.asked_by.parse().map_err(bad)?,
+        known: serde_json::from_str(&row.known).map_err(|error| corrupt("card", error))?,
+        state: state.ok_or_else(|| corrupt("card", "its state is not known"))?,
+        said: row.said,
+        revision: row.revision,
+        until: row.until.into(),
+    })
+}
+
+fn due(row: DueRow) -> Result<DueCard> {
+    Ok(DueCard {
+        card: card(row.card)?,
+        chat: triggers::definition(&row.definition)?,
+        removed: row.removed,
+        message: row.message,
+        tries: row.tries,
+        age_s: row.age_s,
+    })
+}

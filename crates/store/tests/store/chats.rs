@@ -1,0 +1,234 @@
+//! Chats: a card that pages is there with its request, a card is taken by one and shown as it is, and what is removed
+//! leaves nobody behind.
+
+use std::time::Duration;
+
+use domain::{
+    chat::card::{Known, Occasion, State},
+    name::{RollbackId, TriggerName},
+    plan::Plan,
+    trigger::Trigger,
+};
+use serde_json::json;
+use store::{ChatCard, ChatPerson, NewRollback, Page, Role, Shown};
+use uuid::Uuid;
+
+use crate::house::{House, ana, ask, now};
+
+const LEASE: Duration = Duration::from_secs(60);
+
+async fn chat(house: &House) -> TriggerName {
+    let trigger: Trigger =
+        serde_json::from_value(json!({"name": "slack", "kind": "slack", "mode": "propose",
+        "settings": {"channel": "C0OPS", "base_url": "http://127.0.0.1:9"}}))
+        .unwrap();
+    house
+        .store
+        .trigger_put(&trigger, &ana(), None)
+        .await
+        .unwrap();
+    trigger.name
+}
+
+fn asked_of(plan: &Plan) -> NewRollback<'_> {
+    let id = RollbackId(Uuid::now_v7());
+    ask(plan, id, &id.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_glass_and_alerts_have_a_card_with_their_request_and_others_have_none() {
+    let house = House::new().await;
+    let trigger = chat(&house).await;
+    house
+        .raw("insert into trigger values ('odd', '{\"kind\": \"\\u0000', 1)")
+        .await;
+    let plan = house.planned("shop").await;
+    house.request(&plan).await;
+    assert_eq!(house.store.chat_cards_due(9, LEASE).await.unwrap(), []);
+
+    let other = house.planned("other").await;
+    let mut plain = asked_of(&other);
+    plain.break_glass = Some("nobody answers".to_owned());
+    house.store.rollback_request(&plain).await.unwrap();
+    let due = house.store.chat_cards_due(9, LEASE).await.unwrap();
+    assert_eq!(due.len(), 1);
+    let card = &due[0].card;
+    assert_eq!(
+        (card.occasion, card.rollback),
+        (Occasion::Glass, Some(plain.id))
+    );
+    assert_eq!(card.known.glass.as_deref(), Some("nobody answers"));
+    assert_eq!(card.channel.as_deref(), Some("C0OPS"));
+    // Taken: by nobody else until it is shown, and then only when it looks otherwise.
+    assert_eq!(house.store.chat_cards_due(9, LEASE).await.unwrap(), []);
+    let shown = |seq, last| Shown {
+        card: card.id,
+        message: "1.2",
+        revision: card.revision,
+        seq,
+        last,
+        again: Duration::ZERO,
+    };
+    house.store.chat_card_shown(&shown(1, false)).await.unwrap();
+    assert_eq!(house.store.chat_cards_due(9, LEASE).await.unwrap(), []);
+    house
+        .raw(&format!(
+            "update rollback_run set seq = seq + 1 where rollback_id = '{}'",
+            plain.id
+        ))
+        .await;
+    let due = house.store.chat_cards_due(9, LEASE).await.unwrap();
+    assert_eq!(due[0].message.as_deref(), Some("1.2"));
+    house.store.chat_card_lost(card.id).await.unwrap();
+    let due = house.store.chat_cards_due(9, LEASE).await.unwrap();
+    assert_eq!(due[0].message, None);
+    house.store.chat_rest(&trigger, LEASE).await.unwrap();
+    house.store.chat_card_shown(&shown(9, true)).await.unwrap();
+    house.raw("update rollback_run set seq = seq + 100").await;
+    assert_eq!(house.store.chat_cards_due(9, LEASE).await.unwrap(), []);
+
+    // Switched off, nothing is told.
+    house
+        .raw("update trigger set definition = replace(definition, 'propose', 'off')")
+        .await;
+    let third = house.planned("third").await;
+    let mut glass = asked_of(&third);
+    glass.break_glass = Some("nobody answers".to_owned());
+    house.store.rollback_request(&glass).await.unwrap();
+    assert_eq!(
+        house
+            .store
+            .chat_card_find(&trigger, glass.id.0)
+            .await
+            .unwrap(),
+        None
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_in_a_chat_is_asked_for_or_closed_and_not_both() {
+    let house = House::new().await;
+    let trigger = chat(&house).await;
+    let plan = house.planned("shop").await;
+    let card = ChatCard {
+        id: Uuid::now_v7(),
+        trigger: trigger.clone(),
+        channel: None,
+        occasion: Occasion::Plan,
+        plan: plan.digest(),
+        rollback: None,
+        asked_by: ana(),
+        known: Known::default(),
+        state: State::Open,
+        said: None,
+        revision: 1,
+        until: now(),
+    };
+    house.store.chat_card_put(&card).await.unwrap();
+    house.store.chat_card_put(&card).await.unwrap();
+    let found = house.store.chat_card_find(&trigger, card.id).await.unwrap();
+    assert_eq!(found.as_ref(), Some(&card));
+    assert_eq!(
+        house.store.chat_cards_due(9, LEASE).await.unwrap(),
+        [],
+        "it has no channel"
+    );
+    let asked = house.request(&plan).await;
+    house.store.chat_card_bind(card.id, asked).await.unwrap();
+    let by_rollback = house.store.chat_card_find(&trigger, asked.0).await.unwrap();
+    assert_eq!(
+        by_rollback.map(|card| (card.id, card.revision)),
+        Some((card.id, 2))
+    );
+    assert!(
+        !house
+            .store
+            .chat_card_close(card.id, State::Denied, "bob")
+            .await
+            .unwrap()
+    );
+
+    let other = ChatCard {
+        id: Uuid::now_v7(),
+        ..card
+    };
+    house.store.chat_card_put(&other).await.unwrap();
+    assert!(
+        house
+            .store
+            .chat_card_close(other.id, State::Denied, "bob")
+            .await
+            .unwrap()
+    );
+    assert!(
+        !house
+            .store
+            .chat_card_close(other.id, State::Stale, "x")
+            .await
+            .unwrap()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn persons_and_tokens_go_with_their_chat() {
+    let house = House::new().await;
+    let trigger = chat(&house).await;
+    let person = ChatPerson {
+        user: "T0001.U0ADA".parse().unwrap(),
+        person: ana(),
+        role: Role::Operator,
+        applications: None,
+        mapped_by: ana(),
+        mapped_at: now(),
+    };
+    let store = &house.store;
+    store.chat_person_put(&trigger, &person).await.unwrap();
+    let promoted = ChatPerson {
+        role: Role::Approver,
+        ..person.clone()
+    };
+    store.chat_person_put(&trigger, &promoted).await.unwrap();
+    let found = store.chat_person_get(&trigger, &person.user).await.unwrap();
+    assert_eq!(found.unwrap().role, Role::Approver);
+    let listed = store
+        .chat_person_list(&trigger, &Page::default())
+        .await
+        .unwrap();
+    assert_eq!((listed.items.len(), listed.next), (1, None));
+    store
+        .chat_bot_put(&trigger, "xoxb-secret-1", &ana())
+        .await
+        .unwrap();
+    store
+        .chat_bot_put(&trigger, "xoxb-secret-2", &ana())
+        .await
+        .unwrap();
+    let bot = store.chat_bot(&trigger).await.unwrap();
+    assert_eq!(bot.as_deref(), Some("xoxb-secret-2"));
+
+    let id = Uuid::now_v7();
+    for _ in 0..2 {
+        store
+            .chat_answer_put(id, &trigger, "http://127.0.0.1:9/x", "yes")
+            .await
+            .unwrap();
+    }
+    let due = store.chat_answers_due(9, LEASE).await.unwrap();
+    assert_eq!((due.len(), due[0].tries), (1, 1));
+    assert_eq!(store.chat_answers_due(9, LEASE).await.unwrap(), []);
+    store.chat_answer_later(id, Duration::ZERO).await.unwrap();
+    assert_eq!(store.chat_answers_due(9, LEASE).await.unwrap().len(), 1);
+
+    store.trigger_remove(&trigger, &ana(), None).await.unwrap();
+    chat(&house).await;
+    assert_eq!(
+        store.chat_person_get(&trigger, &person.user).await.unwrap(),
+        None
+    );
+    assert_eq!(store.chat_bot(&trigger).await.unwrap(), None);
+    assert_eq!(store.chat_answers_due(9, LEASE).await.unwrap(), []);
+    let gone = store
+        .chat_person_remove(&trigger, &person.user, &ana())
+        .await;
+    assert!(matches!(gone, Err(store::Error::NotFound(_))));
+}
