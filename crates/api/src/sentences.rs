@@ -134,7 +134,14 @@ fn intention(plan: &Plan, effect: &Effect) -> String {
         }
         Effect::WritePin {
             path, variable, to, ..
-        } => format!("writing {variable}={to} into {path}"),
+        } => match (variable, to) {
+            (Some(variable), to) => {
+                let to = to.as_deref().unwrap_or_default();
+                format!("writing {variable}={to} into {path}")
+            }
+            (None, Some(to)) => format!("writing {to} into {path}"),
+            (None, None) => format!("removing {path}"),
+        },
         Effect::PutBackPin { path } => format!("putting back what {path} was before"),
         Effect::Build { component } => format!("building {component} {}", plan.to),
         Effect::DropBuild { component } => format!("removing what the build of {component} left"),

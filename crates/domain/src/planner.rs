@@ -111,7 +111,15 @@ fn by_way_of(
         return Err(planner.blockers);
     }
     let (mut warnings, built) = (planner.warnings, planner.built);
-    let project = project::project(snapshot, release, present.as_ref(), &swaps, &mut warnings);
+    let undoes = target.undoes().is_some();
+    let project = project::project(
+        snapshot,
+        release,
+        present.as_ref(),
+        undoes,
+        &swaps,
+        &mut warnings,
+    );
     let mut plan = assemble(
         snapshot.application,
         release,
