@@ -17,7 +17,7 @@ pub use manner::{Chosen, Companion, End, Ends, Joint, Manner};
 use crate::{
     application::Application,
     compose::PlannedProject,
-    engine_look::RestartPolicy,
+    engine_look::{RestartPolicy, holdings::Needs},
     front::Front,
     name::{
         CommitId, ComponentName, ContainerId, ImageId, PlanDigest, RollbackId, SpecificationDigest,
@@ -146,6 +146,9 @@ pub struct Swap {
     /// The paths of the host that it mounts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub binds: Vec<String>,
+    /// The networks and volumes that it can not be without.
+    #[serde(default, skip_serializing_if = "Needs::is_empty")]
+    pub needs: Needs,
     /// Containers of other swaps whose network, memory or processes the replica shares: it stops before them and
     /// starts after what takes their place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

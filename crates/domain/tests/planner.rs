@@ -9,7 +9,7 @@ use domain::{
     compose::{Listing, PinFile, PinState, ProjectLook, ProjectRead, Service},
     engine_look::{
         Container, ContainerState, EngineFacts, EngineLook, Health, ImageFacts, Lock, Mark,
-        RestartPolicy, TakenPort,
+        RestartPolicy, TakenPort, holdings::Holdings,
     },
     front::{Filed, FrontLook, FrontServer},
     ledger::{LastRollback, RecordedSpecification, Release, ReleaseComponent},
@@ -163,6 +163,7 @@ impl Shop {
             guests: BTreeMap::new(),
             taken: Vec::new(),
             paths: BTreeMap::new(),
+            has: None,
             project: None,
             stages: Vec::new(),
             internal: std::collections::BTreeSet::new(),
@@ -396,7 +397,34 @@ fn met_on_the_host() -> Vec<Met> {
         ),
         (Shop::but(stays), BlockerCode::PortTaken),
         (Shop::but(gone), BlockerCode::BindSourceMissing),
+        (Shop::but(need), BlockerCode::NetworkMissing),
+        (
+            Shop::but(|shop| {
+                need(shop);
+                let has = shop.look.has.as_mut().unwrap();
+                has.networks.insert("shop_back".to_owned());
+            }),
+            BlockerCode::VolumeMissing,
+        ),
     ]
+}
+
+/// The target is on a network and mounts a volume, neither of which is on the engine.
+fn need(shop: &mut Shop) {
+    let shape = shape_of(shop);
+    shape.networks = [("shop_back".to_owned(), Endpoint::default())].into();
+    shape.mounts = vec![
+        Mounted {
+            kind: MountKind::Volume,
+            ..bind("shop_data")
+        },
+        // The engine makes it with the container, as it did before.
+        Mounted {
+            kind: MountKind::Anonymous,
+            ..bind("of-its-own")
+        },
+    ];
+    shop.look.has = Some(Holdings::default());
 }
 
 fn published(host_port: u16) -> Published {
@@ -664,8 +692,10 @@ fn next_code(code: BlockerCode) -> Option<BlockerCode> {
         Code::BalancerUnfit => Some(Code::NameTaken),
         Code::NameTaken => Some(Code::PortTaken),
         Code::PortTaken => Some(Code::BindSourceMissing),
+        Code::BindSourceMissing => Some(Code::NetworkMissing),
+        Code::NetworkMissing => Some(Code::VolumeMissing),
         // Those of a rebuild have a test of their own.
-        Code::BindSourceMissing | Code::NoSource | Code::TagMissing | Code::TagMoved => None,
+        Code::VolumeMissing | Code::NoSource | Code::TagMissing | Code::TagMoved => None,
     }
 }
 

@@ -185,7 +185,7 @@ impl Watcher {
                     if locked(away).contains(&engine) {
                         return (name, Turn::away(stable));
                     }
-                    let turn = looking::one(store, real, application, stable).await;
+                    let turn = Box::pin(looking::one(store, real, application, stable)).await;
                     if matches!(turn.again, Again::EngineAway) {
                         locked(away).insert(engine);
                     }

@@ -12,7 +12,7 @@ use super::{PerformContext, keep::label_of};
 use crate::{
     connect::{Engine, ORDINARY, SLOW},
     error::{Error, Kind},
-    label::{self, Labels, Marks},
+    label::{self, Marks},
     specification::{Creation, Replica, create_body, no_rise, shared_with, volumes_of},
 };
 

@@ -8,7 +8,7 @@ use domain::{
     effect::{Effect, Failure},
     engine_look::{
         Attached, Container, ContainerState, EngineFacts, EngineLook, Health, ImageFacts, Lock,
-        Mark, RestartPolicy, TakenPort,
+        Mark, RestartPolicy, TakenPort, holdings::Holdings,
     },
     name::{ComponentName, ContainerId, Fence, ImageId, RollbackId, SpecificationDigest},
     seen::Seen,
@@ -101,6 +101,8 @@ pub(crate) struct Engine {
     pub(crate) taken: Vec<TakenPort>,
     /// Paths of the host.
     pub(crate) paths: BTreeMap<String, Seen<()>>,
+    /// Its networks and volumes, where a test says so.
+    pub(crate) has: Option<Holdings>,
     /// Containers that it can not remove, whatever the reason: a busy mount, say.
     pub(crate) stubborn: BTreeSet<ContainerId>,
     /// What building a component gives; none for a build that fails.
@@ -263,6 +265,7 @@ impl Engine {
             list: None,
             taken: Vec::new(),
             paths: BTreeMap::new(),
+            has: None,
             stubborn: BTreeSet::new(),
             builds: BTreeMap::new(),
             begun: BTreeSet::new(),
@@ -443,6 +446,7 @@ impl Engine {
             guests: BTreeMap::new(),
             taken: self.taken.clone(),
             paths: self.paths.clone(),
+            has: self.has.clone(),
             project: self.file.as_ref().map(|file| file.look(self.list.as_ref())),
             stages: self.stages(),
             internal: BTreeSet::new(),
