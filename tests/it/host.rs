@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::house::{Application, Engine, House, server::free_port};
+use crate::house::{Application, Engine, House, seconds, server::free_port, until};
 
 const MOVED: &str = r#"
 services:
@@ -25,6 +25,76 @@ fn warning<'a>(plan: &'a Value, code: &str) -> &'a str {
         "{plan}"
     );
     found["sentence"].as_str().unwrap()
+}
+
+/// As 1.4.2 was deployed; 1.5.0 has neither the network nor the volume.
+const ROOMY: &str = r#"
+services:
+  api:
+    image: ${IMAGE}
+    ports: ["127.0.0.1:${PORT}:8080"]
+    networks: [default, back]
+    volumes: ["data:/data"]
+networks: {back: {}}
+volumes: {data: {}}
+"#;
+
+#[test]
+fn a_network_or_a_volume_that_is_gone_is_known_before_the_night() {
+    let house = House::new();
+    let mut shop = Application::compose(&Engine::of_this_machine(), "gone", &["api"], ROOMY);
+    house.know(&shop.definition());
+    let good = house.deploy(&mut shop, "1.4.2");
+    house.judged(&good, "good");
+    let bare = "services:\n  api:\n    image: ${IMAGE}\n    ports: [\"127.0.0.1:${PORT}:8080\"]\n";
+    std::fs::write(shop.file("compose.yml"), bare).unwrap();
+    house.deploy(&mut shop, "1.5.0");
+    let before = shop.running();
+    let docker = |words: &[&str]| {
+        let ran = std::process::Command::new("docker").args(words).output();
+        let ran = ran.expect("docker is installed");
+        assert!(ran.status.success(), "{ran:?}");
+    };
+    let (network, volume) = (format!("{}_back", shop.name), format!("{}_data", shop.name));
+    docker(&["network", "rm", &network]);
+    docker(&["volume", "rm", &volume]);
+
+    let plan = house.ask_plan(&shop, &json!("last_known_good"));
+    let problem = plan.problem(409, "plan_blocked");
+    let codes: Vec<&Value> = problem["blockers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|b| &b["code"])
+        .collect();
+    assert_eq!(codes, ["network_missing", "volume_missing"], "{problem}");
+    assert!(
+        problem["blockers"][0]["sentence"]
+            .to_string()
+            .contains(&network),
+        "{problem}"
+    );
+    let action = problem["blockers"][1]["next_action"].to_string();
+    assert!(
+        action.contains(&format!("docker volume create {volume}")),
+        "{problem}"
+    );
+    assert_eq!(shop.running(), before);
+    let broken = until("its way back is known to be broken", seconds(90), || {
+        let all = house.get(&format!("/api/v1/applications/{}/releases", shop.name));
+        let releases = all["items"].as_array()?.clone();
+        let found = releases
+            .into_iter()
+            .find(|release| release["version"] == "1.4.2")?;
+        (found["readiness"]["broken"] == true).then_some(found)
+    });
+    assert_eq!(broken["readiness"]["code"], "surroundings_gone", "{broken}");
+
+    docker(&["network", "create", &network]);
+    docker(&["volume", "create", &volume]);
+    let id = house.roll_back(&shop, &json!("last_known_good"));
+    house.verdict(&id, "rolled_back");
+    shop.serves_alone("1.4.2");
 }
 
 /// 1.4.2 had another port, another mount and another command than 1.5.0 has.

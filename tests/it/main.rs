@@ -21,6 +21,7 @@ mod host;
 mod input;
 mod kill;
 mod meddling;
+mod pinned_images;
 mod pins;
 mod reading;
 mod rebuild;

@@ -3,7 +3,7 @@
 use domain::{
     effect::{Effect, Failure, Outcome},
     lifecycle::Event,
-    name::ContainerId,
+    name::{ContainerId, VariableName},
     plan::Plan,
 };
 
@@ -73,6 +73,16 @@ pub(crate) fn sentence(plan: &Plan, event: &Event, actor: &str) -> String {
     }
 }
 
+fn pinning(path: &str, variable: Option<&VariableName>, to: Option<&str>) -> String {
+    match (variable, to) {
+        (Some(variable), to) => {
+            format!("writing {variable}={} into {path}", to.unwrap_or_default())
+        }
+        (None, Some(to)) => format!("writing {to} into {path}"),
+        (None, None) => format!("removing {path}"),
+    }
+}
+
 fn intention(plan: &Plan, effect: &Effect) -> String {
     match effect {
         Effect::TakeLock { .. } => {
@@ -108,7 +118,7 @@ fn intention(plan: &Plan, effect: &Effect) -> String {
         }
         Effect::WritePin {
             path, variable, to, ..
-        } => format!("writing {variable}={to} into {path}"),
+        } => pinning(path, variable.as_ref(), to.as_deref()),
         Effect::PutBackPin { path } => format!("putting back what {path} was before"),
         Effect::Build { component } => format!("building {component} {}", plan.to),
         Effect::DropBuild { component } => format!("removing what the build of {component} left"),

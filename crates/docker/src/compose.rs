@@ -3,6 +3,7 @@
 
 mod file;
 mod output;
+mod place;
 mod run;
 
 use std::{
@@ -15,7 +16,10 @@ use std::{
 
 use bollard::models::ContainerSummary;
 use domain::{
-    compose::{ComposeProject, MARK, ProjectRead, Service},
+    compose::{
+        ComposeProject, MARK, PinBy, ProjectRead, Service,
+        place::{FOUND, LIST, LISTED, OVERRIDES},
+    },
     name::{ComponentName, VariableName},
 };
 
@@ -25,19 +29,8 @@ use crate::{
 };
 pub use file::ProjectFile;
 use output::Services;
+pub use place::override_place;
 pub(crate) use run::{Call, Compose};
-
-/// Files that Compose finds by itself.
-pub(crate) const FOUND_BY_ITSELF: [&str; 8] = [
-    "docker-compose.yml",
-    "docker-compose.yaml",
-    "compose.yml",
-    "compose.yaml",
-    "docker-compose.override.yml",
-    "docker-compose.override.yaml",
-    "compose.override.yml",
-    "compose.override.yaml",
-];
 
 /// What to ask of a project.
 #[derive(Clone, Copy, Debug)]
@@ -68,8 +61,9 @@ const STEP_LIMIT: Duration = Duration::from_secs(10);
 pub(crate) struct Projects(Mutex<BTreeMap<String, Known>>);
 
 impl Engine {
-    /// The same for a plan: images have [`MARK`] in place of the variable, and services are compared with what runs
-    /// as if it had the value that what runs was made with. Remembered for a minute while nothing changes that it
+    /// The same for a plan that pins. By a variable: images have [`MARK`] in place of it, and services are compared
+    /// with what runs as if it had the value that what runs was made with. By an override file: images are what the
+    /// site's own files name, and services are compared as they are. Remembered for a minute while nothing changes that it
     /// is known to depend on: Compose needs half a second and more.
     ///
     /// # Errors
@@ -78,7 +72,6 @@ impl Engine {
         &self,
         name: &ComponentName,
         definition: &ComposeProject,
-        variable: &VariableName,
     ) -> Result<ProjectRead, String> {
         let mut key = files_key(definition);
         let mut containers: Vec<String> = self
@@ -93,8 +86,34 @@ impl Engine {
         if let Some(read) = self.kept_reading(&slot, &key) {
             return read;
         }
-        let read = self.compared(name, definition, variable).await;
+        let read = match &definition.pin {
+            Some(PinBy::Env(variable)) => self.compared(name, definition, variable).await,
+            Some(PinBy::Override) | None => self.without_ours(name, definition).await,
+        };
         self.keep_reading(slot, key, read)
+    }
+
+    async fn without_ours(
+        &self,
+        name: &ComponentName,
+        definition: &ComposeProject,
+    ) -> Result<ProjectRead, String> {
+        let mut request = ProjectRequest {
+            name,
+            definition,
+            variable: None,
+        };
+        let present = self.project(&request).await?;
+        let (Ok(place), Ok(list)) = (override_place(definition), LIST.parse()) else {
+            return Ok(present);
+        };
+        if !Path::new(&definition.folder).join(&place.name).exists() {
+            return Ok(present);
+        }
+        request.variable = Some((&list, &place.own));
+        let mut own = self.project(&request).await?;
+        as_present(&mut own, &present);
+        Ok(own)
     }
 
     async fn compared(
@@ -112,10 +131,7 @@ impl Engine {
         let value = self.value_of(name, &read).await?;
         request.variable = value.as_deref().map(|value| (variable, value));
         let present = self.project(&request).await?;
-        for (component, service) in &mut read.services {
-            let now = present.services.get(component);
-            service.reproduced = now.is_some_and(|now| now.reproduced);
-        }
+        as_present(&mut read, &present);
         Ok(read)
     }
 
@@ -296,11 +312,22 @@ impl Engine {
     }
 }
 
+/// Whether what runs is what Compose would make is told by the other reading.
+fn as_present(read: &mut ProjectRead, present: &ProjectRead) {
+    for (component, service) in &mut read.services {
+        let now = present.services.get(component);
+        service.reproduced = now.is_some_and(|now| now.reproduced);
+    }
+}
+
 /// The files that a reading is known to depend on, and when they were last changed.
 fn files_key(definition: &ComposeProject) -> String {
     let mut key = format!("{definition:?}");
     let named = definition.files.iter().map(String::as_str);
-    let files = named.chain(FOUND_BY_ITSELF).chain([definition.env_file()]);
+    let by_itself = FOUND.into_iter().chain(OVERRIDES);
+    let files = named
+        .chain(by_itself)
+        .chain([LISTED, definition.env_file()]);
     for file in files {
         let facts = std::fs::metadata(Path::new(&definition.folder).join(file)).ok();
         let facts =
@@ -324,6 +351,10 @@ fn files(definition: &ComposeProject) -> Result<(&str, Vec<String>), String> {
                 "{folder}/{file} is not there; correct `compose.files` of the definition"
             ));
         }
+    }
+    // Where the environment file lists them, ours is among them as long as it is there.
+    if definition.pin == Some(PinBy::Override) && place::lists(definition) {
+        return Ok((folder, Vec::new()));
     }
     Ok((folder, definition.files.clone()))
 }

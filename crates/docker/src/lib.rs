@@ -22,7 +22,7 @@ mod supply;
 pub use adopt::{Adoption, Candidate};
 pub use build::{Audience, BuildOrder, Made, Remains};
 pub use capture::Capture;
-pub use compose::{ProjectFile, ProjectRequest};
+pub use compose::{ProjectFile, ProjectRequest, override_place};
 pub use connect::{Engine, default_endpoint};
 pub use copy::verify_archive;
 pub use effects::{Claim, PerformContext, Performed};

@@ -48,7 +48,7 @@ pub struct LookRequest<'a> {
     pub application: &'a Application,
     /// Images whose presence is asked about.
     pub images: &'a [ImageId],
-    /// Whether the free disk is measured.
+    /// Whether the free disk is measured and the volumes are listed: what a target needs of its engine.
     pub disk: bool,
     /// Paths of the engine's host whose presence is asked about.
     pub paths: &'a [String],
@@ -189,6 +189,7 @@ impl Engine {
             guests: guests(&list, request.application),
             taken: live::taken(&list, request.application),
             paths: self.paths(request.paths).await?,
+            has: self.holdings(&networks, request).await?,
             project: None,
             stages: surroundings::stages(&networks, &list, name),
             internal: kinds.internal,

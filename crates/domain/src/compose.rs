@@ -2,6 +2,8 @@
 //! that it deploys. Nothing here reads a file.
 
 pub mod env_file;
+pub mod override_file;
+pub mod place;
 
 use std::collections::BTreeMap;
 
@@ -43,6 +45,8 @@ pub struct ComposeProject {
 pub enum PinBy {
     /// Into this variable of the environment file.
     Env(VariableName),
+    /// As images of its services, in an override file of ours that Compose reads after the site's own files.
+    Override,
 }
 
 /// The environment file that Compose reads when nobody names another.
@@ -101,6 +105,20 @@ pub struct ProjectLook {
     pub read: Seen<ProjectRead>,
     /// The file that a pin is written into; absent when the definition has no pin.
     pub file: Seen<PinFile>,
+    /// The list of files that has to name it; none where Compose finds it by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listing: Option<Listing>,
+}
+
+/// The list of a project's files, in its environment file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listing {
+    /// The environment file, with the list that it has now.
+    pub file: PinFile,
+    /// The list with our override file.
+    pub with: Option<String>,
+    /// The list without it.
+    pub without: Option<String>,
 }
 
 /// The file that a pin is written into.
@@ -108,7 +126,8 @@ pub struct ProjectLook {
 pub struct PinFile {
     /// Its path.
     pub path: String,
-    /// What the pin's variable is in it; none when it does not set it.
+    /// What the pin's variable is in it, none when it does not set it; of an override file of ours the images that it
+    /// pins, none when it is not there.
     pub value: Option<String>,
     /// What became of it.
     pub state: PinState,
@@ -126,7 +145,7 @@ pub enum PinState {
     Former,
     /// Somebody edited it since.
     Edited {
-        /// The names of the variables that differ; values may be secrets.
+        /// The names of the variables or keys that differ; values may be secrets.
         difference: String,
     },
 }
@@ -136,6 +155,9 @@ pub enum PinState {
 pub struct PlannedProject {
     /// What is written; none when it can not be, which `drift` explains.
     pub pin: Option<Pin>,
+    /// The list of files that is changed with it, where Compose would not find it by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listing: Option<Pin>,
     /// Components that Compose, run by us, reads as whoever started them did.
     pub understood: Vec<ComponentName>,
     /// Where Compose will not tell the truth afterwards, one sentence each.
@@ -146,24 +168,72 @@ pub struct PlannedProject {
     pub unread: bool,
 }
 
+impl PlannedProject {
+    /// What is written, in that order: no list ever names a file that is not there.
+    #[must_use]
+    pub fn pins(&self) -> Vec<&Pin> {
+        let mut pins: Vec<&Pin> = self.pin.iter().chain(&self.listing).collect();
+        if self.pin.as_ref().is_some_and(|pin| pin.to.is_none()) {
+            pins.reverse();
+        }
+        pins
+    }
+
+    /// With the images that were built in place of those that the plan named.
+    pub(crate) fn as_built(&mut self, built: &BTreeMap<ComponentName, ImageId>) {
+        let Some(Pin {
+            variable: None,
+            to: Some(to),
+            ..
+        }) = &mut self.pin
+        else {
+            return;
+        };
+        if let Some(images) = override_file::Images::parse(to) {
+            let built = built.iter();
+            let built = built.map(|(name, image)| (name.clone(), image.to_string()));
+            *to = images.with(built).to_string();
+        }
+    }
+}
+
 /// A version to write where the site keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
     /// The file.
     pub path: String,
-    /// The variable.
-    pub variable: VariableName,
+    /// The variable in it; none for an override file of ours, which has images instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variable: Option<VariableName>,
     /// What it says now.
     pub from: Option<String>,
-    /// What it shall say.
-    pub to: String,
+    /// What it shall say; none for an override file that is not needed.
+    pub to: Option<String>,
 }
 
 impl Pin {
     /// That it was written, as a sentence.
     #[must_use]
     pub fn stands(&self) -> String {
-        format!("{}={} stands in {}", self.variable, self.to, self.path)
+        match (&self.variable, &self.to) {
+            (Some(variable), to) => {
+                let to = to.as_deref().unwrap_or_default();
+                format!("{variable}={to} stands in {}", self.path)
+            }
+            (None, Some(to)) => format!("{} pins {to}", self.path),
+            (None, None) => format!("the Compose files name it, without {}", self.path),
+        }
+    }
+
+    /// What it says, or said: the variable with that value, or the images.
+    #[must_use]
+    pub fn says(&self, value: Option<&String>) -> String {
+        match (&self.variable, value) {
+            (Some(variable), Some(value)) => format!("{variable}={value}"),
+            (Some(variable), None) => format!("no {variable}"),
+            (None, Some(images)) => images.clone(),
+            (None, None) => "no image".to_owned(),
+        }
     }
 }
 

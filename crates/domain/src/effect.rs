@@ -94,12 +94,13 @@ pub enum Effect {
     WritePin {
         /// The file.
         path: String,
-        /// The variable.
-        variable: VariableName,
+        /// The variable; none for an override file of ours, which has images instead.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        variable: Option<VariableName>,
         /// What it must say before.
         from: Option<String>,
-        /// What it shall say.
-        to: String,
+        /// What it shall say; none to take an override file of ours away.
+        to: Option<String>,
     },
     /// Put that file's former content back.
     PutBackPin {

@@ -1,11 +1,15 @@
 //! What an engine looks like: the facts that plans and steps decide on.
 
+pub mod holdings;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
 };
 
 use serde::{Deserialize, Serialize};
+
+use holdings::Holdings;
 
 use crate::{
     compose::ProjectLook,
@@ -48,6 +52,9 @@ pub struct EngineLook {
     /// Paths of the engine's host that were asked about: whether each is there.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub paths: BTreeMap<String, Seen<()>>,
+    /// Its networks and volumes, where the look asked what a target needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub has: Option<Holdings>,
     /// Its Compose project, when the definition says where that is and it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<ProjectLook>,

@@ -17,7 +17,7 @@ pub use manner::{Chosen, Companion, End, Ends, Joint, Manner};
 use crate::{
     application::Application,
     compose::PlannedProject,
-    engine_look::RestartPolicy,
+    engine_look::{RestartPolicy, holdings::Needs},
     front::Front,
     name::{
         CommitId, ComponentName, ContainerId, ImageId, PlanDigest, RollbackId, SpecificationDigest,
@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// The newest plan format that this binary executes; a worker never claims a newer one.
-pub const PLAN_FORMAT: i16 = PLAN_FORMAT_TWO;
+pub const PLAN_FORMAT: i16 = PLAN_FORMAT_OVERRIDE;
 /// The format of plans that every binary executes; one that brings or builds an image, hands a port over or points a
 /// balancer has a newer one, so that two versions that run side by side can both do most of the work.
 pub const PLAN_FORMAT_QUICK: i16 = 1;
@@ -46,6 +46,8 @@ pub const PLAN_FORMAT_FRONT: i16 = 5;
 pub const PLAN_FORMAT_UNDO: i16 = 6;
 /// The format of plans that two persons have to approve: an older binary would start with one.
 pub const PLAN_FORMAT_TWO: i16 = 7;
+/// The format of plans that pin images in an override file.
+pub const PLAN_FORMAT_OVERRIDE: i16 = 8;
 
 /// A stored plan. Its bytes are the serde_json text of this struct: no maps, so the order is fixed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,6 +146,9 @@ pub struct Swap {
     /// The paths of the host that it mounts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub binds: Vec<String>,
+    /// The networks and volumes that it can not be without.
+    #[serde(default, skip_serializing_if = "Needs::is_empty")]
+    pub needs: Needs,
     /// Containers of other swaps whose network, memory or processes the replica shares: it stops before them and
     /// starts after what takes their place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -198,6 +203,7 @@ impl Plan {
         if let (Some(planned), Some(project)) = (&mut like_this.project, &self.project) {
             *planned = PlannedProject {
                 pin: planned.pin.take(),
+                listing: planned.listing.take(),
                 ..project.clone()
             };
         }
@@ -238,6 +244,9 @@ impl Plan {
             }
         }
         plan.keep = images_to_keep(&plan.swaps);
+        if let Some(project) = &mut plan.project {
+            project.as_built(built);
+        }
         Cow::Owned(plan)
     }
 

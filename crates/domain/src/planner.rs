@@ -30,7 +30,7 @@ use crate::{
 pub use aim::{present, release_of};
 use assemble::{Parts, assemble};
 pub use blocker::{Blocker, BlockerCode};
-pub(crate) use host::{paths_missing, ports_taken};
+pub(crate) use host::{lacking, paths_missing, ports_taken};
 pub use outlook::Downtime;
 use outlook::{downtime, unchanged};
 use place::{Place, places_of};
@@ -111,7 +111,15 @@ fn by_way_of(
         return Err(planner.blockers);
     }
     let (mut warnings, built) = (planner.warnings, planner.built);
-    let project = project::project(snapshot, release, present.as_ref(), &swaps, &mut warnings);
+    let undoes = target.undoes().is_some();
+    let project = project::project(
+        snapshot,
+        release,
+        present.as_ref(),
+        undoes,
+        &swaps,
+        &mut warnings,
+    );
     let mut plan = assemble(
         snapshot.application,
         release,
@@ -354,6 +362,7 @@ impl<'a> Planner<'a> {
             image: part.image.clone(),
             ports: settings.ports(),
             binds: settings.binds(),
+            needs: settings.needs(),
             specification: settings.digest,
             leftovers: place
                 .leftovers

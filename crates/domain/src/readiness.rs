@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 
 use crate::{
     application::{Application, Component},
-    engine_look::ImageFacts,
-    ledger::Release,
+    engine_look::{ImageFacts, holdings::Holdings},
+    ledger::{Release, ReleaseComponent},
     name::{ComponentName, ImageId},
     seen::Seen,
     source::{TagsSeen, same_commit},
@@ -40,18 +40,21 @@ pub enum ReadinessCode {
     Unknown,
     /// What a component ran with was not kept, or can not be read.
     SpecificationLost,
+    /// A network or a volume that a component needs is not on the engine.
+    SurroundingsGone,
     /// An image is nowhere.
     Gone,
 }
 
 impl ReadinessCode {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Ready,
         Self::SecondCopy,
         Self::Pullable,
         Self::Rebuildable,
         Self::Unknown,
         Self::SpecificationLost,
+        Self::SurroundingsGone,
         Self::Gone,
     ];
 
@@ -65,6 +68,7 @@ impl ReadinessCode {
             Self::Rebuildable => "rebuildable",
             Self::Unknown => "unknown",
             Self::SpecificationLost => "specification_lost",
+            Self::SurroundingsGone => "surroundings_gone",
             Self::Gone => "gone",
         }
     }
@@ -73,7 +77,7 @@ impl ReadinessCode {
     #[must_use]
     pub fn broken(self) -> bool {
         match self {
-            Self::Gone | Self::SpecificationLost => true,
+            Self::Gone | Self::SurroundingsGone | Self::SpecificationLost => true,
             Self::Ready | Self::SecondCopy | Self::Pullable | Self::Rebuildable | Self::Unknown => {
                 false
             }
@@ -108,6 +112,7 @@ pub struct Readiness {
 pub fn readiness(
     release: &Release,
     sights: &BTreeMap<ImageId, ImageSight>,
+    has: Option<&Holdings>,
     application: &Application,
     tags: &Seen<TagsSeen>,
 ) -> Readiness {
@@ -120,7 +125,12 @@ pub fn readiness(
             | ReadinessCode::Pullable
             | ReadinessCode::Rebuildable
             | ReadinessCode::Unknown
+            | ReadinessCode::SurroundingsGone
             | ReadinessCode::SpecificationLost => image,
+        };
+        let image = match surroundings(name, part, has) {
+            Some(gone) if image.code < gone.code => gone,
+            _ => image,
         };
         let kept = match &part.specification {
             Some(recorded) if recorded.readable => None,
@@ -144,6 +154,20 @@ pub fn readiness(
         code: ReadinessCode::Unknown,
         sentence: "the ledger does not say what it runs".to_owned(),
         next_action: Some("record the deployment again".to_owned()),
+    })
+}
+
+fn surroundings(
+    name: &ComponentName,
+    part: &ReleaseComponent,
+    has: Option<&Holdings>,
+) -> Option<Readiness> {
+    let needs = part.specification.as_ref()?.shape.as_ref()?.needs();
+    let lacking = needs.lacking(has?).next()?;
+    Some(Readiness {
+        code: ReadinessCode::SurroundingsGone,
+        sentence: lacking.said(name),
+        next_action: Some(lacking.next_action()),
     })
 }
 
@@ -386,7 +410,13 @@ mod tests {
                 commit: commit.map(str::to_owned),
                 ..release(Some(true))
             };
-            let found = readiness(&release, &sight(false, Vec::new()), &application(), &tags);
+            let found = readiness(
+                &release,
+                &sight(false, Vec::new()),
+                None,
+                &application(),
+                &tags,
+            );
             assert_eq!(found.code, code, "{found:?}");
             assert!(found.sentence.contains(says), "{found:?}");
             assert_eq!(code.word().parse(), Ok(code));
@@ -396,10 +426,37 @@ mod tests {
         let found = readiness(
             &release(Some(true)),
             &sight(false, Vec::new()),
+            None,
             &fixed,
             &tags("v1", false),
         );
         assert_eq!(found.code, Code::Gone);
+    }
+
+    #[test]
+    fn a_volume_that_is_gone_breaks_the_way_back() {
+        let mut release = release(Some(true));
+        let part = release.components.values_mut().next().unwrap();
+        let mounts = serde_json::json!({"mounts": [{"kind": "volume", "source": "data", "target": "/data", "writable": true}]});
+        let recorded = part.specification.as_mut().unwrap();
+        recorded.shape = Some(serde_json::from_value(mounts).unwrap());
+        let found = |has: Option<&Holdings>| {
+            let sights = sight(true, Vec::new());
+            readiness(&release, &sights, has, &application(), &Seen::Absent)
+        };
+        let mut has = Holdings::default();
+        let gone = found(Some(&has));
+        assert_eq!(gone.code, ReadinessCode::SurroundingsGone);
+        assert!(
+            gone.code.broken()
+                && gone
+                    .next_action
+                    .unwrap()
+                    .contains("docker volume create data")
+        );
+        assert_eq!(found(None).code, ReadinessCode::Ready, "nobody looked");
+        has.volumes.insert("data".to_owned());
+        assert_eq!(found(Some(&has)).code, ReadinessCode::Ready);
     }
 
     #[test]
@@ -438,7 +495,13 @@ mod tests {
             (Some(true), BTreeMap::new(), Code::Unknown),
         ];
         for (readable, sights, code) in table {
-            let found = readiness(&release(readable), &sights, &application(), &Seen::Absent);
+            let found = readiness(
+                &release(readable),
+                &sights,
+                None,
+                &application(),
+                &Seen::Absent,
+            );
             assert_eq!(found.code, code, "{found:?}");
             assert_eq!(code.word().parse(), Ok(code));
             assert!(!code.broken() || found.next_action.is_some());

@@ -46,6 +46,10 @@ pub enum CauseCode {
     PortTaken,
     /// A path of the host that the target mounts is not there.
     BindSourceMissing,
+    /// A network of the target is not on the engine.
+    NetworkMissing,
+    /// A volume of the target is not on the engine.
+    VolumeMissing,
     /// Another control plane holds the application on this engine.
     LockedElsewhere,
     /// The engine refused a call for good.

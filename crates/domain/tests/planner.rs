@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use domain::{
     application::Application,
-    compose::{PinFile, PinState, ProjectLook, ProjectRead, Service},
+    compose::{Listing, PinFile, PinState, ProjectLook, ProjectRead, Service},
     engine_look::{
         Container, ContainerState, EngineFacts, EngineLook, Health, ImageFacts, Lock, Mark,
-        RestartPolicy, TakenPort,
+        RestartPolicy, TakenPort, holdings::Holdings,
     },
     front::{Filed, FrontLook, FrontServer},
     ledger::{LastRollback, RecordedSpecification, Release, ReleaseComponent},
@@ -163,6 +163,7 @@ impl Shop {
             guests: BTreeMap::new(),
             taken: Vec::new(),
             paths: BTreeMap::new(),
+            has: None,
             project: None,
             stages: Vec::new(),
             internal: std::collections::BTreeSet::new(),
@@ -396,7 +397,34 @@ fn met_on_the_host() -> Vec<Met> {
         ),
         (Shop::but(stays), BlockerCode::PortTaken),
         (Shop::but(gone), BlockerCode::BindSourceMissing),
+        (Shop::but(need), BlockerCode::NetworkMissing),
+        (
+            Shop::but(|shop| {
+                need(shop);
+                let has = shop.look.has.as_mut().unwrap();
+                has.networks.insert("shop_back".to_owned());
+            }),
+            BlockerCode::VolumeMissing,
+        ),
     ]
+}
+
+/// The target is on a network and mounts a volume, neither of which is on the engine.
+fn need(shop: &mut Shop) {
+    let shape = shape_of(shop);
+    shape.networks = [("shop_back".to_owned(), Endpoint::default())].into();
+    shape.mounts = vec![
+        Mounted {
+            kind: MountKind::Volume,
+            ..bind("shop_data")
+        },
+        // The engine makes it with the container, as it did before.
+        Mounted {
+            kind: MountKind::Anonymous,
+            ..bind("of-its-own")
+        },
+    ];
+    shop.look.has = Some(Holdings::default());
 }
 
 fn published(host_port: u16) -> Published {
@@ -664,8 +692,10 @@ fn next_code(code: BlockerCode) -> Option<BlockerCode> {
         Code::BalancerUnfit => Some(Code::NameTaken),
         Code::NameTaken => Some(Code::PortTaken),
         Code::PortTaken => Some(Code::BindSourceMissing),
+        Code::BindSourceMissing => Some(Code::NetworkMissing),
+        Code::NetworkMissing => Some(Code::VolumeMissing),
         // Those of a rebuild have a test of their own.
-        Code::BindSourceMissing | Code::NoSource | Code::TagMissing | Code::TagMoved => None,
+        Code::VolumeMissing | Code::NoSource | Code::TagMissing | Code::TagMoved => None,
     }
 }
 
@@ -1159,6 +1189,7 @@ fn project(value: Option<&str>, images: [&str; 2], reproduced: bool) -> ProjectL
     ProjectLook {
         read: Seen::Known(read),
         file: Seen::Known(file),
+        listing: None,
     }
 }
 
@@ -1184,8 +1215,8 @@ fn the_value_that_is_pinned_gives_the_ledgers_images() {
     let planned = proposal.plan.project.clone().unwrap();
     let pin = planned.pin.unwrap();
     assert_eq!(
-        (pin.path.as_str(), pin.from.as_deref(), pin.to.as_str()),
-        ("/srv/shop/.env", Some("1.5.0"), "1.4.2")
+        (pin.path.as_str(), pin.from.as_deref(), pin.to.as_deref()),
+        ("/srv/shop/.env", Some("1.5.0"), Some("1.4.2"))
     );
     assert_eq!((planned.understood.len(), planned.drift.len()), (2, 0));
     let at = |step: &Step| {
@@ -1239,6 +1270,140 @@ fn what_can_not_be_pinned_is_said_and_blocks_nothing() {
             "it is noted at the end as well"
         );
     }
+}
+
+fn overriding(look: ProjectLook, digests: &[&str]) -> Proposal {
+    planned(&Shop::but(|shop| {
+        let compose = json!({"folder": "/srv/shop", "pin": "override"});
+        shop.application.compose = serde_json::from_value(compose).unwrap();
+        shop.look.project = Some(look);
+        for (name, part) in &mut shop.releases[0].components {
+            part.reference = format!("registry:5000/{name}:1.4.2");
+        }
+        let api = shop.releases[0].components[&"api".parse().unwrap()]
+            .image
+            .clone();
+        if let Some(Seen::Known(facts)) = shop.look.images.get_mut(&api) {
+            facts.digests = digests
+                .iter()
+                .map(|digest| digest.parse().unwrap())
+                .collect();
+        }
+    }))
+}
+
+/// The same without a variable: images of the site's own files, and an override file that says `value`.
+fn unnamed(value: Option<&str>) -> ProjectLook {
+    let mut look = project(
+        value,
+        ["registry:5000/api:1.5.0", "registry:5000/worker:1.5.0"],
+        true,
+    );
+    let Seen::Known(file) = &mut look.file else {
+        panic!("the file is known")
+    };
+    file.path = "/srv/shop/docker-compose.override.yml".to_owned();
+    look
+}
+
+#[test]
+fn images_are_pinned_by_digest_where_the_version_is_no_variable() {
+    let digest = |letter: &str| format!("sha256:{}", letter.repeat(64));
+    let (other, own) = (
+        format!("elsewhere/api@{}", digest("b")),
+        format!("registry:5000/api@{}", digest("a")),
+    );
+    let proposal = overriding(unnamed(None), &[&other, &own]);
+    assert_eq!(proposal.plan.format, plan::PLAN_FORMAT_OVERRIDE);
+    let project = proposal.plan.project.clone().unwrap();
+    assert_eq!((project.listing.as_ref(), project.drift.len()), (None, 0));
+    let pin = project.pin.unwrap();
+    let to = pin.to.clone().unwrap();
+    let worker = &proposal
+        .plan
+        .swaps
+        .iter()
+        .find(|swap| swap.component.as_str() == "worker");
+    let worker = &worker.unwrap().image;
+    assert_eq!(
+        to,
+        format!("api={own}, worker={worker}"),
+        "its identity without a digest"
+    );
+    assert_eq!((pin.variable.as_ref(), pin.from.as_ref()), (None, None));
+    let said = Step::Pin.explain(&proposal.plan);
+    assert!(said.contains("is removed if the rollback turns"), "{said}");
+    let unchanged = proposal.unchanged.join("\n");
+    assert!(unchanged.contains("`-f`"), "{unchanged}");
+
+    let built = BTreeMap::from([("api".parse().unwrap(), worker.clone())]);
+    let built = proposal.plan.as_built(&built).into_owned();
+    let pin = built.project.unwrap().pin.unwrap();
+    assert_eq!(pin.to, Some(format!("api={worker}, worker={worker}")));
+}
+
+#[test]
+fn what_the_sites_own_files_name_needs_no_pin_and_loses_ours() {
+    let mut look = unnamed(Some("api=sha256:00, worker=sha256:11"));
+    let plain = planned(&Shop::new()).plan;
+    if let Seen::Known(read) = &mut look.read {
+        for swap in &plain.swaps {
+            read.services.get_mut(&swap.component).unwrap().image_id = Some(swap.image.clone());
+        }
+    }
+    let list = |value: &str| PinFile {
+        path: "/srv/shop/.env".to_owned(),
+        value: Some(value.to_owned()),
+        state: PinState::Free,
+    };
+    let (with, without) = ("a.yml:docker-compose.sternway.yml", "a.yml");
+    look.listing = Some(Listing {
+        file: list(with),
+        with: Some(with.to_owned()),
+        without: Some(without.to_owned()),
+    });
+    let project = overriding(look.clone(), &[]).plan.project.unwrap();
+    let order: Vec<(&str, Option<&str>)> = project
+        .pins()
+        .into_iter()
+        .map(|pin| (pin.path.as_str(), pin.to.as_deref()))
+        .collect();
+    assert_eq!(
+        order,
+        [
+            ("/srv/shop/.env", Some(without)),
+            ("/srv/shop/docker-compose.override.yml", None)
+        ],
+        "no list ever names a file that is not there"
+    );
+
+    look.read = unnamed(None).read;
+    look.listing.as_mut().unwrap().file = list(without);
+    let project = overriding(look, &[]).plan.project.unwrap();
+    let order: Vec<&str> = project
+        .pins()
+        .into_iter()
+        .map(|pin| pin.path.as_str())
+        .collect();
+    assert_eq!(
+        order,
+        ["/srv/shop/docker-compose.override.yml", "/srv/shop/.env"]
+    );
+}
+
+#[test]
+fn an_override_file_that_somebody_edited_is_said_and_blocks_nothing() {
+    let mut look = unnamed(None);
+    if let Seen::Known(file) = &mut look.file {
+        file.state = PinState::Edited {
+            difference: "it was edited by hand: worker.image differs".to_owned(),
+        };
+    }
+    let proposal = overriding(look, &[]);
+    assert_eq!(proposal.plan.project.as_ref().unwrap().pin, None);
+    let warnings = sentences(&proposal);
+    assert!(warnings.contains("worker.image differs"), "{warnings}");
+    assert!(proposal.plan.steps.contains(&Step::Pin));
 }
 
 #[test]

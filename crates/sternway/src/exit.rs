@@ -111,6 +111,8 @@ impl Exit {
             | CauseCode::ImageMissing
             | CauseCode::Architecture
             | CauseCode::BindSourceMissing
+            | CauseCode::NetworkMissing
+            | CauseCode::VolumeMissing
             | CauseCode::SpecificationMissing
             | CauseCode::DiskFull
             | CauseCode::BalancerUnreachable

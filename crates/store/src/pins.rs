@@ -27,8 +27,8 @@ pub struct NewPin<'a> {
     pub name: &'a str,
     /// What is in it; none when it is not there.
     pub former: Option<&'a [u8]>,
-    /// What will be in it.
-    pub written: &'a [u8],
+    /// What will be in it; none when it is to be taken away.
+    pub written: Option<&'a [u8]>,
 }
 
 /// What a rollback did to a file. It holds secrets: it is not shown.
@@ -36,8 +36,8 @@ pub struct NewPin<'a> {
 pub struct Pinned {
     /// What was in it; none when it was not there.
     pub former: Option<Vec<u8>>,
-    /// What the rollback wrote.
-    pub written: Vec<u8>,
+    /// What the rollback wrote; none when it took the file away.
+    pub written: Option<Vec<u8>>,
 }
 
 impl std::fmt::Debug for Pinned {
@@ -66,7 +66,7 @@ pub struct ReleasedPin {
 pub struct HeldPin {
     /// The rollback that wrote it.
     pub rollback: RollbackId,
-    /// The file, the variable, and both values of it.
+    /// The file, what of it is pinned, and both values.
     pub pin: Pin,
     /// When the hold was released and the file looked at again.
     pub settled_at: Option<Moment>,
@@ -85,7 +85,7 @@ struct HeldRow {
 #[derive(sqlx::FromRow)]
 struct Sealed {
     former: Option<Vec<u8>>,
-    written: Vec<u8>,
+    written: Option<Vec<u8>>,
 }
 
 impl Store {
@@ -99,7 +99,7 @@ impl Store {
                 .seal(&about(held.rollback, new.path, what), content)
         };
         let former = new.former.map(|former| seal("former", former));
-        let written = seal("written", new.written);
+        let written = new.written.map(|written| seal("written", written));
         let claimed: bool = timed(async {
             Ok(sqlx::query_scalar(
                 "with held as (
@@ -152,13 +152,14 @@ impl Store {
     pub async fn pins_of(&self, rollback: RollbackId) -> Result<Vec<HeldPin>> {
         timed(async {
             let rows: Vec<HeldRow> = sqlx::query_as(
-                "select p.rollback_id, l.body::jsonb #> '{project,pin}' as pin, p.settled_at, p.said
+                "select p.rollback_id, w.pin, p.settled_at, p.said
                  from pin p
                  join rollback q on q.id = p.rollback_id
                  join plan l on l.digest = q.plan_digest
-                 where p.rollback_id = $1 and l.body::jsonb #>> '{project,pin,path}' = p.path
+                 cross join lateral (values (l.body::jsonb #> '{project,pin}'), (l.body::jsonb #> '{project,listing}')) w (pin)
+                 where p.rollback_id = $1 and w.pin ->> 'path' = p.path
                    and exists (select from hold h where h.rollback_id = p.rollback_id)
-                 limit 16",
+                 order by p.path limit 16",
             )
             .bind(rollback.0)
             .fetch_all(&self.pool)
@@ -179,13 +180,14 @@ impl Store {
     ) -> Result<Vec<HeldPin>> {
         timed(async {
             let rows: Vec<HeldRow> = sqlx::query_as(
-                "select p.rollback_id, l.body::jsonb #> '{project,pin}' as pin, p.settled_at, p.said
+                "select p.rollback_id, w.pin, p.settled_at, p.said
                  from hold h
                  join pin p on p.rollback_id = h.rollback_id
                  join rollback q on q.id = p.rollback_id
                  join plan l on l.digest = q.plan_digest
+                 cross join lateral (values (l.body::jsonb #> '{project,pin}'), (l.body::jsonb #> '{project,listing}')) w (pin)
                  where h.application = $1 and h.version = $2 and p.settled_at is null
-                   and l.body::jsonb #>> '{project,pin,path}' = p.path
+                   and w.pin ->> 'path' = p.path
                  order by p.written_at desc limit 16",
             )
             .bind(application.as_str())
@@ -268,11 +270,9 @@ fn about(rollback: RollbackId, path: &str, what: &str) -> String {
 
 fn opened(key: &SecretKey, rollback: RollbackId, path: &str, row: &Sealed) -> Result<Pinned> {
     let open = |what: &str, sealed: &[u8]| key.open(&about(rollback, path, what), sealed);
-    let former = row
-        .former
-        .as_deref()
-        .map(|former| open("former", former))
-        .transpose()?;
-    let written = open("written", &row.written)?;
-    Ok(Pinned { former, written })
+    let opened = |what, sealed: Option<&[u8]>| sealed.map(|sealed| open(what, sealed)).transpose();
+    Ok(Pinned {
+        former: opened("former", row.former.as_deref())?,
+        written: opened("written", row.written.as_deref())?,
+    })
 }

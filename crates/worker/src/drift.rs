@@ -223,7 +223,7 @@ impl Watcher {
                 (
                     name,
                     engine,
-                    looking::one(store, real, application, stable).await,
+                    Box::pin(looking::one(store, real, application, stable)).await,
                 )
             });
         }

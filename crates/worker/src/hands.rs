@@ -40,12 +40,11 @@ impl World for Real {
                 from,
                 to,
             } => {
-                let from = from.as_deref();
                 let wanted = WantedPin {
                     path,
-                    variable,
-                    from,
-                    to,
+                    variable: variable.as_ref(),
+                    from: from.as_deref(),
+                    to: to.as_deref(),
                 };
                 self.write_pin(plan, grant, &wanted).await
             }

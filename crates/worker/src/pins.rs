@@ -3,10 +3,14 @@
 
 use std::time::Duration;
 
-use docker::{Engine, ProjectFile};
+use docker::{Engine, ProjectFile, override_place};
 use domain::{
     application::Application,
-    compose::{ComposeProject, PinBy, PinFile, PinState, ProjectLook, ProjectRead, env_file},
+    compose::{
+        ComposeProject, Listing, Pin, PinBy, PinFile, PinState, ProjectLook, ProjectRead, env_file,
+        override_file::{self, Images},
+        place::{LIST, LISTED},
+    },
     effect::{Failure, Outcome},
     name::{RollbackId, VariableName},
     plan::Plan,
@@ -31,23 +35,18 @@ const PLAN_LIMIT: Duration = Duration::from_secs(8);
 impl Real {
     /// The project of an application as a plan needs it; none when its definition pins nothing.
     pub(crate) async fn project_for_plan(&self, application: &Application) -> Option<ProjectLook> {
-        let (definition, variable) = pin_of(application)?;
-        let file = match file_of(definition).and_then(|file| Ok((file.read()?, file))) {
-            Ok((content, file)) => match file.writable() {
-                Ok(()) => Seen::Known(pin_file(&file, variable, content.as_deref(), None)),
-                Err(why) => Seen::Unknown(why),
-            },
-            Err(why) => Seen::Unknown(why),
+        let (definition, by) = pin_of(application)?;
+        let (file, listing) = match files_for_plan(definition, by) {
+            Ok((file, listing)) => (Seen::Known(file), listing),
+            Err(why) => (Seen::Unknown(why), None),
         };
         let read = match (self.engines.get(&application.engine), &application.project) {
             (Ok(engine), Some(project)) => {
-                let (definition, variable) = (definition.clone(), variable.clone());
-                let project = project.clone();
-                let reading = tokio::spawn(async move {
-                    engine
-                        .project_for_plan(&project, &definition, &variable)
-                        .await
-                });
+                let (definition, project) = (definition.clone(), project.clone());
+                let reading =
+                    tokio::spawn(
+                        async move { engine.project_for_plan(&project, &definition).await },
+                    );
                 match tokio::time::timeout(PLAN_LIMIT, reading).await {
                     Ok(Ok(read)) => seen(read),
                     Ok(Err(_)) => Seen::Unknown("the reading broke off".to_owned()),
@@ -59,7 +58,11 @@ impl Real {
             (Err(error), _) => Seen::Unknown(error.to_string()),
             (Ok(_), None) => Seen::Absent,
         };
-        Some(ProjectLook { read, file })
+        Some(ProjectLook {
+            read,
+            file,
+            listing,
+        })
     }
 
     /// The same as a step of a rollback needs it.
@@ -69,37 +72,31 @@ impl Real {
         rollback: RollbackId,
         scope: Scope,
     ) -> Result<Option<ProjectLook>, StoreAway> {
-        let planned = plan
-            .project
-            .as_ref()
-            .and_then(|project| project.pin.as_ref());
-        let (Some(pin), Some((definition, _))) = (planned, pin_of(&plan.application)) else {
+        let (Some(planned), Some((definition, _))) = (&plan.project, pin_of(&plan.application))
+        else {
             return Ok(None);
         };
-        let kept = match self.store.pinned(rollback, &pin.path).await {
-            Ok(kept) => kept,
-            // The rollback goes on without the pin, as where the file can not be written.
-            Err(lost @ (store::Error::KeyLost(_) | store::Error::Corrupt(_))) => {
-                return Ok(Some(ProjectLook {
-                    read: Seen::Absent,
-                    file: Seen::Unknown(format!("what it was before can not be read: {lost}")),
-                }));
+        let Some(pin) = &planned.pin else {
+            return Ok(None);
+        };
+        let mut files = Vec::new();
+        for pin in [pin].into_iter().chain(&planned.listing) {
+            let kept = match self.store.pinned(rollback, &pin.path).await {
+                Ok(kept) => kept,
+                // The rollback goes on without the pin, as where the file can not be written.
+                Err(lost @ (store::Error::KeyLost(_) | store::Error::Corrupt(_))) => {
+                    let why = format!("what it was before can not be read: {lost}");
+                    return Ok(Some(unseen(why)));
+                }
+                Err(error) => return Err(StoreAway(error)),
+            };
+            match seen_file(definition, pin, kept.as_ref()) {
+                Ok(file) => files.push((file, pin)),
+                Err(why) => return Ok(Some(unseen(why))),
             }
-            Err(error) => return Err(StoreAway(error)),
-        };
-        let file = match file_of(definition).and_then(|file| Ok((file.read()?, file))) {
-            Ok((content, file)) => Seen::Known(pin_file(
-                &file,
-                &pin.variable,
-                content.as_deref(),
-                kept.as_ref(),
-            )),
-            Err(why) => Seen::Unknown(why),
-        };
+        }
         // Compose is only asked what it makes of the version that goes back.
-        let says_so = file
-            .known()
-            .is_some_and(|file| file.value.as_ref() == Some(&pin.to));
+        let says_so = files.iter().all(|(file, pin)| file.value == pin.to);
         let read = match (
             self.engines.get(&plan.application.engine),
             &plan.application.project,
@@ -109,7 +106,20 @@ impl Real {
             }
             (Ok(_) | Err(_), _) => Seen::Absent,
         };
-        Ok(Some(ProjectLook { read, file }))
+        let mut files = files.into_iter();
+        let file = files
+            .next()
+            .map_or(Seen::Absent, |(file, _)| Seen::Known(file));
+        let listing = files.next().map(|(file, pin)| Listing {
+            file,
+            with: pin.to.clone(),
+            without: pin.from.clone(),
+        });
+        Ok(Some(ProjectLook {
+            read,
+            file,
+            listing,
+        }))
     }
 
     /// Writes the version into the file, its former content kept before.
@@ -120,7 +130,7 @@ impl Real {
         wanted: &WantedPin<'_>,
     ) -> Outcome {
         let rollback = grant.held.rollback;
-        let (file, definition, content) = match self.opened(plan, wanted.path) {
+        let (file, place, content) = match opened(plan, wanted.path) {
             Ok(opened) => opened,
             Err(said) => return refused(said),
         };
@@ -131,16 +141,16 @@ impl Real {
         let pinned = match kept {
             Some(kept) => kept,
             None => {
-                let pinned = match edited(wanted, content.clone()) {
+                let pinned = match wanted.edited(content.clone()) {
                     Ok(pinned) => pinned,
                     Err(said) => return refused(said),
                 };
                 let new = NewPin {
                     path: wanted.path,
-                    folder: &definition.folder,
-                    name: definition.env_file(),
+                    folder: place.folder,
+                    name: place.name,
                     former: pinned.former.as_deref(),
-                    written: &pinned.written,
+                    written: pinned.written.as_deref(),
                 };
                 if let Err(error) = self.store.pin_keep(&grant.held, &new).await {
                     return of_store(&error);
@@ -149,38 +159,24 @@ impl Real {
             }
         };
         let Pinned { former, written } = pinned;
-        self.replace(plan, grant, &file, content, former, Some(written))
+        self.replace(plan, grant, &file, content, former, written)
             .await
     }
 
     /// Puts the file's former content back.
     pub(crate) async fn put_back_pin(&self, plan: &Plan, grant: &Grant, path: &str) -> Outcome {
-        let (file, _, content) = match self.opened(plan, path) {
+        let (file, _, content) = match opened(plan, path) {
             Ok(opened) => opened,
             Err(said) => return refused(said),
         };
         match self.store.pinned(grant.held.rollback, path).await {
             Ok(Some(Pinned { former, written })) => {
-                self.replace(plan, grant, &file, content, Some(written), former)
+                self.replace(plan, grant, &file, content, written, former)
                     .await
             }
             Ok(None) => Outcome::Done,
             Err(error) => of_store(&error),
         }
-    }
-
-    fn opened<'a>(
-        &self,
-        plan: &'a Plan,
-        path: &str,
-    ) -> Result<(ProjectFile, &'a ComposeProject, Option<Vec<u8>>), String> {
-        let (definition, _) = pin_of(&plan.application).ok_or("the definition pins nothing")?;
-        let file = file_of(definition)?;
-        if file.shown() != path {
-            return Err(format!("{path} is not the file of the definition"));
-        }
-        let content = file.read()?;
-        Ok((file, definition, content))
     }
 
     async fn replace(
@@ -213,58 +209,185 @@ impl Real {
 /// What a pin is to write.
 pub(crate) struct WantedPin<'a> {
     pub(crate) path: &'a str,
-    pub(crate) variable: &'a VariableName,
+    pub(crate) variable: Option<&'a VariableName>,
     pub(crate) from: Option<&'a str>,
-    pub(crate) to: &'a str,
+    pub(crate) to: Option<&'a str>,
 }
 
-fn edited(wanted: &WantedPin<'_>, former: Option<Vec<u8>>) -> Result<Pinned, String> {
-    let content = former.as_deref().unwrap_or_default();
-    let value = env_file::value(content, wanted.variable);
-    if value.as_deref() != wanted.from.map(str::as_bytes) {
-        return Err(format!(
-            "{} was edited meanwhile and is left as it is",
-            wanted.path
-        ));
+impl WantedPin<'_> {
+    /// What is in the file and what will be.
+    fn edited(&self, former: Option<Vec<u8>>) -> Result<Pinned, String> {
+        let content = former.as_deref();
+        let says = says(content, self.variable)
+            .map_err(|why| format!("{} is left as it is: {why}", self.path))?;
+        if says.as_deref() != self.from {
+            return Err(format!(
+                "{} was edited meanwhile and is left as it is",
+                self.path
+            ));
+        }
+        let written = match (self.variable, self.to) {
+            (_, None) => None,
+            (Some(variable), Some(to)) => {
+                let content = content.unwrap_or_default();
+                let edited = env_file::with_value(content, variable, to).ok_or_else(|| {
+                    format!(
+                        "{} has a quote that is never closed: mend it first",
+                        self.path
+                    )
+                })?;
+                Some(edited)
+            }
+            (None, Some(to)) => {
+                let images = Images::parse(to).ok_or("these images can not stand in a file")?;
+                Some(images.content())
+            }
+        };
+        Ok(Pinned { former, written })
     }
-    let written = env_file::with_value(content, wanted.variable, wanted.to).ok_or_else(|| {
-        format!(
-            "{} has a quote that is never closed: mend it first",
-            wanted.path
-        )
-    })?;
-    Ok(Pinned { former, written })
 }
 
-fn pin_of(application: &Application) -> Option<(&ComposeProject, &VariableName)> {
+/// A file of a project.
+struct Place<'a> {
+    folder: &'a str,
+    name: &'a str,
+}
+
+fn opened<'a>(
+    plan: &'a Plan,
+    path: &str,
+) -> Result<(ProjectFile, Place<'a>, Option<Vec<u8>>), String> {
+    let (definition, _) = pin_of(&plan.application).ok_or("the definition pins nothing")?;
+    let pins = plan
+        .project
+        .as_ref()
+        .map_or_else(Vec::new, |project| project.pins());
+    let pin = pins.into_iter().find(|pin| pin.path == path);
+    let pin = pin.ok_or_else(|| format!("{path} is not a file of the plan"))?;
+    let (file, name) = file_of(definition, pin)?;
+    let content = file.read()?;
+    let folder = &definition.folder;
+    Ok((file, Place { folder, name }, content))
+}
+
+/// The file of a pin, and its name below the folder.
+fn file_of<'a>(
+    definition: &ComposeProject,
+    pin: &'a Pin,
+) -> Result<(ProjectFile, &'a str), String> {
+    let name = pin.path.strip_prefix(&definition.folder);
+    let name = name
+        .and_then(|name| name.strip_prefix('/'))
+        .ok_or_else(|| format!("{} is not a file of the definition", pin.path))?;
+    Ok((ProjectFile::find(&definition.folder, name)?, name))
+}
+
+fn pin_of(application: &Application) -> Option<(&ComposeProject, &PinBy)> {
     let definition = application.compose.as_ref()?;
-    let PinBy::Env(variable) = definition.pin.as_ref()?;
-    Some((definition, variable))
+    Some((definition, definition.pin.as_ref()?))
 }
 
-fn file_of(definition: &ComposeProject) -> Result<ProjectFile, String> {
-    ProjectFile::find(&definition.folder, definition.env_file())
+fn files_for_plan(
+    definition: &ComposeProject,
+    by: &PinBy,
+) -> Result<(PinFile, Option<Listing>), String> {
+    let look = |name: &str, variable: Option<&VariableName>| {
+        let file = ProjectFile::find(&definition.folder, name)?;
+        let content = file.read()?;
+        file.writable()?;
+        Ok::<_, String>(pin_file(&file, variable, content.as_deref(), None))
+    };
+    let place = match by {
+        PinBy::Env(variable) => return Ok((look(definition.env_file(), Some(variable))?, None)),
+        PinBy::Override => override_place(definition)?,
+    };
+    let file = look(&place.name, None)?;
+    let Some(with) = place.list else {
+        return Ok((file, None));
+    };
+    let list: VariableName = LIST.parse().map_err(|bad| format!("{LIST}: {bad}"))?;
+    let listing = look(definition.env_file(), Some(&list))?;
+    let without = listing.value.is_some().then_some(place.own);
+    let listing = Listing {
+        file: listing,
+        with: Some(with),
+        without,
+    };
+    Ok((file, Some(listing)))
+}
+
+fn seen_file(
+    definition: &ComposeProject,
+    pin: &Pin,
+    kept: Option<&Pinned>,
+) -> Result<PinFile, String> {
+    let (file, _) = file_of(definition, pin)?;
+    let content = file.read()?;
+    Ok(pin_file(
+        &file,
+        pin.variable.as_ref(),
+        content.as_deref(),
+        kept,
+    ))
+}
+
+fn unseen(why: String) -> ProjectLook {
+    ProjectLook {
+        read: Seen::Absent,
+        file: Seen::Unknown(why),
+        listing: None,
+    }
 }
 
 fn pin_file(
     file: &ProjectFile,
-    variable: &VariableName,
+    variable: Option<&VariableName>,
     content: Option<&[u8]>,
     kept: Option<&Pinned>,
 ) -> PinFile {
-    let state = match kept {
-        None => PinState::Free,
-        Some(kept) if content == Some(kept.written.as_slice()) => PinState::Ours,
-        Some(kept) if content == kept.former.as_deref() => PinState::Former,
-        Some(kept) => PinState::Edited {
-            difference: env_file::difference(&kept.written, content.unwrap_or_default()),
+    let (value, odd) = match says(content, variable) {
+        Ok(value) => (value, None),
+        Err(why) => (None, Some(why)),
+    };
+    let state = match (kept, odd) {
+        (None, None) => PinState::Free,
+        (None, Some(why)) => PinState::Edited {
+            difference: format!("{} is left as it is: {why}", file.shown()),
+        },
+        (Some(kept), _) if content == kept.written.as_deref() => PinState::Ours,
+        (Some(kept), _) if content == kept.former.as_deref() => PinState::Former,
+        (Some(kept), _) => PinState::Edited {
+            difference: difference(kept, content),
         },
     };
-    let value = env_file::value(content.unwrap_or_default(), variable);
     PinFile {
         path: file.shown().to_owned(),
-        value: value.map(|value| String::from_utf8_lossy(&value).into_owned()),
+        value,
         state,
+    }
+}
+
+/// What a file says: its variable, or the images of an override file of ours.
+fn says(content: Option<&[u8]>, variable: Option<&VariableName>) -> Result<Option<String>, String> {
+    match (variable, content) {
+        (Some(variable), content) => {
+            let value = env_file::value(content.unwrap_or_default(), variable);
+            Ok(value.map(|value| String::from_utf8_lossy(&value).into_owned()))
+        }
+        (None, Some(content)) => Ok(Some(override_file::value(content)?.to_string())),
+        (None, None) => Ok(None),
+    }
+}
+
+/// What differs from what a rollback wrote.
+fn difference(kept: &Pinned, found: Option<&[u8]>) -> String {
+    let mut both = kept.former.iter().chain(&kept.written);
+    let ours = both.any(|content| override_file::is_ours(content));
+    match (&kept.written, found) {
+        (Some(_), None) => "it was removed".to_owned(),
+        (None, _) => "it was written anew".to_owned(),
+        (Some(written), Some(found)) if ours => override_file::difference(written, found),
+        (Some(written), Some(found)) => env_file::difference(written, found),
     }
 }
 
@@ -303,7 +426,7 @@ pub(crate) async fn run(store: Store, shutdown: CancellationToken) {
 }
 
 async fn put_back(store: &Store, pin: &ReleasedPin) -> Result<(), store::Error> {
-    let Pinned { former, written } = match store.pinned(pin.rollback, &pin.path).await {
+    let kept = match store.pinned(pin.rollback, &pin.path).await {
         Ok(Some(pinned)) => pinned,
         Ok(None) => return Ok(()),
         // It would be the same at every turn.
@@ -314,30 +437,56 @@ async fn put_back(store: &Store, pin: &ReleasedPin) -> Result<(), store::Error> 
         }
         Err(error) => return Err(error),
     };
-    let file = ProjectFile::find(&pin.folder, &pin.name);
-    let replaced = file.and_then(|file| {
-        let found = file.read()?;
-        if found == former {
-            return Ok(());
-        }
-        if found.as_deref() != Some(written.as_slice()) {
-            let difference = env_file::difference(&written, found.as_deref().unwrap_or_default());
-            return Err(format!(
-                "{} was edited since the rollback wrote it and is left as it is: {difference}",
-                pin.path
-            ));
-        }
-        file.replace(
-            Some(&written),
-            former.as_deref(),
-            &pin.rollback.short(),
-            || true,
-        )
-    });
+    let replaced = listed(store, pin).await?.map_or(Ok(()), Err);
+    let replaced = replaced.and_then(|()| settle(pin, &kept));
     let said = match replaced {
         Ok(()) => format!("{} is what it was before the rollback", pin.path),
         Err(why) => why,
     };
     tracing::info!(rollback.id = %pin.rollback, application = %pin.application, said, "the hold was released");
     store.pin_settle(pin.rollback, &pin.path, &said).await
+}
+
+fn settle(pin: &ReleasedPin, kept: &Pinned) -> Result<(), String> {
+    let file = ProjectFile::find(&pin.folder, &pin.name)?;
+    let found = file.read()?;
+    if found == kept.former {
+        return Ok(());
+    }
+    if found != kept.written {
+        return Err(format!(
+            "{} was edited since the rollback wrote it and is left as it is: {}",
+            pin.path,
+            difference(kept, found.as_deref())
+        ));
+    }
+    let (written, former) = (kept.written.as_deref(), kept.former.as_deref());
+    file.replace(written, former, &pin.rollback.short(), || true)
+}
+
+/// Why an override file has to stay: the site's list of files still names it, and without it no `up` would go.
+async fn listed(store: &Store, pin: &ReleasedPin) -> Result<Option<String>, store::Error> {
+    if pin.name != LISTED {
+        return Ok(None);
+    }
+    let pins = store.pins_of(pin.rollback).await?;
+    let lists = pins.into_iter().map(|held| held.pin);
+    let names_it = |list: &Pin| {
+        let name = list.path.strip_prefix(&pin.folder)?.strip_prefix('/')?;
+        let file = ProjectFile::find(&pin.folder, name).ok()?;
+        let content = file.read().ok().flatten()?;
+        let list = env_file::value(&content, list.variable.as_ref()?)?;
+        String::from_utf8_lossy(&list)
+            .contains(LISTED)
+            .then_some(())
+    };
+    let still = lists
+        .filter(|other| other.path != pin.path)
+        .find(|list| names_it(list).is_some());
+    Ok(still.map(|list| {
+        format!(
+            "{} is left as it is, since {LIST} in {} still names it: take it out there, then delete it",
+            pin.path, list.path
+        )
+    }))
 }

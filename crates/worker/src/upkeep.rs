@@ -156,7 +156,7 @@ async fn look_after(real: &Real, due: &Upkeep) -> Result<bool, StoreAway> {
         images: &images,
         ..Asked::default()
     };
-    let look = match real.engine_look(application, asked, false).await? {
+    let look = match real.engine_look(application, asked, true).await? {
         Ok(look) => look,
         Err(said) => {
             tracing::debug!(application = %name, said, "its engine does not answer; its past is looked after later");
@@ -322,7 +322,8 @@ async fn ready(
     let found: BTreeMap<Version, NewReadiness> = releases
         .iter()
         .map(|release| {
-            let readiness = readiness::readiness(release, &sights, application, &tags);
+            let readiness =
+                readiness::readiness(release, &sights, look.has.as_ref(), application, &tags);
             let retained = kept.get(&release.version).cloned().unwrap_or_default();
             // What runs is no way back.
             let way_back = !retained.is_empty() && Some(&release.version) != present.as_ref();

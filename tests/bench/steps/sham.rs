@@ -138,6 +138,7 @@ impl Engine {
             guests: BTreeMap::new(),
             taken: Vec::new(),
             paths: BTreeMap::new(),
+            has: None,
             fronts: BTreeMap::new(),
             containers,
             project: None,

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use domain::{
     application::Application,
-    engine_look::RestartPolicy,
+    engine_look::{RestartPolicy, holdings::Needs},
     name::{
         Actor, ApplicationName, ComponentName, ContainerId, ImageId, RollbackId,
         SpecificationDigest,
@@ -129,6 +129,7 @@ fn plan(application: Application) -> Outcome<Plan> {
                 leftovers: Vec::new(),
                 ports: Vec::new(),
                 binds: Vec::new(),
+                needs: Needs::default(),
                 joins: Vec::new(),
                 server: None,
             });

@@ -16,6 +16,8 @@ pub(crate) struct Application {
     /// The port of this machine that its front answers at.
     pub(crate) port: u16,
     pub(crate) repository: String,
+    /// Whether docker-compose is called in its folder and finds the files by itself.
+    pub(crate) by_itself: bool,
     components: Vec<String>,
     kind: Kind,
     folder: Folder,
@@ -82,6 +84,7 @@ impl Application {
             engine: engine.clone(),
             port,
             repository: "sternway-demo".to_owned(),
+            by_itself: false,
             components: components.iter().map(|&name| name.to_owned()).collect(),
             kind,
             folder: Folder::new("app"),
@@ -214,11 +217,14 @@ impl Application {
         words: &[&str],
     ) -> Output {
         let mut command = Command::new("docker-compose");
+        command.args(["-p", &self.name]);
+        if self.by_itself {
+            command.current_dir(self.file("."));
+        } else {
+            command.arg("-f").arg(self.file("compose.yml"));
+        }
         command
-            .args(["-p", &self.name, "-f"])
-            .arg(self.folder.join("compose.yml"))
-            .args(words);
-        command
+            .args(words)
             .env("DOCKER_HOST", self.engine.host())
             .env("IMAGE", self.image(version))
             .env("PORT", self.port.to_string());

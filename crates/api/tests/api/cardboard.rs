@@ -325,6 +325,7 @@ fn look(runs: &str) -> EngineLook {
         guests: BTreeMap::new(),
         taken: Vec::new(),
         paths: BTreeMap::new(),
+        has: None,
         project: None,
         stages: Vec::new(),
         internal: std::collections::BTreeSet::new(),

@@ -3,12 +3,15 @@
 use std::path::Path;
 
 use domain::{
-    compose::{ComposeProject, MARK, PinBy, ProjectRead, env_file},
+    compose::{
+        ComposeProject, MARK, PinBy, ProjectRead, env_file,
+        place::{FOUND, LISTED, OVERRIDES, Place},
+    },
     name::{ComponentName, VariableName},
 };
 
 use crate::{
-    compose::{FOUND_BY_ITSELF, ProjectRequest},
+    compose::{ProjectRequest, override_place},
     connect::Engine,
     label::{self, Labels},
 };
@@ -59,9 +62,9 @@ impl Engine {
                 found.definition = Some(definition);
             }
             (None, Ok(_)) => {
-                let note = "no variable of the environment file gives the images their version: after a rollback the Compose \
-                            file names the version that it names now";
-                found.notes.push(note.to_owned());
+                let place = override_place(&definition);
+                found.notes.push(overridden(&definition, place.as_ref()));
+                definition.pin = place.is_ok().then_some(PinBy::Override);
                 found.read = read.ok();
                 found.definition = Some(definition);
             }
@@ -120,6 +123,32 @@ fn pinned(definition: &ComposeProject, variable: &VariableName, explained: bool)
     }
 }
 
+/// The same of an override file.
+fn overridden(definition: &ComposeProject, place: Result<&Place, &String>) -> String {
+    let none = "no variable of the environment file gives the images their version";
+    match place {
+        Ok(Place {
+            name, list: None, ..
+        }) => format!(
+            "{none}: a rollback writes the images into {name}, which Compose reads by itself, so that the next `up` does not undo it; \
+             it goes when the hold is released"
+        ),
+        Ok(Place {
+            name,
+            list: Some(_),
+            ..
+        }) => format!(
+            "{none}: a rollback writes the images into {name} and names that in COMPOSE_FILE of {}, so that the next `up` does not \
+             undo it; both go when the hold is released",
+            definition.env_file()
+        ),
+        Err(why) => format!(
+            "{none}, and they can not be pinned in an override file: {why}. After a rollback the Compose file names the version that \
+             it names now"
+        ),
+    }
+}
+
 /// Where the files are, as the containers' labels say.
 fn definition(labels: &Labels) -> Option<ComposeProject> {
     let folder = labels.get(label::COMPOSE_FOLDER)?.trim_end_matches('/');
@@ -140,11 +169,11 @@ fn definition(labels: &Labels) -> Option<ComposeProject> {
     let files: Vec<String> = named
         .split(',')
         .map(below)
-        .filter(|file| !file.is_empty())
+        .filter(|file| !file.is_empty() && file != LISTED)
         .collect();
     let by_itself = files
         .iter()
-        .all(|file| FOUND_BY_ITSELF.contains(&file.as_str()));
+        .all(|file| FOUND.iter().chain(&OVERRIDES).any(|name| name == file));
     let env_file = labels.get(label::COMPOSE_ENV_FILE).map(|path| below(path));
     Some(ComposeProject {
         folder: folder.to_owned(),
@@ -158,7 +187,7 @@ fn definition(labels: &Labels) -> Option<ComposeProject> {
 fn variables(definition: &ComposeProject) -> Vec<VariableName> {
     let mut found: Vec<VariableName> = Vec::new();
     let named: Vec<&str> = if definition.files.is_empty() {
-        FOUND_BY_ITSELF.to_vec()
+        FOUND.into_iter().chain(OVERRIDES).collect()
     } else {
         definition.files.iter().map(String::as_str).collect()
     };

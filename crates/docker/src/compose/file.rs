@@ -16,6 +16,11 @@ use rustix::fs::{Gid, RenameFlags, Uid};
 
 /// Longest environment file.
 const BYTES_MAX: u64 = 1 << 20;
+/// The mode of an environment file that was not there: it may hold secrets.
+const MODE: u32 = 0o640;
+/// The same of an override file, which holds none: whoever reads the Compose file must be able to read it, or their
+/// next `up` fails.
+const MODE_OVERRIDE: u32 = 0o644;
 
 /// Where a file is: its folder and its name there, links followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,7 +199,11 @@ impl ProjectFile {
                 let mode = like.permissions().mode() & 0o7777;
                 (like, mode)
             }
-            Err(_) => (fs::metadata(&self.folder)?, 0o640),
+            Err(_) => {
+                let yaml = self.name.ends_with(".yml") || self.name.ends_with(".yaml");
+                let mode = if yaml { MODE_OVERRIDE } else { MODE };
+                (fs::metadata(&self.folder)?, mode)
+            }
         };
         let own = file.metadata()?;
         if (own.uid(), own.gid()) != (like.uid(), like.gid()) {

@@ -12,7 +12,7 @@ use super::{PerformContext, keep::label_of};
 use crate::{
     connect::{Engine, ORDINARY, SLOW},
     error::{Error, Kind},
-    label::{self, Labels, Marks},
+    label::{self, Marks},
     specification::{Creation, Replica, create_body, no_rise, shared_with, volumes_of},
 };
 
@@ -328,30 +328,29 @@ impl Engine {
 /// has the image in it, so that the replaced container's own can not be true of another image; Compose 2 keeps the
 /// image beside it.
 fn truthful(creation: &mut Creation, replaced: &ContainerInspectResponse, wanted: &Wanted<'_>) {
-    let Some(labels) = creation.body.labels.as_mut() else {
+    let Some(labels) = &creation.body.labels else {
         return;
     };
     let same_image = replaced.image.as_deref() == Some(wanted.image.as_str());
-    let borrowed = |name: &str, labels: &Labels| {
+    let borrowed = |name: &str| {
         !same_image
             && labels.contains_key(name)
             && labels.get(name).map(String::as_str) == label_of(replaced, name)
     };
     let two = labels.contains_key(label::COMPOSE_IMAGE);
-    if two && borrowed(label::COMPOSE_IMAGE, labels) {
-        labels.insert(label::COMPOSE_IMAGE.to_owned(), wanted.image.to_string());
-    }
-    match wanted.config_hash {
-        Some(hash) => {
-            labels.insert(label::COMPOSE_CONFIG_HASH.to_owned(), hash.to_owned());
+    let image = (two && borrowed(label::COMPOSE_IMAGE)).then_some(wanted.image.as_str());
+    let hash = match wanted.config_hash {
+        Some(hash) => Some(hash),
+        None => (!two && borrowed(label::COMPOSE_CONFIG_HASH)).then_some(UNKNOWN_HASH),
+    };
+    let marks = [
+        (label::COMPOSE_IMAGE, image),
+        (label::COMPOSE_CONFIG_HASH, hash),
+    ];
+    for (name, value) in marks {
+        if let Some(value) = value {
+            creation.mark(name, value);
         }
-        None if !two && borrowed(label::COMPOSE_CONFIG_HASH, labels) => {
-            labels.insert(
-                label::COMPOSE_CONFIG_HASH.to_owned(),
-                UNKNOWN_HASH.to_owned(),
-            );
-        }
-        None => {}
     }
 }
 

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use bollard::{
     models::{ContainerSummary, Network},
-    query_parameters::ListNetworksOptions,
+    query_parameters::{ListNetworksOptions, ListVolumesOptions},
 };
 use domain::{
-    engine_look::{Container, Neighbour, StageSeen},
+    engine_look::{Container, Neighbour, StageSeen, holdings::Holdings},
     name::{ApplicationName, ContainerId},
 };
 
@@ -29,6 +29,26 @@ impl Engine {
             docker.list_networks(None::<ListNetworksOptions>).await
         })
         .await
+    }
+
+    /// These networks, and every volume, where that is asked for.
+    pub(super) async fn holdings(
+        &self,
+        networks: &[Network],
+        request: &LookRequest<'_>,
+    ) -> Result<Option<Holdings>, Error> {
+        if !request.disk {
+            return Ok(None);
+        }
+        let list = self.call("list the volumes", ORDINARY, |docker| async move {
+            docker.list_volumes(None::<ListVolumesOptions>).await
+        });
+        let volumes = list.await?.volumes.unwrap_or_default();
+        let known = |network: &Network| [network.name.clone(), network.id.clone()];
+        Ok(Some(Holdings {
+            networks: networks.iter().flat_map(known).flatten().collect(),
+            volumes: volumes.into_iter().map(|volume| volume.name).collect(),
+        }))
     }
 
     /// What matters of every network.

@@ -29,6 +29,15 @@ pub struct Creation {
     pub connect: BTreeMap<String, EndpointSettings>,
 }
 
+impl Creation {
+    /// One of its labels, in both.
+    pub(crate) fn mark(&mut self, name: &str, value: &str) {
+        let labels = self.body.labels.get_or_insert_default();
+        labels.insert(name.to_owned(), value.to_owned());
+        self.whole["Labels"][name] = Value::from(value);
+    }
+}
+
 /// The creation of a replica from a specification.
 ///
 /// `config` is the configuration of `image`; `all_networks` tells whether the engine takes every network at

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use docker::ProjectRequest;
 use domain::{
-    compose::PinBy,
+    compose::{PinBy, override_file::Images},
     effect::{Effect, Outcome},
     engine_look::{Container, ContainerState},
     name::ContainerId,
@@ -277,6 +277,68 @@ async fn a_project_with_its_version_in_its_environment_file_is_understood() {
     std::fs::remove_dir_all(&folder).unwrap();
     let why = house.engine.project(&request).await.unwrap_err();
     assert!(why.contains("is not there"), "{why}");
+}
+
+#[tokio::test]
+async fn a_project_with_its_version_in_its_compose_file_gets_a_file_beside_it() {
+    let house = House::new().await;
+    let folder = project(&house, "");
+    let file = folder.join("docker-compose.yml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("${VERSION}", "1")).unwrap();
+    compose(&house, &folder, &["up", "-d", "--no-build"]);
+    let name = house.prefix.parse().unwrap();
+    let adoption = house.engine.adopt(&name).await.unwrap();
+    let notes = adoption.notes.join("\n");
+    assert!(
+        notes.contains("writes the images into docker-compose.override.yml"),
+        "{notes}"
+    );
+    let definition = adoption.application.compose.unwrap();
+    assert_eq!(definition.pin, Some(PinBy::Override));
+
+    let web = "web".parse().unwrap();
+    let id = |version: &str| {
+        let (engine, image) = (house.engine.clone(), image(version));
+        async move { engine.image_id(&image).await.unwrap() }
+    };
+    let (one, two) = (id("1").await, id("2").await);
+    let pinned = format!("web={}", two.as_ref().unwrap());
+    let ours = Images::parse(&pinned).unwrap().content();
+    std::fs::write(folder.join("docker-compose.override.yml"), ours).unwrap();
+    let read = house
+        .engine
+        .project_for_plan(&name, &definition)
+        .await
+        .unwrap();
+    assert_eq!(
+        read.services[&web].image_id, one,
+        "what the site's own files name"
+    );
+    assert!(
+        !read.services[&web].reproduced,
+        "but Compose reads ours as well"
+    );
+    assert!(read.services[&"job".parse().unwrap()].reproduced);
+    let now = house.engine.project_now(&name, &definition).await.unwrap();
+    assert_eq!(now.services[&web].image_id, two);
+    compose(&house, &folder, &["up", "-d", "--no-build"]);
+    let hash = |summary: &str| summary.contains(&now.services[&web].hash);
+    let output = Command::new("docker")
+        .args(["inspect", &format!("{}_web_1", house.prefix)])
+        .output()
+        .unwrap();
+    assert!(
+        hash(&String::from_utf8_lossy(&output.stdout)),
+        "Compose takes an image by its identity, and we say what it writes"
+    );
+    let adoption = house.engine.adopt(&name).await.unwrap();
+    assert_eq!(
+        adoption.application.compose.unwrap(),
+        definition,
+        "it is not the site's own"
+    );
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[tokio::test]

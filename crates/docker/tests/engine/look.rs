@@ -2,7 +2,10 @@
 
 use docker::{Kind, LookRequest};
 use domain::{
-    engine_look::{ContainerState, Health},
+    engine_look::{
+        ContainerState, Health,
+        holdings::{Lacking, Needs},
+    },
     seen::Seen,
 };
 
@@ -117,6 +120,43 @@ async fn paths_of_the_host_are_seen_and_nothing_is_made() {
     assert!(matches!(odd["not/absolute"], Seen::Unknown(_)), "{odd:?}");
     let names = house.docker(&["ps", "-a", "--format", "{{.Names}}"]);
     assert!(!names.contains("sternway-asks-for-paths"), "{names}");
+}
+
+#[tokio::test]
+async fn networks_and_volumes_are_seen_and_not_made() {
+    let house = House::new().await;
+    let [network, volume] = ["net", "vol"].map(|name| house.named(name));
+    let look = || async {
+        let request = LookRequest {
+            application: &house.application,
+            images: &[],
+            disk: true,
+            paths: &[],
+            specifications: false,
+        };
+        house.engine.look(&request).await.unwrap().look.has.unwrap()
+    };
+    let needs = Needs {
+        networks: ["bridge".to_owned(), network.clone()].into(),
+        volumes: [volume.clone()].into(),
+    };
+    let has = look().await;
+    let lacking: Vec<Lacking<'_>> = needs.lacking(&has).collect();
+    assert_eq!(
+        lacking,
+        [Lacking::Network(&network), Lacking::Volume(&volume)]
+    );
+    let id = house.docker(&["network", "create", &network]);
+    house.docker(&["volume", "create", &volume]);
+    let has = look().await;
+    assert_eq!(needs.lacking(&has).count(), 0);
+    assert!(
+        has.networks.contains(id.trim()),
+        "one may be known by its identity"
+    );
+    house.docker(&["network", "rm", &network]);
+    house.docker(&["volume", "rm", &volume]);
+    assert_eq!(needs.lacking(&look().await).count(), 2);
 }
 
 #[tokio::test]

@@ -86,6 +86,11 @@ pub(super) fn restorable(facts: &Facts) -> GuardAnswer {
             format!("what {version} ran with is lost"),
             "deploy the version once more and record it",
         ),
+        ReadinessCode::SurroundingsGone => GuardAnswer::ask(
+            guard,
+            format!("a network or a volume of {version} is gone"),
+            "bring it back, or name another version",
+        ),
         ReadinessCode::Gone => GuardAnswer::ask(
             guard,
             format!("an image of {version} is gone"),

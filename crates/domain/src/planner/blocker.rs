@@ -61,6 +61,10 @@ pub enum BlockerCode {
     PortTaken,
     /// A path of the host that the target mounts is not there.
     BindSourceMissing,
+    /// A network of the target is not on the engine.
+    NetworkMissing,
+    /// A volume of the target is not on the engine.
+    VolumeMissing,
     /// The definition does not say how to build anything of the application.
     NoSource,
     /// The repository has no tag for the version.

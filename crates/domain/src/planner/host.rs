@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{BlockerCode, Planner, WarningCode};
 use crate::{
-    engine_look::{EngineLook, TakenPort},
+    engine_look::{EngineLook, TakenPort, holdings::Lacking},
     name::ContainerId,
     plan::Swap,
     seen::Seen,
@@ -64,6 +64,13 @@ impl Planner<'_> {
                     format!("stop {holder} or give it another port, then ask again"),
                 );
             }
+            for lacking in lacking(look, swap) {
+                let code = match lacking {
+                    Lacking::Network(_) => BlockerCode::NetworkMissing,
+                    Lacking::Volume(_) => BlockerCode::VolumeMissing,
+                };
+                self.block(code, lacking.said(&swap.component), lacking.next_action());
+            }
             for path in paths_missing(look, swap) {
                 self.block(
                     BlockerCode::BindSourceMissing,
@@ -122,6 +129,15 @@ pub(crate) fn ports_taken<'a>(
     ports
         .filter_map(|port| Some((port, holder(port)?)))
         .collect()
+}
+
+/// What the target of a swap can not be without and the engine is known not to have.
+pub(crate) fn lacking<'a>(
+    look: &'a EngineLook,
+    swap: &'a Swap,
+) -> impl Iterator<Item = Lacking<'a>> {
+    let has = look.has.iter();
+    has.flat_map(|has| swap.needs.lacking(has))
 }
 
 /// The paths that the target of a swap mounts and that are known not to be there.

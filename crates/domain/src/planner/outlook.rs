@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Snapshot;
-use crate::{plan::Plan, time::Millis};
+use crate::{compose::Pin, plan::Plan, time::Millis};
 
 /// Stop and start of one container with a published port, by the engine alone (measured median).
 const SWAP_ESTIMATE: Millis = Millis(450);
@@ -93,9 +93,12 @@ fn count(number: usize, noun: &str) -> String {
 
 fn compose(plan: &Plan) -> String {
     match plan.project.as_ref().and_then(|project| project.pin.as_ref()) {
-        Some(pin) => format!(
-            "The Compose file and CI are not touched: a shell that sets {} wins over {}, and may bring back what was there.",
-            pin.variable, pin.path
+        Some(Pin { path, variable: Some(variable), .. }) => format!(
+            "The Compose file and CI are not touched: a shell that sets {variable} wins over {path}, and may bring back what was there."
+        ),
+        Some(Pin { path, variable: None, .. }) => format!(
+            "The site's own Compose files and CI are not touched: an `up` that names its files with `-f` does not read {path}, and may \
+             bring back what was there."
         ),
         None => "The Compose file, `.env` and CI still name the version that they name now: the next `up` may bring it back.".to_owned(),
     }

@@ -1,14 +1,18 @@
 //! Where the version that goes back is written, so that the site's own `up` does not undo the rollback, and what
 //! Compose will make of the containers. None of it stands in a rollback's way.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Snapshot, Warning, WarningCode};
 use crate::{
-    compose::{ComposeProject, MARK, Pin, PinBy, PinFile, PlannedProject, ProjectRead},
+    compose::{
+        ComposeProject, Listing, MARK, Pin, PinBy, PinFile, PinState, PlannedProject, ProjectRead,
+        override_file::Images, place,
+    },
+    engine_look::EngineLook,
     ledger::Release,
-    name::{ComponentName, Version},
-    plan::{PLAN_FORMAT, Plan, Swap},
+    name::{ComponentName, ImageId, PullReference, VariableName, Version},
+    plan::{PLAN_FORMAT_OVERRIDE, PLAN_FORMAT_TWO, Plan, Swap},
     seen::Seen,
     steps::Step,
 };
@@ -18,6 +22,7 @@ pub(super) fn project(
     snapshot: &Snapshot<'_>,
     release: &Release,
     from: Option<&Version>,
+    undoes: bool,
     swaps: &[Swap],
     warnings: &mut Vec<Warning>,
 ) -> Option<PlannedProject> {
@@ -25,6 +30,7 @@ pub(super) fn project(
     let by = definition.pin.as_ref().filter(|_| !swaps.is_empty())?;
     let mut planned = PlannedProject {
         pin: None,
+        listing: None,
         understood: Vec::new(),
         drift: Vec::new(),
         unread: false,
@@ -53,14 +59,22 @@ pub(super) fn project(
     };
     let wanted = Wanted {
         definition,
-        by,
         release,
         from,
+        undoes,
         touched: &touched,
     };
-    match file.and_then(|file| wanted.pin(file, read)) {
-        Ok(pin) => planned.pin = Some(pin),
-        Err(why) => planned.drift.insert(0, wanted.unpinned(&why)),
+    let pin = file.and_then(|file| match by {
+        PinBy::Env(variable) => wanted.pin(file, variable, read),
+        PinBy::Override => wanted.images(file, swaps, snapshot.look, read),
+    });
+    match pin {
+        Ok(pin) => {
+            let listing = look.and_then(|look| look.listing.as_ref());
+            planned.listing = listing.and_then(|listing| list(listing, &pin));
+            planned.pin = Some(pin);
+        }
+        Err(why) => planned.drift.insert(0, wanted.unpinned(by, &why)),
     }
     warnings.extend(planned.drift.iter().map(|sentence| Warning {
         code: WarningCode::ComposeDrift,
@@ -77,7 +91,12 @@ pub(super) fn pin(plan: &mut Plan, project: Option<PlannedProject>) {
     if project.is_some() {
         let at = plan.steps.iter().position(creates);
         plan.steps.insert(at.unwrap_or(0), Step::Pin);
-        plan.format = PLAN_FORMAT;
+        let compose = plan.application.compose.as_ref();
+        let format = match compose.and_then(|compose| compose.pin.as_ref()) {
+            Some(PinBy::Override) => PLAN_FORMAT_OVERRIDE,
+            Some(PinBy::Env(_)) | None => PLAN_FORMAT_TWO,
+        };
+        plan.format = plan.format.max(format);
         plan.project = project;
     }
 }
@@ -112,17 +131,37 @@ fn understand(
     }
 }
 
+/// What becomes of the list of files: it names ours as long as ours is there.
+fn list(listing: &Listing, pin: &Pin) -> Option<Pin> {
+    let to = match pin.to {
+        Some(_) => &listing.with,
+        None => &listing.without,
+    };
+    let pin = Pin {
+        path: listing.file.path.clone(),
+        variable: place::LIST.parse().ok(),
+        from: listing.file.value.clone(),
+        to: to.clone(),
+    };
+    (pin.from != pin.to).then_some(pin)
+}
+
 struct Wanted<'a> {
     definition: &'a ComposeProject,
-    by: &'a PinBy,
     release: &'a Release,
     from: Option<&'a Version>,
+    /// Whether a rollback is undone: then what it wrote goes.
+    undoes: bool,
     touched: &'a BTreeSet<&'a ComponentName>,
 }
 
 impl Wanted<'_> {
-    fn pin(&self, file: &PinFile, read: Option<&ProjectRead>) -> Result<Pin, String> {
-        let PinBy::Env(variable) = self.by;
+    fn pin(
+        &self,
+        file: &PinFile,
+        variable: &VariableName,
+        read: Option<&ProjectRead>,
+    ) -> Result<Pin, String> {
         let to = match read.map(|read| self.solved(read)).transpose()?.flatten() {
             Some(value) => value,
             None => self.replaced(file)?,
@@ -135,10 +174,61 @@ impl Wanted<'_> {
         }
         Ok(Pin {
             path: file.path.clone(),
-            variable: variable.clone(),
+            variable: Some(variable.clone()),
+            from: file.value.clone(),
+            to: Some(to),
+        })
+    }
+
+    /// The images that go back, by a digest that any engine could pull, or by their identity here. Nothing where the
+    /// site's own files name them all: then no file of ours may outlive its hold.
+    fn images(
+        &self,
+        file: &PinFile,
+        swaps: &[Swap],
+        look: &EngineLook,
+        read: Option<&ProjectRead>,
+    ) -> Result<Pin, String> {
+        if let PinState::Edited { difference } = &file.state {
+            return Err(difference.clone());
+        }
+        let named = |swap: &Swap| {
+            let service = read.and_then(|read| read.services.get(&swap.component));
+            service.is_some_and(|service| service.image_id.as_ref() == Some(&swap.image))
+        };
+        let undone = self.undoes && read.is_none() && file.value.is_some();
+        let to = if undone || swaps.iter().all(named) {
+            None
+        } else {
+            let reference = |swap: &Swap| {
+                let image = self.reference(&swap.component, &swap.image, look);
+                (swap.component.clone(), image)
+            };
+            let images: BTreeMap<_, _> = swaps.iter().map(reference).collect();
+            let images = Images::new(images)
+                .ok_or("an image that goes back has a name that needs quotes")?;
+            Some(images.to_string())
+        };
+        Ok(Pin {
+            path: file.path.clone(),
+            variable: None,
             from: file.value.clone(),
             to,
         })
+    }
+
+    /// Of several digests the one of the repository that was deployed from.
+    fn reference(&self, component: &ComponentName, image: &ImageId, look: &EngineLook) -> String {
+        let facts = look.images.get(image).and_then(Seen::known);
+        let digests = facts.map_or(&[][..], |facts| &facts.digests);
+        let part = self.release.components.get(component);
+        let deployed = |digest: &&PullReference| {
+            let repository = digest.as_str().split('@').next().unwrap_or_default();
+            part.and_then(|part| part.reference.strip_prefix(repository))
+                .is_some_and(|rest| rest.starts_with([':', '@']))
+        };
+        let chosen = digests.iter().find(deployed).or(digests.first());
+        chosen.map_or_else(|| image.to_string(), ToString::to_string)
     }
 
     /// The value with which Compose runs the very references that the ledger has: the same for every component
@@ -191,13 +281,19 @@ impl Wanted<'_> {
         }
     }
 
-    fn unpinned(&self, why: &str) -> String {
+    fn unpinned(&self, by: &PinBy, why: &str) -> String {
         let (folder, file) = (&self.definition.folder, self.definition.env_file());
-        let PinBy::Env(what) = self.by;
-        format!(
-            "{what} can not be pinned in {folder}/{file}: {why}. Set it by hand after the rollback, or the next `up` may bring {} back",
-            self.from
-                .map_or_else(|| "what served before".to_owned(), ToString::to_string)
-        )
+        let from = self
+            .from
+            .map_or_else(|| "what served before".to_owned(), ToString::to_string);
+        match by {
+            PinBy::Env(what) => format!(
+                "{what} can not be pinned in {folder}/{file}: {why}. Set it by hand after the rollback, or the next `up` may bring {from} back"
+            ),
+            PinBy::Override => format!(
+                "the images can not be pinned in an override file in {folder}: {why}. Name them in the Compose file by hand after the \
+                 rollback, or the next `up` may bring {from} back"
+            ),
+        }
     }
 }

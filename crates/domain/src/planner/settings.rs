@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{BlockerCode, Planner, WarningCode};
 use crate::{
-    engine_look::Container,
+    engine_look::{Container, holdings::Needs},
     ledger::{RecordedSpecification, ReleaseComponent},
     name::SpecificationDigest,
     specification::{NetworkMode, Privileges, Published, Shape},
@@ -108,6 +108,11 @@ impl Settings {
     pub(super) fn ports(&self) -> Vec<Published> {
         let ports = self.shape.iter().flat_map(Shape::fixed_ports);
         ports.cloned().collect()
+    }
+
+    /// The networks and volumes that have to be there.
+    pub(super) fn needs(&self) -> Needs {
+        self.shape.as_ref().map(Shape::needs).unwrap_or_default()
     }
 
     /// The paths of the host that have to be there.

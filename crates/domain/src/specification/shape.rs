@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::engine_look::RestartPolicy;
+use crate::engine_look::{RestartPolicy, holdings::Needs};
 
 mod read;
 
@@ -268,6 +268,17 @@ impl Shape {
             .iter()
             .filter(|mount| mount.kind == MountKind::Bind)
             .filter_map(|mount| mount.source.as_ref())
+    }
+
+    /// What of its engine it can not be without.
+    #[must_use]
+    pub fn needs(&self) -> Needs {
+        let named = |mount: &&Mounted| mount.kind == MountKind::Volume;
+        let volumes = self.mounts.iter().filter(named);
+        Needs {
+            networks: self.networks.keys().cloned().collect(),
+            volumes: volumes.filter_map(|mount| mount.source.clone()).collect(),
+        }
     }
 
     /// The ports of the host that only one container can hold at a time.

@@ -2,9 +2,10 @@
 
 use super::{Ctx, Next, plural, prove};
 use crate::{
+    engine_look::holdings::Lacking,
     name::{ComponentName, ContainerId},
     plan::{Plan, Swap},
-    planner::{paths_missing, ports_taken},
+    planner::{lacking, paths_missing, ports_taken},
     seen::Seen,
     time::Millis,
     verdict::{Cause, CauseCode},
@@ -37,6 +38,7 @@ pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
         .or_else(|| drift(ctx))
         .or_else(|| names(ctx))
         .or_else(|| ports(ctx))
+        .or_else(|| needs(ctx))
         .or_else(|| paths(ctx))
         .or_else(|| fronts(ctx));
     match obstacle {
@@ -173,6 +175,23 @@ fn ports(ctx: &Ctx<'_>) -> Option<Cause> {
             swap.component
         );
         Some(Cause::new(CauseCode::PortTaken, sentence))
+    })
+}
+
+/// A network or a volume that is gone.
+fn needs(ctx: &Ctx<'_>) -> Option<Cause> {
+    ctx.plan.swaps.iter().find_map(|swap| {
+        let lacking = lacking(ctx.look, swap).next()?;
+        let code = match lacking {
+            Lacking::Network(_) => CauseCode::NetworkMissing,
+            Lacking::Volume(_) => CauseCode::VolumeMissing,
+        };
+        let sentence = format!(
+            "{}; {}",
+            lacking.said(&swap.component),
+            lacking.next_action()
+        );
+        Some(Cause::new(code, sentence))
     })
 }
 

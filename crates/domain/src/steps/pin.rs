@@ -13,28 +13,65 @@ use crate::{
 };
 
 pub(super) fn explain(plan: &Plan) -> String {
-    let Some(pin) = pin(plan) else {
+    let planned = plan
+        .project
+        .as_ref()
+        .map_or_else(Vec::new, PlannedProject::pins);
+    let said: Vec<String> = planned.into_iter().map(|pin| written(plan, pin)).collect();
+    if said.is_empty() {
         return "Look whether Compose will know what comes back.".to_owned();
-    };
-    let Pin {
-        path,
-        variable,
-        from,
-        to,
-    } = pin;
-    let now = from.as_ref().map_or_else(
-        || "which does not set it now".to_owned(),
-        |from| format!("which says {from} now"),
-    );
-    if from.as_ref() == Some(to) {
-        return format!("Leave {variable}={to} in {path} as it is.");
     }
-    format!(
-        "Write {variable}={to} into {path}, {now}; its former content is put back if the rollback turns, and when the hold of {} is released.",
-        plan.from
-            .as_ref()
-            .map_or_else(|| "what served before".to_owned(), ToString::to_string),
-    )
+    said.join(" ")
+}
+
+fn written(plan: &Plan, pin: &Pin) -> String {
+    let (path, from) = (&pin.path, pin.from.as_ref());
+    let held = plan
+        .from
+        .as_ref()
+        .map_or_else(|| "what served before".to_owned(), ToString::to_string);
+    let back = format!(
+        "its former content is put back if the rollback turns, and when the hold of {held} is released"
+    );
+    match (&pin.variable, &pin.to) {
+        (Some(variable), to) => {
+            let to = to.as_deref().unwrap_or_default();
+            if from.is_some_and(|from| from == to) {
+                return format!("Leave {variable}={to} in {path} as it is.");
+            }
+            let now = from.map_or_else(
+                || "which does not set it now".to_owned(),
+                |from| format!("which says {from} now"),
+            );
+            format!("Write {variable}={to} into {path}, {now}; {back}.")
+        }
+        (None, Some(to)) if from == Some(to) => format!("Leave {path} as it is: it pins {to}."),
+        (None, Some(to)) => {
+            let (now, back) = match from {
+                Some(from) => (format!("which pins {from} now"), back),
+                None => (
+                    "which Compose reads after the site's own files".to_owned(),
+                    format!(
+                        "it is removed if the rollback turns, and when the hold of {held} is released"
+                    ),
+                ),
+            };
+            format!(
+                "Write {path}, {now}, with {to}; {back}. Until then no `up` deploys other images of these services."
+            )
+        }
+        (None, None) if from.is_none() => {
+            format!(
+                "Pin nothing: the Compose files name the images of {} already.",
+                plan.to
+            )
+        }
+        (None, None) => format!(
+            "Remove {path}, which an earlier rollback wrote: without it the Compose files name the images of {}; it is put back if the \
+             rollback turns.",
+            plan.to
+        ),
+    }
 }
 
 pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
@@ -44,53 +81,83 @@ pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
     let Some(pin) = &project.pin else {
         return given_up(project.drift.join("; "));
     };
-    let file = match file(ctx) {
-        Ok(file) => file,
-        Err(why) => return given_up(why),
-    };
-    if file.value.as_ref() == Some(&pin.to) {
-        return told(ctx, project, pin);
+    for pin in project.pins() {
+        if let Some(next) = write(ctx, pin) {
+            return next;
+        }
     }
+    told(ctx, project, pin)
+}
+
+/// None once the file says what it shall.
+fn write(ctx: &Ctx<'_>, pin: &Pin) -> Option<Next> {
+    let file = match file(ctx, pin) {
+        Ok(file) => file,
+        Err(why) => return Some(given_up(why)),
+    };
     if let PinState::Edited { difference } = &file.state {
-        return given_up(format!(
-            "{} was edited meanwhile and is left as it is: {difference}",
-            pin.path
-        ));
+        // An edit that says what is wanted is as good; of ours there is one text only.
+        if file.value != pin.to || pin.variable.is_none() {
+            return Some(given_up(format!(
+                "{} was edited meanwhile and is left as it is: {difference}",
+                pin.path
+            )));
+        }
+    }
+    if file.value == pin.to {
+        return None;
     }
     if file.value != pin.from {
-        return given_up(format!(
+        return Some(given_up(format!(
             "{} says {} where the plan saw {}; it is left as it is",
             pin.path,
             said(file.value.as_ref()),
             said(pin.from.as_ref()),
-        ));
+        )));
     }
-    Next::Do(Effect::WritePin {
+    Some(Next::Do(Effect::WritePin {
         path: pin.path.clone(),
         variable: pin.variable.clone(),
         from: pin.from.clone(),
         to: pin.to.clone(),
-    })
+    }))
 }
 
+/// In the order in which what was written is taken back: the last first.
 pub(super) fn backward(ctx: &Ctx<'_>) -> Next {
-    let Some(pin) = pin(ctx.plan) else {
-        return Next::Done("nothing was pinned".to_owned());
-    };
-    let file = match file(ctx) {
-        Ok(file) => file,
-        Err(why) => return given_up(why),
-    };
-    match &file.state {
-        PinState::Free => Next::Done("nothing was pinned".to_owned()),
-        PinState::Former => Next::Done(format!("{} is what it was before", pin.path)),
-        PinState::Ours => Next::Do(Effect::PutBackPin {
-            path: pin.path.clone(),
-        }),
-        PinState::Edited { difference } => given_up(format!(
-            "{} was edited since {}={} was written and is left as it is: {difference}; set {} yourself",
-            pin.path, pin.variable, pin.to, pin.variable
-        )),
+    let planned = ctx.plan.project.as_ref();
+    let mut pins = planned.map_or_else(Vec::new, PlannedProject::pins);
+    pins.reverse();
+    let mut done = "nothing was pinned".to_owned();
+    for pin in pins {
+        let file = match file(ctx, pin) {
+            Ok(file) => file,
+            Err(why) => return given_up(why),
+        };
+        match &file.state {
+            PinState::Free => {}
+            PinState::Former => done = format!("{} is what it was before", pin.path),
+            PinState::Ours => {
+                return Next::Do(Effect::PutBackPin {
+                    path: pin.path.clone(),
+                });
+            }
+            PinState::Edited { difference } => return given_up(edited(pin, difference)),
+        }
+    }
+    Next::Done(done)
+}
+
+fn edited(pin: &Pin, difference: &str) -> String {
+    let path = &pin.path;
+    match &pin.variable {
+        Some(variable) => format!(
+            "{path} was edited since {} was written and is left as it is: {difference}; set {variable} yourself",
+            pin.says(pin.to.as_ref())
+        ),
+        None => format!(
+            "{path} was edited since it was written and is left as it is: {difference}; look what in it you need, and delete it"
+        ),
     }
 }
 
@@ -157,9 +224,13 @@ fn pin(plan: &Plan) -> Option<&Pin> {
     plan.project.as_ref()?.pin.as_ref()
 }
 
-fn file<'a>(ctx: &Ctx<'a>) -> Result<&'a PinFile, String> {
+fn file<'a>(ctx: &Ctx<'a>, pin: &Pin) -> Result<&'a PinFile, String> {
     let gone = || "the file that the version is pinned in was not looked at".to_owned();
     let look = ctx.look.project.as_ref().ok_or_else(gone)?;
+    let listed = look.listing.as_ref().map(|listing| &listing.file);
+    if let Some(file) = listed.filter(|file| file.path == pin.path) {
+        return Ok(file);
+    }
     match &look.file {
         Seen::Known(file) => Ok(file),
         Seen::Unknown(why) => Err(why.clone()),

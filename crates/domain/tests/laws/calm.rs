@@ -2,7 +2,7 @@
 
 use domain::{
     effect::Effect,
-    engine_look::TakenPort,
+    engine_look::{TakenPort, holdings::Holdings},
     lifecycle::Event,
     next::{self, Claim, Then},
     seen::Seen,
@@ -182,11 +182,27 @@ fn what_the_host_lost_since_the_plan_refuses_it() {
         container: "grafana".to_owned(),
         port,
     }];
+    let mut lacking = morning.clone();
+    lacking.plan.swaps[1].needs.networks = ["back".to_owned()].into();
+    lacking.plan.swaps[1].needs.volumes = ["data".to_owned()].into();
+    let mut has = Holdings {
+        networks: ["back".to_owned()].into(),
+        ..Holdings::default()
+    };
+    lacking.engine.has = Some(has.clone());
+    let mut cut = lacking.clone();
+    cut.engine.has = Some(Holdings::default());
+    has.volumes.insert("data".to_owned());
+    let mut whole = lacking.clone();
+    whole.engine.has = Some(has);
+    assert_eq!(lived(&whole).said(), "rolled_back good=true");
     let mut gone = morning;
     gone.engine.paths = [("/srv/conf".to_owned(), Seen::Absent)].into();
     for (morning, said) in [
         (taken, "refused PortTaken"),
         (gone, "refused BindSourceMissing"),
+        (lacking, "refused VolumeMissing"),
+        (cut, "refused NetworkMissing"),
     ] {
         let evening = lived(&morning);
         assert_eq!(evening.said(), said);

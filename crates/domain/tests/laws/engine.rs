@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
-    compose::{PinFile, PinState, ProjectLook, ProjectRead, Service},
+    compose::{Listing, PinFile, PinState, ProjectLook, ProjectRead, Service},
     effect::{Effect, Failure},
     engine_look::{
         Attached, Container, ContainerState, EngineFacts, EngineLook, Health, ImageFacts, Lock,
-        Mark, RestartPolicy, TakenPort,
+        Mark, RestartPolicy, TakenPort, holdings::Holdings,
     },
     name::{ComponentName, ContainerId, Fence, ImageId, RollbackId, SpecificationDigest},
     seen::Seen,
@@ -95,10 +95,14 @@ pub(crate) struct Engine {
     pub(crate) disk_free: u64,
     /// The file that the version is pinned in, when there is one.
     pub(crate) file: Option<File>,
+    /// The list that has to name it, when it has to.
+    pub(crate) list: Option<File>,
     /// Ports of the host that somebody else's containers hold.
     pub(crate) taken: Vec<TakenPort>,
     /// Paths of the host.
     pub(crate) paths: BTreeMap<String, Seen<()>>,
+    /// Its networks and volumes, where a test says so.
+    pub(crate) has: Option<Holdings>,
     /// Containers that it can not remove, whatever the reason: a busy mount, say.
     pub(crate) stubborn: BTreeSet<ContainerId>,
     /// What building a component gives; none for a build that fails.
@@ -127,24 +131,32 @@ fn refused<T>(failure: Failure, said: &str) -> Result<T, (Failure, String)> {
     Err((failure, said.to_owned()))
 }
 
-/// A file of the site's own with one variable in it; what else is in it is a number that an edit changes.
+/// A file of the site's with one variable in it, or an override file of ours; what else is in it is a number that an
+/// edit changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct File {
-    pub(crate) value: String,
+    pub(crate) path: String,
+    pub(crate) value: Option<String>,
+    /// What it says before anybody acts, and what it says once the version that goes back is pinned in it.
+    pub(crate) first: Option<String>,
+    pub(crate) wanted: Option<String>,
     pub(crate) rest: u32,
     pub(crate) read_only: bool,
     /// What each component would run with the version that goes back.
     pub(crate) images: BTreeMap<ComponentName, ImageId>,
     /// What was in it, and what was written, once it is about to be.
-    pub(crate) kept: Option<((String, u32), (String, u32))>,
+    pub(crate) kept: Option<(Content, Content)>,
 }
 
+/// What is in a file.
+type Content = (Option<String>, u32);
+
 impl File {
-    fn content(&self) -> (String, u32) {
+    fn content(&self) -> Content {
         (self.value.clone(), self.rest)
     }
 
-    pub(crate) fn look(&self) -> ProjectLook {
+    pub(crate) fn seen(&self) -> PinFile {
         let state = match &self.kept {
             None => PinState::Free,
             Some((_, written)) if *written == self.content() => PinState::Ours,
@@ -153,9 +165,18 @@ impl File {
                 difference: "somebody was here".to_owned(),
             },
         };
-        let goes_back = self.value == "1.4.2";
+        PinFile {
+            path: self.path.clone(),
+            value: self.value.clone(),
+            state,
+        }
+    }
+
+    pub(crate) fn look(&self, list: Option<&Self>) -> ProjectLook {
+        let listed = list.is_none_or(|list| list.value == list.wanted);
+        let goes_back = self.value == self.wanted && listed;
         let service = |image: &ImageId| Service {
-            hash: self.value.clone(),
+            hash: self.value.clone().unwrap_or_default(),
             image: None,
             image_id: goes_back.then(|| image.clone()),
             needs: Vec::new(),
@@ -168,20 +189,26 @@ impl File {
                 compose: "compose".to_owned(),
                 services: services.collect(),
             }),
-            file: Seen::Known(PinFile {
-                path: "/srv/shop/.env".to_owned(),
-                value: Some(self.value.clone()),
-                state,
+            file: Seen::Known(self.seen()),
+            listing: list.map(|list| Listing {
+                file: list.seen(),
+                with: list.wanted.clone(),
+                without: None,
             }),
         }
     }
 
     /// As the worker does it: what is there is kept first, and only that is replaced.
-    fn write(&mut self, from: Option<&String>, to: &str) -> Result<(), (Failure, String)> {
-        if self.kept.is_none() && Some(&self.value) != from {
+    fn write(
+        &mut self,
+        from: Option<&String>,
+        to: Option<&String>,
+    ) -> Result<(), (Failure, String)> {
+        if self.kept.is_none() && self.value.as_ref() != from {
             return refused(Failure::Refused, "it was edited");
         }
-        let fresh = (self.content(), (to.to_owned(), self.rest));
+        self.wanted = to.cloned();
+        let fresh = (self.content(), (to.cloned(), self.rest));
         let (former, written) = self.kept.get_or_insert(fresh).clone();
         self.replace(&former, written)
     }
@@ -193,11 +220,7 @@ impl File {
         }
     }
 
-    fn replace(
-        &mut self,
-        expected: &(String, u32),
-        wanted: (String, u32),
-    ) -> Result<(), (Failure, String)> {
+    fn replace(&mut self, expected: &Content, wanted: Content) -> Result<(), (Failure, String)> {
         if self.content() == wanted {
             return Ok(());
         }
@@ -239,8 +262,10 @@ impl Engine {
             fronts: Fronts::default(),
             disk_free: 1 << 40,
             file: None,
+            list: None,
             taken: Vec::new(),
             paths: BTreeMap::new(),
+            has: None,
             stubborn: BTreeSet::new(),
             builds: BTreeMap::new(),
             begun: BTreeSet::new(),
@@ -421,7 +446,8 @@ impl Engine {
             guests: BTreeMap::new(),
             taken: self.taken.clone(),
             paths: self.paths.clone(),
-            project: self.file.as_ref().map(File::look),
+            has: self.has.clone(),
+            project: self.file.as_ref().map(|file| file.look(self.list.as_ref())),
             stages: self.stages(),
             internal: BTreeSet::new(),
             neighbours: Vec::new(),
@@ -476,8 +502,10 @@ impl Engine {
             }
             Effect::RenameContainer { container, name } => self.rename(container, name),
             Effect::RemoveContainer { container } => self.remove(container),
-            Effect::WritePin { from, to, .. } => self.file()?.write(from.as_ref(), to),
-            Effect::PutBackPin { .. } => self.file()?.put_back(),
+            Effect::WritePin { path, from, to, .. } => {
+                self.file(path)?.write(from.as_ref(), to.as_ref())
+            }
+            Effect::PutBackPin { path } => self.file(path)?.put_back(),
             Effect::Build { component } => self.build(component),
             Effect::DropBuild { component } => self.drop_build(component),
             Effect::SetStage { .. }
@@ -499,9 +527,10 @@ impl Engine {
         }
     }
 
-    fn file(&mut self) -> Result<&mut File, (Failure, String)> {
+    fn file(&mut self, path: &str) -> Result<&mut File, (Failure, String)> {
         let gone = || (Failure::Missing, "there is no such file".to_owned());
-        self.file.as_mut().ok_or_else(gone)
+        let mut files = self.file.iter_mut().chain(&mut self.list);
+        files.find(|file| file.path == path).ok_or_else(gone)
     }
 
     /// The image that a finished build gave.

@@ -146,7 +146,13 @@ fn recipe(dice: &mut Dice) -> Recipe {
         ]),
         approval: dice.one_in(6),
         front: dice.one_in(3),
-        pin: dice.pick(&[Pin::None, Pin::File, Pin::File, Pin::ReadOnly]),
+        pin: dice.pick(&[
+            Pin::None,
+            Pin::File,
+            Pin::ReadOnly,
+            Pin::Override,
+            Pin::Listed,
+        ]),
     }
 }
 
@@ -196,8 +202,11 @@ impl Director for Trouble {
             6 => world.engine_restarts(Millis(self.dice.below(5000))),
             // Somebody edits the file that the version is pinned in.
             9 => {
-                if let Some(file) = &mut world.engine.file {
-                    file.rest += 1;
+                let engine = &mut world.engine;
+                let mut files: Vec<_> = engine.file.iter_mut().chain(&mut engine.list).collect();
+                if !files.is_empty() {
+                    let at = usize::try_from(self.dice.below(files.len() as u64)).unwrap();
+                    files[at].rest += 1;
                 }
             }
             10 => {

@@ -138,6 +138,10 @@ pub(crate) enum Pin {
     File,
     /// In one that can not.
     ReadOnly,
+    /// In an override file that Compose finds by itself.
+    Override,
+    /// In one that a list has to name.
+    Listed,
 }
 
 impl Recipe {
@@ -238,6 +242,7 @@ impl Recipe {
         let compose = match self.pin {
             Pin::None => json!(null),
             Pin::File | Pin::ReadOnly => json!({"folder": "/srv/shop", "pin": {"env": "VERSION"}}),
+            Pin::Override | Pin::Listed => json!({"folder": "/srv/shop", "pin": "override"}),
         };
         serde_json::from_value(json!({
             "name": "shop", "environment": "test", "project": "shop", "approval": self.approval, "source": source,
@@ -316,20 +321,35 @@ impl Recipe {
     /// The application as it is before anybody acts, and the plan for it.
     pub(crate) fn morning(&self) -> Morning {
         let mut engine = self.engine();
-        engine.file = (self.pin != Pin::None).then(|| File {
-            value: "1.5.0".to_owned(),
+        self.lay_out_files(&mut engine);
+        Morning {
+            plan: self.plan(&engine),
+            engine,
+            approval: self.approval,
+        }
+    }
+
+    fn lay_out_files(&self, engine: &mut Engine) {
+        let file = |path: &str, value: Option<&str>, wanted: &str| File {
+            path: path.to_owned(),
+            value: value.map(str::to_owned),
+            first: value.map(str::to_owned),
+            wanted: Some(wanted.to_owned()),
             rest: 0,
             read_only: self.pin == Pin::ReadOnly,
             images: (0..self.parts.len())
                 .map(|at| (Self::name(at), Self::image(at, true)))
                 .collect(),
             kept: None,
-        });
-        Morning {
-            plan: self.plan(&engine),
-            engine,
-            approval: self.approval,
-        }
+        };
+        let named = "/srv/shop/docker-compose.sternway.yml";
+        engine.file = match self.pin {
+            Pin::None => None,
+            Pin::File | Pin::ReadOnly => Some(file("/srv/shop/.env", Some("1.5.0"), "1.4.2")),
+            Pin::Override | Pin::Listed => Some(file(named, None, "what the plan says")),
+        };
+        let list = "compose.yml:docker-compose.sternway.yml";
+        engine.list = (self.pin == Pin::Listed).then(|| file("/srv/shop/.env", None, list));
     }
 
     fn plan(&self, engine: &Engine) -> Plan {

@@ -57,18 +57,6 @@ pub(crate) fn recipes() -> Vec<Recipe> {
         Recipe::with_target(Mood::SickAfter(3000)),
         Recipe::of(side_cars(Mood::Healthy)),
         Recipe::of(side_cars(Mood::Sick)),
-        Recipe {
-            pin: Pin::File,
-            ..Recipe::usual()
-        },
-        Recipe {
-            pin: Pin::File,
-            ..Recipe::with_target(Mood::Sick).with_bad(Mood::Healthy)
-        },
-        Recipe {
-            pin: Pin::ReadOnly,
-            ..Recipe::usual()
-        },
         Recipe::of(vec![
             Part {
                 stubborn: true,
@@ -85,8 +73,22 @@ pub(crate) fn recipes() -> Vec<Recipe> {
         Recipe::usual().rebuilt(Rebuilt::Fails),
     ]
     .into_iter()
+    .chain(pinned())
     .chain(handovers())
     .collect()
+}
+
+/// Days on which the version is pinned, in each way.
+fn pinned() -> [Recipe; 5] {
+    let sick = || Recipe::with_target(Mood::Sick).with_bad(Mood::Healthy);
+    let by = |pin, recipe| Recipe { pin, ..recipe };
+    [
+        by(Pin::File, Recipe::usual()),
+        by(Pin::File, sick()),
+        by(Pin::ReadOnly, Recipe::usual()),
+        by(Pin::Override, sick()),
+        by(Pin::Listed, sick()),
+    ]
 }
 
 /// Days on which a port is handed over, or should have been.

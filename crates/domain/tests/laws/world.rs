@@ -18,7 +18,7 @@ use domain::{
 use uuid::Uuid;
 
 use crate::{
-    engine::{Box_, By, Engine, Mood},
+    engine::{Box_, By, Engine, File, Mood},
     shop::{Morning, start},
     store::Store,
 };
@@ -648,10 +648,16 @@ impl World {
 
     /// The version that stands where the site keeps it is the one that serves, as long as nobody else wrote there.
     fn file_is_true(&self, rolled_back: bool) -> bool {
-        self.engine.file.as_ref().is_none_or(|file| {
-            let wanted = if rolled_back { "1.4.2" } else { "1.5.0" };
-            file.value == wanted
-        })
+        let says_so = |file: &File| {
+            let wanted = if rolled_back {
+                &file.wanted
+            } else {
+                &file.first
+            };
+            file.value == *wanted
+        };
+        let mut files = self.engine.file.iter().chain(&self.engine.list);
+        files.all(says_so)
     }
 
     /// Exactly one container for each replica after a rollback; what there was before it without one.

@@ -77,13 +77,19 @@ pub async fn release(args: &ReleaseArgs, client: &Client, out: &Out) -> Result<E
 
 fn goes_back(pin: &PinAnswer) -> String {
     let path = one_line(&pin.path);
-    let then = pin.former.as_deref().map_or_else(
-        || format!("does not set {} again", pin.variable),
-        |former| format!("says {}={} again", pin.variable, one_line(former)),
+    let former = pin.former.as_deref().map(one_line);
+    let then = match (&pin.variable, former) {
+        (Some(variable), Some(former)) => format!("says {variable}={former} again"),
+        (Some(variable), None) => format!("does not set {variable} again"),
+        (None, Some(former)) => format!("pins {former} again"),
+        (None, None) => "is removed".to_owned(),
+    };
+    let wrote = pin.written.as_deref().map_or_else(
+        || "which the rollback took away".to_owned(),
+        |written| format!("where the rollback wrote {}", one_line(written)),
     );
     format!(
-        "{path} {then} within seconds, where the rollback wrote {}, unless it was edited since: the next `up` goes by it",
-        one_line(&pin.written)
+        "{path} {then} within seconds, {wrote}, unless it was edited since: the next `up` goes by it"
     )
 }
 
@@ -149,6 +155,15 @@ mod tests {
         pin.former = None;
         assert!(goes_back(&pin).contains("does not set VERSION again"));
         assert!(came_of_it(&pin, None).contains("sternway watch 0000"));
+        pin.variable = None;
+        assert!(goes_back(&pin).contains("/srv/shop/.env is removed within"));
+        pin.former = Some("api=shop@sha256:00".to_owned());
+        pin.written = None;
+        let said = goes_back(&pin);
+        assert!(
+            said.contains("pins api=shop@sha256:00 again") && said.contains("took away"),
+            "{said}"
+        );
         assert_eq!(
             came_of_it(&pin, Some("it is so")),
             "what came of it: it is so"

@@ -128,6 +128,7 @@ fn kept(release: &ReleaseAnswer) -> Cell {
         ReadinessCode::Rebuildable => Cell::toned("from its tag", Tone::Warn),
         ReadinessCode::Unknown => Cell::toned("not known", Tone::Warn),
         ReadinessCode::SpecificationLost => Cell::toned("without settings", Tone::Warn),
+        ReadinessCode::SurroundingsGone => Cell::toned("network or volume gone", Tone::Bad),
         ReadinessCode::Gone => Cell::toned("gone", Tone::Bad),
     }
 }

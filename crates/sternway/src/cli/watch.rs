@@ -300,7 +300,7 @@ pub fn summary(rollback: &RollbackAnswer, paint: Paint) -> String {
 /// What a rollback wrote into a file, and what becomes of it, or became.
 #[must_use]
 pub fn pinned(rollback: &RollbackAnswer, pin: &PinAnswer) -> String {
-    let (path, variable, written) = (one_line(&pin.path), &pin.variable, one_line(&pin.written));
+    let path = one_line(&pin.path);
     if let Some(said) = &pin.said {
         let at = pin.settled_at.map_or(String::new(), date);
         return format!("the hold was released {at}: {}", one_line(said));
@@ -309,9 +309,20 @@ pub fn pinned(rollback: &RollbackAnswer, pin: &PinAnswer) -> String {
         .from
         .as_ref()
         .map_or("what it held", |from| from.as_str());
-    let former = pin.former.as_deref().map_or_else(
+    let written = pin.written.as_deref().map(one_line);
+    let former = pin.former.as_deref().map(one_line);
+    let Some(variable) = &pin.variable else {
+        let written = written.unwrap_or_else(|| "nothing".to_owned());
+        let former = former.map_or_else(
+            || "removes it".to_owned(),
+            |former| format!("puts {former} back"),
+        );
+        return format!("{written} in {path}; releasing the hold of {held} {former}");
+    };
+    let written = written.unwrap_or_default();
+    let former = former.map_or_else(
         || format!("takes {variable} out of it"),
-        |former| format!("puts {variable}={} back", one_line(former)),
+        |former| format!("puts {variable}={former} back"),
     );
     format!("{variable}={written} in {path}; releasing the hold of {held} {former}")
 }

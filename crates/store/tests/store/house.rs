@@ -12,7 +12,7 @@ use std::{
 use domain::{
     application::Application,
     effect::Effect,
-    engine_look::RestartPolicy,
+    engine_look::{RestartPolicy, holdings::Needs},
     lifecycle::{Event, Run},
     name::{
         Actor, ApplicationName, ComponentName, ContainerId, ImageId, RollbackId,
@@ -446,6 +446,7 @@ pub(crate) fn plan(application: Application, target: Uuid) -> Plan {
         leftovers: Vec::new(),
         ports: Vec::new(),
         binds: Vec::new(),
+        needs: Needs::default(),
         joins: Vec::new(),
     };
     Plan {

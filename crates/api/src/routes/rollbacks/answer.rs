@@ -468,12 +468,18 @@ fn next_actions(view: &RollbackView, released: bool) -> Vec<NextAction> {
 /// Where the bad version still stands, for the next `up` to bring back.
 fn version_elsewhere(plan: &Plan, notes: &[String]) -> String {
     match pinned(plan, notes) {
-        Some(pin) => format!(
-            "set the version back in CI and in shells that set {} too, or their next `up` brings the bad one back; {} is done: {}",
-            pin.variable,
-            pin.path,
-            pin.stands()
-        ),
+        Some(pin) => match &pin.variable {
+            Some(variable) => format!(
+                "set the version back in CI and in shells that set {variable} too, or their next `up` brings the bad one back; {} is done: {}",
+                pin.path,
+                pin.stands()
+            ),
+            None => format!(
+                "set the version back in the Compose file and CI too: once the hold is released, and where `-f` names the files, the next \
+                 `up` goes by them; until then {}",
+                pin.stands()
+            ),
+        },
         None => "set the version in the Compose file, `.env` and CI back too, or the next `up` brings the bad one back".to_owned(),
     }
 }
@@ -506,6 +512,9 @@ mod tests {
         let other = "ana ended the watch window early";
         let notes = [other.to_owned(), drifted.to_owned()];
         assert_eq!(version_elsewhere(&pinned, &notes), said);
+        let images = serde_json::json!({"path": "/srv/shop/docker-compose.override.yml", "from": null, "to": "api=sha256:00"});
+        let said = version_elsewhere(&plan(images), &[]);
+        assert!(said.contains("override.yml pins api=sha256:00"), "{said}");
         let left = ["step `pin` was given up: /srv/shop/.env was edited meanwhile".to_owned()];
         let unpinned = plan(serde_json::Value::Null);
         for by_hand in [

@@ -16,14 +16,16 @@ pub struct PinAnswer {
     pub rollback_id: RollbackId,
     /// The file.
     pub path: String,
-    /// The variable.
-    #[schema(value_type = String)]
-    pub variable: VariableName,
-    /// What it said before, and says again when the hold is released; nothing when it was not set.
+    /// The variable; none of an override file of Sternway's, which pins images of services instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub variable: Option<VariableName>,
+    /// What it said before, and says again when the hold is released; nothing when it was not set, or not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub former: Option<String>,
-    /// What the rollback wrote.
-    pub written: String,
+    /// What the rollback wrote; nothing when it took an override file of Sternway's away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<String>,
     /// When the hold was released and the file looked at again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]

@@ -146,6 +146,7 @@ impl Case {
             guests: self.guests.clone(),
             taken: Vec::new(),
             paths: BTreeMap::new(),
+            has: None,
             project: None,
             stages: Vec::new(),
             internal: BTreeSet::from(["aaa-inner".to_owned()]),

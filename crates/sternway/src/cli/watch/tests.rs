@@ -46,6 +46,14 @@ fn what_was_pinned_is_said_with_what_becomes_of_it() {
         open.contains("  pinned     VERSION=1.4.2 in /srv/shop/.env; releasing the hold of 1.5.0 puts VERSION=1.5.0 back\n"),
         "{open}"
     );
+    let images =
+        text(serde_json::json!({"variable": null, "former": null, "written": "api=sha256:00"}));
+    assert!(
+        images.contains(
+            "  pinned     api=sha256:00 in /srv/shop/.env; releasing the hold of 1.5.0 removes it\n"
+        ),
+        "{images}"
+    );
     let settled = text(
         serde_json::json!({"said": "it is what it was", "settled_at": "2026-11-22T09:00:00Z"}),
     );
