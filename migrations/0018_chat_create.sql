@@ -44,7 +44,7 @@ create table chat_card (
     constraint chat_card_trigger foreign key (trigger_name) references trigger (name),
     constraint chat_card_rollback foreign key (rollback_id) references rollback (id),
     constraint chat_card_occasion check (occasion in ('plan', 'alert', 'glass')),
-    constraint chat_card_state check (state in ('open', 'denied', 'stale'))
+    constraint chat_card_state check (state in ('open', 'taken', 'denied', 'stale'))
 );
 create index chat_card_of_rollback on chat_card (rollback_id) where rollback_id is not null;
 create index chat_card_made_at on chat_card (made_at);

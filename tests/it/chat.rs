@@ -386,6 +386,7 @@ fn mattermost_asks_in_words() {
     let says = |token: &str, text: &str, number: &str| {
         let url = format!("{}/hooks/commands/{number}", home.url());
         let fields = [
+            ("token", token),
             ("channel_id", "chan1"),
             ("user_id", "anasid"),
             ("text", text),
@@ -411,6 +412,12 @@ fn mattermost_asks_in_words() {
     assert_eq!(says("another-token-0123456789", "", "1").0, 401);
     let (status, url) = says("mattermost-0123456789", &shop.name, "2");
     assert_eq!(status, 200);
+    // It proves its sender to anybody who has it.
+    let kept = house.sql(
+        "select count(*) || ' ' || count(*) filter (where convert_from(body, 'UTF8') like '%mattermost-0123456789%')
+         from inbox",
+    );
+    assert_eq!(kept.trim(), "1 0");
     let plan = home.answer(&url);
     assert!(plan.contains("1.5.0 → 1.4.2"), "{plan}");
     let (_, card) = plan.split_once("`/rollback approve ").unwrap();

@@ -14,9 +14,9 @@ use domain::{
     name::{Actor, ApplicationName, RollbackId},
     trigger::Mode,
 };
-use futures_util::{StreamExt, stream};
 use serde_json::json;
 use store::{DecisionOutcome, Desk, Due, NewDecision, Topic};
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -26,8 +26,8 @@ use crate::{
     problem::{Code, Problem},
 };
 
-/// Messages taken up together: each may wait for a look at an engine.
-const AT_ONCE: u32 = 8;
+/// Messages taken up at a time: each may wait for a look at an engine.
+const AT_ONCE: usize = 16;
 /// How long one is ours: two looks at an engine, and one at a repository.
 const LEASE: Duration = Duration::from_secs(45);
 /// How often one is tried before it is put down.
@@ -65,20 +65,25 @@ impl Outcome {
     }
 }
 
-/// Takes up what is asked, until `shutdown`.
+/// Takes up what is asked, until `shutdown`. One that waits for an engine keeps only its own place.
 pub(crate) async fn run(desk: ChatDesk, shutdown: CancellationToken) {
     let mut wakes = desk.store().wake().subscribe(Topic::Work);
+    let mut messages = JoinSet::new();
     while !shutdown.is_cancelled() {
-        match desk.store().inbox_due(Desk::Chat, AT_ONCE, LEASE).await {
+        while let Some(ended) = messages.try_join_next() {
+            noted(ended);
+        }
+        let room = AT_ONCE.saturating_sub(messages.len());
+        let limit = u32::try_from(room).unwrap_or(u32::MAX);
+        let due = match room {
+            0 => Ok(Vec::new()),
+            _ => desk.store().inbox_due(Desk::Chat, limit, LEASE).await,
+        };
+        match due {
             Ok(due) => {
-                let more = !due.is_empty();
-                let each: Vec<_> = due.iter().map(|due| take_up(&desk, due)).collect();
-                stream::iter(each)
-                    .buffer_unordered(AT_ONCE as usize)
-                    .collect::<Vec<()>>()
-                    .await;
-                if more {
-                    continue;
+                for due in due {
+                    let desk = desk.clone();
+                    messages.spawn(async move { take_up(&desk, &due).await });
                 }
             }
             Err(error) => {
@@ -86,10 +91,17 @@ pub(crate) async fn run(desk: ChatDesk, shutdown: CancellationToken) {
             }
         }
         tokio::select! {
+            Some(ended) = messages.join_next(), if room == 0 => noted(ended),
             () = wakes.woken() => {}
             () = tokio::time::sleep(POLL) => {}
             () = shutdown.cancelled() => {}
         }
+    }
+}
+
+fn noted(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a message of a chat broke off: a defect of ours");
     }
 }
 
@@ -100,6 +112,8 @@ async fn take_up(desk: &ChatDesk, due: &Due) {
         _ if due.removed || due.trigger.mode == Mode::Off => {
             (Outcome::said("off", "the chat was switched off"), None)
         }
+        // It broke off each time.
+        _ if due.tries > TRIES_MAX => (Outcome::said("undecidable", "a defect of ours"), None),
         Err(said) => (Outcome::said("unreadable", said), None),
         Ok(heard) => {
             let outcome = match answered(desk, due, &heard).await {

@@ -106,8 +106,29 @@ impl Engine {
         tag: &str,
     ) -> Result<PullReference, Error> {
         let name = format!("{repository}:{tag}");
-        let what = format!("push {name}");
-        let before = self.names(image).await?;
+        if !self.names(image).await?.contains(&name) {
+            let taken = self.image_id(&name).await?;
+            if let Some(other) = taken.filter(|other| other != image) {
+                let said = format!("{name} names another image, {}", other.short());
+                return Err(Error::new(Kind::Refused, said));
+            }
+            let pushed = self.push_as(image, repository, tag).await;
+            // Of an image without a name of the site's, it stays: the last name can not be taken away alone.
+            if self.names(image).await?.iter().any(|other| *other != name) {
+                self.untag(&name).await?;
+            }
+            return pushed;
+        }
+        self.push_as(image, repository, tag).await
+    }
+
+    async fn push_as(
+        &self,
+        image: &ImageId,
+        repository: &str,
+        tag: &str,
+    ) -> Result<PullReference, Error> {
+        let what = format!("push {repository}:{tag}");
         let (id, options) = (
             image.to_string(),
             TagImageOptions {
@@ -145,11 +166,6 @@ impl Engine {
         };
         let mut digests = facts.digests.into_iter();
         let pushed = digests.find(|digest| digest.as_str().starts_with(&prefix));
-        // Of an image without a name of the site's, it stays: the last name can not be taken away alone.
-        let others = facts.tags.iter().any(|tag| *tag != name);
-        if others && !before.contains(&name) {
-            self.untag(&name).await?;
-        }
         pushed.ok_or_else(|| {
             let said = format!("{what}: the registry did not say by which digest it took it");
             Error::new(Kind::NotSupplied, said)

@@ -1343,6 +1343,24 @@ fn images_are_pinned_by_digest_where_the_version_is_no_variable() {
 }
 
 #[test]
+fn what_an_earlier_rollback_pinned_stays_pinned_while_it_is_not_touched() {
+    let digest = format!("registry:5000/api@sha256:{}", "a".repeat(64));
+    let look = unnamed(Some("api=sha256:00, front=sha256:11, worker=sha256:22"));
+    let pin = overriding(look, &[&digest])
+        .plan
+        .project
+        .unwrap()
+        .pin
+        .unwrap();
+    let to = pin.to.unwrap();
+    assert!(
+        to.starts_with(&format!("api={digest}, front=sha256:11, worker=")),
+        "{to}"
+    );
+    assert!(!to.contains("worker=sha256:22"), "{to}");
+}
+
+#[test]
 fn what_the_sites_own_files_name_needs_no_pin_and_loses_ours() {
     let mut look = unnamed(Some("api=sha256:00, worker=sha256:11"));
     let plain = planned(&Shop::new()).plan;

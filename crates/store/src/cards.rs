@@ -170,6 +170,49 @@ impl Store {
         row.map(card).transpose()
     }
 
+    /// Whether the plan of a card is this message's to ask for: nobody can deny it meanwhile, and its time can not run out.
+    /// The same message has it again after whoever took it up died.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn chat_card_take(&self, id: Uuid, message: &str) -> Result<bool> {
+        timed(async {
+            let taken = sqlx::query(
+                "update chat_card set state = 'taken', said = $2, revision = revision + 1
+                 where id = $1 and rollback_id is null
+                   and ((state = 'open' and until > now()) or (state = 'taken' and said = $2))",
+            )
+            .bind(id)
+            .bind(message)
+            .execute(&self.pool)
+            .await?
+            .rows_affected();
+            Ok(taken > 0)
+        })
+        .await
+    }
+
+    /// It was not asked for after all: anybody may.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn chat_card_give_back(&self, id: Uuid, message: &str) -> Result<()> {
+        timed(async {
+            sqlx::query(
+                "update chat_card set state = 'open', said = null, revision = revision + 1
+                 where id = $1 and rollback_id is null and state = 'taken' and said = $2",
+            )
+            .bind(id)
+            .bind(message)
+            .execute(&self.pool)
+            .await?;
+            Ok(())
+        })
+        .await?;
+        self.announce(Topic::Work);
+        Ok(())
+    }
+
     /// The card tells of this rollback from now on. The first one stays.
     ///
     /// # Errors
@@ -177,7 +220,7 @@ impl Store {
     pub async fn chat_card_bind(&self, id: Uuid, rollback: RollbackId) -> Result<()> {
         timed(async {
             sqlx::query(
-                "update chat_card set rollback_id = $2, revision = revision + 1
+                "update chat_card set rollback_id = $2, state = 'open', said = null, revision = revision + 1
                  where id = $1 and rollback_id is null",
             )
             .bind(id)
@@ -199,7 +242,7 @@ impl Store {
         let closed = timed(async {
             Ok(sqlx::query(
                 "update chat_card set state = $2, said = $3, revision = revision + 1
-                 where id = $1 and state = 'open' and rollback_id is null",
+                 where id = $1 and (state = 'open' or (state = 'taken' and $2 = 'stale')) and rollback_id is null",
             )
             .bind(id)
             .bind(state.word())
@@ -226,7 +269,7 @@ impl Store {
                      left join rollback_run r on r.rollback_id = c.rollback_id
                      where s.ended_at is null and s.due_at <= now()
                        and (c.revision > s.shown_revision or coalesce(r.seq, 0) > s.shown_seq
-                            or (c.rollback_id is null and c.until <= now()))
+                            or (c.rollback_id is null and c.state = 'open' and c.until <= now()))
                      order by s.due_at limit $1 for update of s skip locked
                  ), taken as (
                      update chat_shown s set due_at = now() + make_interval(secs => $2), tries = s.tries + 1

@@ -68,22 +68,30 @@ where
             tokio::select! {
                 biased;
                 answer = &mut place.told => return answer.unwrap_or_else(|_| Err(broken_off())),
-                Ok(turn) = Arc::clone(&self.turns).acquire_owned() => self.start(turn, perform.clone()),
+                Ok(turn) = Arc::clone(&self.turns).acquire_owned() => {
+                    if !self.start(turn, perform.clone()) {
+                        // Nobody waits: it is on its way with others.
+                        break;
+                    }
+                }
             }
         }
+        let answer = (&mut place.told).await;
+        answer.unwrap_or_else(|_| Err(broken_off()))
     }
 
-    /// Has those who waited longest answered, by a task of its own.
+    /// Has those who waited longest answered, by a task of its own; whether there was anybody.
     fn start<Performing>(
         &self,
         turn: OwnedSemaphorePermit,
         perform: impl FnOnce(Vec<Item>) -> Performing + Send + 'static,
-    ) where
+    ) -> bool
+    where
         Performing: Future<Output = Vec<Result<Answer>>> + Send,
     {
         let (items, tells) = self.next();
         if items.is_empty() {
-            return;
+            return false;
         }
         tokio::spawn(async move {
             let answers = perform(items).await;
@@ -93,6 +101,7 @@ where
                 let _ = tell.send(answer);
             }
         });
+        true
     }
 
     fn next(&self) -> (Vec<Item>, Vec<oneshot::Sender<Result<Answer>>>) {

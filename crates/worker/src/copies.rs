@@ -226,6 +226,9 @@ fn is_at(source: &ImageSource, place: &CopyPlace) -> bool {
     }
 }
 
+/// Most of a version in a tag, which has at most 128 characters with the image's identity behind it.
+const TAGGED_MAX: usize = 110;
+
 async fn make(
     engine: &Engine,
     application: &Application,
@@ -242,7 +245,10 @@ async fn make(
         }
         CopyPlace::Registry(prefix) => {
             let repository = format!("{prefix}/{}/{}", application.name, wanted.component);
-            let tag = wanted.version.as_str().replace('+', "_");
+            // Its identity besides: a version may be built twice.
+            let version = wanted.version.as_str().replace('+', "_");
+            let version: String = version.chars().take(TAGGED_MAX).collect();
+            let tag = format!("{version}-{}", image.short());
             let reference = engine.push(image, &repository, &tag).await?;
             Ok(ImageSource::Registry { reference })
         }

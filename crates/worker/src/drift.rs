@@ -4,7 +4,7 @@
 mod looking;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -16,7 +16,7 @@ use domain::{
 };
 use store::{Store, Topic, Wake, Watched};
 use tokio::{
-    task::{JoinError, JoinSet},
+    task::{Id, JoinError, JoinSet},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -67,6 +67,7 @@ pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: Can
         hints: Hints::new(),
         places: BTreeMap::new(),
         looks: JoinSet::new(),
+        lookers: HashMap::new(),
         list_due: Instant::now(),
         listed: Instant::now(),
     };
@@ -77,7 +78,7 @@ pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: Can
         watcher.look_at_due();
         let next = watcher.next();
         tokio::select! {
-            Some(looked) = watcher.looks.join_next() => watcher.looked(looked),
+            Some(looked) = watcher.looks.join_next_with_id() => watcher.looked(looked),
             (engine, heard) = watcher.hints.next() => watcher.heard(&engine, &heard),
             () = wakes.woken() => watcher.list_due = watcher.list_due.min(watcher.listed + LIST_PAUSE),
             () = tokio::time::sleep_until(next) => {}
@@ -91,7 +92,8 @@ struct Watcher {
     real: Arc<Real>,
     hints: Hints,
     places: BTreeMap<ApplicationName, Place>,
-    looks: JoinSet<(ApplicationName, String, Turn)>,
+    looks: JoinSet<Turn>,
+    lookers: HashMap<Id, (ApplicationName, String)>,
     list_due: Instant,
     listed: Instant,
 }
@@ -210,37 +212,32 @@ impl Watcher {
         let (now, mut busy) = (Instant::now(), self.busy());
         for (name, place) in &mut self.places {
             let at_it = busy.entry(place.application.engine.clone()).or_default();
-            if !place.waits() || place.due > now || *at_it == AT_ONCE {
+            if !place.waits() || place.due > now || *at_it >= AT_ONCE {
                 continue;
             }
             *at_it += 1;
             (place.looking, place.due) = (true, now + NEVER);
-            let (name, application) = (name.clone(), place.application.clone());
+            let application = place.application.clone();
+            let whose = (name.clone(), application.engine.clone());
             let (store, real, stable) =
                 (self.store.clone(), self.real.clone(), place.stable.take());
-            self.looks.spawn(async move {
-                let engine = application.engine.clone();
-                (
-                    name,
-                    engine,
-                    Box::pin(looking::one(store, real, application, stable)).await,
-                )
-            });
+            let look = Box::pin(looking::one(store, real, application, stable));
+            let looker = self.looks.spawn(look);
+            self.lookers.insert(looker.id(), whose);
         }
     }
 
-    fn looked(&mut self, looked: Result<(ApplicationName, String, Turn), JoinError>) {
+    fn looked(&mut self, looked: Result<(Id, Turn), JoinError>) {
         let now = Instant::now();
-        let (name, engine, turn) = match looked {
-            Ok(looked) => looked,
+        let (looker, turn) = match looked {
+            Ok((looker, turn)) => (looker, turn),
             Err(error) => {
                 tracing::error!(%error, "a look at an application broke off");
-                // Whose it was is not told: all who look may look again.
-                for place in self.places.values_mut() {
-                    (place.looking, place.due) = (false, place.due.min(now + EVERY));
-                }
-                return;
+                (error.id(), Turn::soon())
             }
+        };
+        let Some((name, engine)) = self.lookers.remove(&looker) else {
+            return;
         };
         let in_turn = EVERY.max(APART * u32::try_from(self.places.len()).unwrap_or(u32::MAX));
         let again = match turn.again {

@@ -98,8 +98,8 @@ pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: Can
             () = shutdown.cancelled() => {}
         }
     }
-    // What is begun is ended; nothing more is taken.
-    while hand.messages.join_next().await.is_some() {}
+    // What was begun is decided again by whoever comes next: what it asked for has a key.
+    hand.messages.shutdown().await;
 }
 
 /// The messages that are being decided.

@@ -110,7 +110,7 @@ impl Signed {
                     trigger: trigger.name.clone(),
                     event_id: event_id.clone(),
                     headers: self.headers,
-                    body: self.body.into(),
+                    body: message::kept(trigger.kind, self.body.into()),
                     settle: Duration::ZERO,
                     desk: match trigger.kind.is_chat() {
                         true => Desk::Chat,

@@ -1,18 +1,22 @@
 //! The acts of a person in a chat. Each goes through the function that does the same for the API's other clients, with
 //! the person's own permit, so that a rule that holds there holds here.
 
+use std::time::Duration;
+
 use axum::Json;
 use domain::{
     chat::card::{Facts, Known, Occasion, State, Under, card},
+    lifecycle::Phase,
     name::{ApplicationName, PlanDigest, RollbackId, Version},
     plan::Plan,
     reason::Reason,
     target::Target,
     time::Millis,
-    trigger::{Kind, Mode},
+    trigger::{Kind, Mode, TrustTier},
 };
 use sha2::{Digest as _, Sha256};
 use store::{ChatCard, Due, Idempotency, Page, RollbackView};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Heard, Outcome, is, named_after, words};
@@ -34,6 +38,10 @@ use crate::{
 const APPLICATIONS_MAX: u32 = 15;
 /// Versions that are named of each.
 const READY_MAX: usize = 3;
+
+/// How long somebody else's asking is waited for, and how often it is looked at: a look at an engine and at Compose.
+const TAKEN_MAX: Duration = Duration::from_secs(15);
+const TAKEN_POLL: Duration = Duration::from_millis(200);
 
 /// A person, and what they said.
 pub(super) struct Acting<'a> {
@@ -177,21 +185,43 @@ impl Acting<'_> {
             let said = "this chat only shows what there is: nothing can be done here";
             return Err(Problem::new(Code::Forbidden, said).next("use the command line"));
         }
-        let missing = || Problem::not_found("plan or rollback", &id.to_string());
-        let found = self.desk.store().chat_card_find(&trigger.name, id).await?;
-        let card = found.ok_or_else(missing)?;
-        let plan = self.desk.store().plan_get(&card.plan).await?;
-        let name = &plan.application.name;
-        self.chatter.permit::<Read>()?.must_see(name)?;
-        if digest.is_some_and(|seen| *seen != card.plan) {
-            return Err(Problem::digest_differs(&card.plan));
+        loop {
+            let card = self.settled(id).await?;
+            let plan = self.desk.store().plan_get(&card.plan).await?;
+            let name = &plan.application.name;
+            self.chatter.permit::<Read>()?.must_see(name)?;
+            if digest.is_some_and(|seen| *seen != card.plan) {
+                return Err(Problem::digest_differs(&card.plan));
+            }
+            let outcome = match (card.rollback, yes) {
+                (Some(rollback), yes) => self.decide_on(rollback, &card.plan, yes).await?,
+                (None, true) => match Box::pin(self.ask_for(&card, &plan)).await? {
+                    Some(outcome) => outcome,
+                    None => continue,
+                },
+                (None, false) => self.deny(&card).await?,
+            };
+            return Ok(outcome.about(name));
         }
-        let outcome = match (card.rollback, yes) {
-            (Some(rollback), yes) => self.decide_on(rollback, &card.plan, yes).await,
-            (None, true) => Box::pin(self.ask_for(&card, &plan)).await,
-            (None, false) => self.deny(&card).await,
-        };
-        outcome.map(|outcome| outcome.about(name))
+    }
+
+    /// The card, once nobody else is asking for its plan at this moment.
+    async fn settled(&self, id: Uuid) -> Result<ChatCard, Problem> {
+        let (store, trigger) = (self.desk.store(), &self.due.trigger.name);
+        let began = Instant::now();
+        loop {
+            let found = store.chat_card_find(trigger, id).await?;
+            let card =
+                found.ok_or_else(|| Problem::not_found("plan or rollback", &id.to_string()))?;
+            let others = card.said.as_deref() != Some(self.due.event_id.as_str());
+            if card.rollback.is_some() || card.state != State::Taken || !others {
+                return Ok(card);
+            }
+            if began.elapsed() > TAKEN_MAX {
+                return Err(moved_on());
+            }
+            tokio::time::sleep(TAKEN_POLL).await;
+        }
     }
 
     /// What is shown is not asked for.
@@ -211,36 +241,47 @@ impl Acting<'_> {
 
     /// A yes to a plan that nobody has asked for yet: it is asked for in the name of whoever had it shown, where another
     /// person has to approve it, and then approved by whoever clicked; otherwise in the name of whoever clicked.
-    async fn ask_for(&self, card: &ChatCard, plan: &Plan) -> Result<Outcome, Problem> {
+    /// None: somebody else is at it.
+    async fn ask_for(&self, card: &ChatCard, plan: &Plan) -> Result<Option<Outcome>, Problem> {
         let mine = is(self.chatter, &card.asked_by);
         let second = plan.application.approval && !mine;
         let asker = match second {
             false => None,
             true => {
                 // Whether it may be approved at all comes before anything is asked for.
+                if self.due.trigger.trusted() < TrustTier::Signed {
+                    return Err(unsigned());
+                }
                 self.chatter.permit::<Approve>()?;
                 Some(self.asker(card).await?)
             }
         };
         let requester = asker.as_ref().unwrap_or(self.chatter);
         still_open(card)?;
+        let (store, message) = (self.desk.store(), self.due.event_id.as_str());
+        if !store.chat_card_take(card.id, message).await? {
+            return Ok(None);
+        }
         let view = match self.request(requester, card).await {
-            Err(problem) if problem.code == Code::PlanStale => {
-                let why = problem.difference.join("; ");
-                let store = self.desk.store();
-                store.chat_card_close(card.id, State::Stale, &why).await?;
+            Ok(view) => view,
+            Err(problem) => {
+                if problem.code == Code::PlanStale {
+                    let why = problem.difference.join("; ");
+                    store.chat_card_close(card.id, State::Stale, &why).await?;
+                } else if !super::passes(&problem) {
+                    store.chat_card_give_back(card.id, message).await?;
+                }
                 return Err(problem);
             }
-            asked => asked?,
         };
-        self.desk.store().chat_card_bind(card.id, view.id).await?;
+        store.chat_card_bind(card.id, view.id).await?;
         if second {
-            return self.decide_on(view.id, &card.plan, true).await;
+            return self.decide_on(view.id, &card.plan, true).await.map(Some);
         }
-        Ok(Outcome {
+        Ok(Some(Outcome {
             rollback: Some(view.id),
             ..Outcome::said("asked_for", words::asked_for(&view))
-        })
+        }))
     }
 
     /// Whoever had the plan shown, with what they may do by now.
@@ -303,9 +344,18 @@ impl Acting<'_> {
                     ..Outcome::said("asked_for", words::asked_for(&view))
                 });
             }
+            // A button that is pressed late turns nothing back that is under way.
+            (false, true) if !matches!(view.run.phase, Phase::AwaitingApproval { .. }) => {
+                let said = format!("rollback {id} does not wait for a yes any more");
+                return Err(Problem::new(Code::ApprovalNotAwaited, said)
+                    .next(format!("to call it off: `sternway cancel {id}`")));
+            }
             (false, true) => {
                 let permit = self.chatter.permit()?;
                 rollbacks::cancel(permit, path).await?;
+            }
+            (true, false) if self.due.trigger.trusted() < TrustTier::Signed => {
+                return Err(unsigned());
             }
             (yes, _) => {
                 let ask = ApprovalRequest {
@@ -331,6 +381,8 @@ impl Acting<'_> {
 fn still_open(card: &ChatCard) -> Result<(), Problem> {
     match card.state {
         State::Open if now() < card.until => Ok(()),
+        // Whose it is, is decided where it is taken.
+        State::Taken => Ok(()),
         State::Open => Err(Problem::new(
             Code::ApprovalNotAwaited,
             format!("nobody took this plan up until {}", card.until),
@@ -343,6 +395,12 @@ fn still_open(card: &ChatCard) -> Result<(), Problem> {
 fn moved_on() -> Problem {
     let said = "this plan was denied, is no longer true, or is asked for already";
     Problem::new(Code::ApprovalNotAwaited, said)
+}
+
+/// Whoever reads one command of such a chat can make others, in anybody's name.
+fn unsigned() -> Problem {
+    let said = "this chat signs nothing, so nobody can approve another person's rollback in it";
+    Problem::new(Code::Forbidden, said).next("approve it on the command line")
 }
 
 /// The card in words, for who sees no cards.

@@ -47,6 +47,8 @@ impl Occasion {
 pub enum State {
     /// It can be asked for.
     Open,
+    /// Somebody is asking for it at this moment.
+    Taken,
     /// Somebody said no.
     Denied,
     /// It is no longer true.
@@ -55,13 +57,14 @@ pub enum State {
 
 impl State {
     /// Every state.
-    pub const ALL: [Self; 3] = [Self::Open, Self::Denied, Self::Stale];
+    pub const ALL: [Self; 4] = [Self::Open, Self::Taken, Self::Denied, Self::Stale];
 
     /// The word in the database.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             Self::Open => "open",
+            Self::Taken => "taken",
             Self::Denied => "denied",
             Self::Stale => "stale",
         }
@@ -207,6 +210,7 @@ fn before(facts: &Facts<'_>) -> (String, bool, bool) {
             let said = "Nobody took it up in time. Nothing was done; ask for it again.".to_owned();
             (said, false, true)
         }
+        State::Taken => ("It is being asked for.".to_owned(), false, false),
         State::Denied => (format!("Denied by {said}. Nothing was done."), false, true),
         State::Stale => {
             let said =

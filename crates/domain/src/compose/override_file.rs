@@ -47,6 +47,12 @@ impl Images {
         self
     }
 
+    /// By service.
+    #[must_use]
+    pub fn by_service(&self) -> &BTreeMap<ComponentName, String> {
+        &self.0
+    }
+
     /// Their services, in words.
     #[must_use]
     pub fn services(&self) -> String {

@@ -192,19 +192,38 @@ impl Wanted<'_> {
         if let PinState::Edited { difference } = &file.state {
             return Err(difference.clone());
         }
-        let named = |swap: &Swap| {
-            let service = read.and_then(|read| read.services.get(&swap.component));
-            service.is_some_and(|service| service.image_id.as_ref() == Some(&swap.image))
+        let swapped: BTreeMap<&ComponentName, &ImageId> = swaps
+            .iter()
+            .map(|swap| (&swap.component, &swap.image))
+            .collect();
+        // What an earlier rollback pinned and this one does not touch runs on, and stays pinned.
+        let pinned = file.value.as_deref().and_then(Images::parse);
+        let mut images = pinned.map_or_else(BTreeMap::new, |pinned| {
+            let pinned = pinned.by_service().clone().into_iter();
+            pinned
+                .filter(|(name, _)| !swapped.contains_key(name))
+                .collect()
+        });
+        let running = |name: &ComponentName| {
+            let mut containers = look.containers.iter();
+            containers
+                .find(|container| container.component == *name)
+                .map(|container| &container.image)
         };
+        let named = |name: &ComponentName, image: Option<&ImageId>| {
+            let service = read.and_then(|read| read.services.get(name));
+            image.is_some() && service.is_some_and(|service| service.image_id.as_ref() == image)
+        };
+        let by_the_site = swapped.iter().all(|(name, image)| named(name, Some(image)))
+            && images.keys().all(|name| named(name, running(name)));
         let undone = self.undoes && read.is_none() && file.value.is_some();
-        let to = if undone || swaps.iter().all(named) {
+        let to = if undone || by_the_site {
             None
         } else {
-            let reference = |swap: &Swap| {
-                let image = self.reference(&swap.component, &swap.image, look);
-                (swap.component.clone(), image)
+            let reference = |(name, image): (&ComponentName, &ImageId)| {
+                (name.clone(), self.reference(name, image, look))
             };
-            let images: BTreeMap<_, _> = swaps.iter().map(reference).collect();
+            images.extend(swapped.into_iter().map(reference));
             let images = Images::new(images)
                 .ok_or("an image that goes back has a name that needs quotes")?;
             Some(images.to_string())

@@ -7,7 +7,8 @@ use super::{
     Headers, Kind, Settings,
     alert::Notice,
     sender::{
-        alertmanager, cloudevents, generic, github, grafana, pagerduty, sentry, standard_webhooks,
+        alertmanager, cloudevents, generic, github, grafana, mattermost, pagerduty, sentry,
+        standard_webhooks,
     },
 };
 use crate::chain;
@@ -49,6 +50,23 @@ pub fn event_id(kind: Kind, settings: &Settings, headers: &Headers, body: &[u8])
     };
     said.filter(plain)
         .unwrap_or_else(|| format!("body:{}", chain::sha256_hex(&[body])))
+}
+
+/// A body as it is kept: without the secret that Mattermost sends along in it, which proves its sender to anybody.
+#[must_use]
+pub fn kept(kind: Kind, body: Vec<u8>) -> Vec<u8> {
+    match kind {
+        Kind::Mattermost => mattermost::kept(&body),
+        Kind::Pagerduty
+        | Kind::Alertmanager
+        | Kind::Grafana
+        | Kind::Github
+        | Kind::Sentry
+        | Kind::StandardWebhooks
+        | Kind::Cloudevents
+        | Kind::Generic
+        | Kind::Slack => body,
+    }
 }
 
 /// What the message says.

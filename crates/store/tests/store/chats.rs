@@ -7,6 +7,7 @@ use domain::{
     chat::card::{Known, Occasion, State},
     name::{RollbackId, TriggerName},
     plan::Plan,
+    time::Millis,
     trigger::Trigger,
 };
 use serde_json::json;
@@ -122,7 +123,7 @@ async fn a_plan_in_a_chat_is_asked_for_or_closed_and_not_both() {
         state: State::Open,
         said: None,
         revision: 1,
-        until: now(),
+        until: now().after(Millis::from_secs(60)),
     };
     house.store.chat_card_put(&card).await.unwrap();
     house.store.chat_card_put(&card).await.unwrap();
@@ -133,12 +134,37 @@ async fn a_plan_in_a_chat_is_asked_for_or_closed_and_not_both() {
         [],
         "it has no channel"
     );
+    // Whoever takes it up has it alone, again after dying, until it is given back.
+    let take = async |message: &str| house.store.chat_card_take(card.id, message).await.unwrap();
+    assert!(take("click 1").await);
+    assert!(take("click 1").await);
+    assert!(!take("click 2").await);
+    assert!(
+        !house
+            .store
+            .chat_card_close(card.id, State::Denied, "bob")
+            .await
+            .unwrap(),
+        "nobody denies what is being asked for"
+    );
+    house
+        .store
+        .chat_card_give_back(card.id, "click 2")
+        .await
+        .unwrap();
+    assert!(!take("click 2").await);
+    house
+        .store
+        .chat_card_give_back(card.id, "click 1")
+        .await
+        .unwrap();
+    assert!(take("click 2").await);
     let asked = house.request(&plan).await;
     house.store.chat_card_bind(card.id, asked).await.unwrap();
     let by_rollback = house.store.chat_card_find(&trigger, asked.0).await.unwrap();
     assert_eq!(
-        by_rollback.map(|card| (card.id, card.revision)),
-        Some((card.id, 2))
+        by_rollback.map(|card| (card.id, card.state, card.revision)),
+        Some((card.id, State::Open, 6))
     );
     assert!(
         !house

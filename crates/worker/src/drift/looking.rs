@@ -64,7 +64,7 @@ impl Turn {
         }
     }
 
-    fn soon() -> Self {
+    pub(super) fn soon() -> Self {
         Self {
             again: Again::Soon,
             stable: None,
