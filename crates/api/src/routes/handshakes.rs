@@ -30,6 +30,7 @@ const ORIGIN_CHARS_MAX: usize = 255;
     responses((status = 200, description = "It may send, as often as it likes",
         headers(("webhook-allowed-origin" = String, description = "Who may send"),
             ("webhook-allowed-rate" = String, description = "`*`: without a limit"))),
+        (status = 400, description = "The name is none of a trigger", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such trigger of CloudEvents", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Nobody, or nobody with a name, asks", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Ask again", body = Problem, content_type = "application/problem+json")))]
