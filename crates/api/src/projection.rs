@@ -120,7 +120,7 @@ fn leave(step: &mut StepProgress, logged: Logged<'_>, run: Option<&Run>) {
                 None => note.clone(),
             });
         }
-        Event::StepSkipped { note } => {
+        Event::StepSkipped { note, .. } => {
             step.state = StepState::Skipped;
             step.duration_ms = took(step);
             step.note = Some(note.clone());

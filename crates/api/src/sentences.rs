@@ -60,7 +60,7 @@ pub(crate) fn sentence(plan: &Plan, event: &Event, actor: &str) -> String {
             Some(tally) => format!("{note} ({tally})"),
             None => note.clone(),
         },
-        Event::StepSkipped { note } => format!("skipped: {note}"),
+        Event::StepSkipped { note, .. } => format!("skipped: {note}"),
         Event::TurnedBack { cause } => {
             format!("going back to what served before: {}", cause.sentence)
         }
@@ -149,6 +149,13 @@ fn intention(plan: &Plan, effect: &Effect) -> String {
             to,
         } => format!("sending the clients of {component} ({server}) to {to}"),
         Effect::Record => "writing the rollback into the ledger".to_owned(),
+        Effect::Together { effects } => {
+            let acts: Vec<String> = effects
+                .iter()
+                .map(|effect| intention(plan, effect))
+                .collect();
+            acts.join("; ")
+        }
     }
 }
 

@@ -147,6 +147,7 @@ impl Engine {
             | Effect::WritePin { .. }
             | Effect::PutBackPin { .. }
             | Effect::PointFront { .. }
+            | Effect::Together { .. }
             | Effect::Build { .. }
             | Effect::DropBuild { .. } => Err(no_single_call()),
         };

@@ -170,13 +170,63 @@ pub enum Effect {
     },
     /// Write the rollback into the ledger and hold the release that was rolled back.
     Record,
+    /// Several of the above at the same time, each about another container or the same for all.
+    Together {
+        /// What; never one of this kind.
+        effects: Vec<Effect>,
+    },
 }
 
 impl Effect {
+    /// One act for several: itself when there is only one, and the same act once.
+    #[must_use]
+    pub fn together(effects: Vec<Self>) -> Option<Self> {
+        let mut once: Vec<Self> = Vec::with_capacity(effects.len());
+        for effect in effects {
+            if !once.contains(&effect) {
+                once.push(effect);
+            }
+        }
+        match once.len() {
+            0 | 1 => once.pop(),
+            _ => Some(Self::Together { effects: once }),
+        }
+    }
+
+    /// The single acts that it is made of.
+    #[must_use]
+    pub fn parts(&self) -> &[Self] {
+        match self {
+            Self::Together { effects } => effects,
+            Self::TakeLock { .. }
+            | Self::KeepImage { .. }
+            | Self::PullImage { .. }
+            | Self::LoadImage { .. }
+            | Self::Capture { .. }
+            | Self::CreateContainer { .. }
+            | Self::StopContainer { .. }
+            | Self::StartContainer { .. }
+            | Self::RenameContainer { .. }
+            | Self::RemoveContainer { .. }
+            | Self::WritePin { .. }
+            | Self::PutBackPin { .. }
+            | Self::Build { .. }
+            | Self::DropBuild { .. }
+            | Self::SetStage { .. }
+            | Self::EnterStage { .. }
+            | Self::LeaveStage { .. }
+            | Self::ClearStage { .. }
+            | Self::HandOver { .. }
+            | Self::PointFront { .. }
+            | Self::Record => std::slice::from_ref(self),
+        }
+    }
+
     /// Whether a replica may be another one after it: from then on the run has something to undo that clients see.
     #[must_use]
     pub fn touches(&self) -> bool {
         match self {
+            Self::Together { effects } => effects.iter().any(Self::touches),
             Self::StopContainer { .. }
             | Self::StartContainer { .. }
             | Self::RenameContainer { .. }
@@ -205,6 +255,8 @@ impl Effect {
     #[must_use]
     pub fn container(&self) -> Option<&ContainerId> {
         match self {
+            // They are asked one by one.
+            Self::Together { .. } => None,
             Self::Capture { container, .. }
             | Self::StopContainer { container, .. }
             | Self::StartContainer { container, .. }
@@ -233,6 +285,7 @@ impl Effect {
     #[must_use]
     pub fn removes(&self) -> Option<&ContainerId> {
         match self {
+            Self::Together { .. } => None,
             Self::StopContainer { container, .. } | Self::RemoveContainer { container } => {
                 Some(container)
             }
@@ -262,6 +315,7 @@ impl Effect {
     #[must_use]
     pub fn destructive(&self) -> bool {
         match self {
+            Self::Together { effects } => effects.iter().any(Self::destructive),
             Self::StopContainer { .. } | Self::RemoveContainer { .. } | Self::HandOver { .. } => {
                 true
             }
@@ -292,6 +346,7 @@ impl Effect {
     #[must_use]
     pub fn may_be_let_go(&self) -> bool {
         match self {
+            Self::Together { effects } => effects.iter().all(Self::may_be_let_go),
             Self::PullImage { .. } | Self::LoadImage { .. } | Self::Build { .. } => true,
             Self::TakeLock { .. }
             | Self::KeepImage { .. }
@@ -333,6 +388,28 @@ pub enum Outcome {
         /// What was said.
         said: String,
     },
+}
+
+impl Outcome {
+    /// What came of several acts as one: what may still land counts most, then what was refused.
+    #[must_use]
+    pub fn of_all(outcomes: impl IntoIterator<Item = Self>) -> Self {
+        let weight = |outcome: &Self| match outcome {
+            Self::Done => 0,
+            Self::Failed { .. } => 1,
+            Self::Unknown { .. } => 2,
+        };
+        outcomes
+            .into_iter()
+            .reduce(|one, other| {
+                if weight(&other) > weight(&one) {
+                    other
+                } else {
+                    one
+                }
+            })
+            .unwrap_or(Self::Done)
+    }
 }
 
 /// Kinds of refusals that decisions tell apart.

@@ -97,6 +97,7 @@ pub fn claim_allowed(row: &Row, now: Millis) -> bool {
 #[must_use]
 pub fn lands_within(effect: &Effect) -> Millis {
     match effect {
+        Effect::Together { effects } => effects.iter().map(lands_within).max().unwrap_or(Millis(0)),
         Effect::StopContainer { grace_s, .. } | Effect::LeaveStage { grace_s, .. } => {
             Millis(CALL_MAX.0 + Millis::from_secs(*grace_s).0)
         }

@@ -211,6 +211,9 @@ pub enum Event {
     StepSkipped {
         /// Why.
         note: String,
+        /// Of a wave, the components for which it was given up; the others are where they should be.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        components: Vec<ComponentName>,
     },
     /// The run turns to what served before.
     TurnedBack {

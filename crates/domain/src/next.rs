@@ -10,7 +10,7 @@ use crate::{
     name::{Actor, Fence, ImageId, RollbackId},
     plan::Plan,
     probe::Tally,
-    steps::{self, Ctx, Next, Scope, Side, Step, World},
+    steps::{self, Act, Ctx, Next, Scope, Side, Step, World},
     time::{Millis, Moment},
     verdict::{Cause, CauseCode, Verdict},
 };
@@ -311,6 +311,7 @@ fn probed(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Option<Tally> {
             | Step::Switch { .. }
             | Step::Handover { .. }
             | Step::Point { .. }
+            | Step::Wave { .. }
             | Step::Prove
             | Step::Record
             | Step::Retire,
@@ -335,6 +336,7 @@ fn built(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Option<ImageId> {
         | Step::Switch { .. }
         | Step::Handover { .. }
         | Step::Point { .. }
+        | Step::Wave { .. }
         | Step::Prove
         | Step::Record
         | Step::Retire => None,
@@ -377,8 +379,20 @@ fn weigh(ctx: &Ctx<'_>, step: &Step, forward: bool, next: Next, found: Found) ->
 /// What was stopped late is better followed by the start of the target than by a way back that starts as much: how
 /// often it is tried is limited all the same.
 fn only_the_start_is_left(step: &Step, forward: bool, next: &Next) -> bool {
-    let starts = matches!(next, Next::Do(Effect::StartContainer { .. }));
-    forward && starts && matches!(step, Step::Switch { .. })
+    let Next::Do(effect) = next else {
+        return false;
+    };
+    let mut acts = effect.parts().iter();
+    let starts = acts.all(|act| matches!(act, Effect::StartContainer { .. }));
+    let switches = matches!(
+        step,
+        Step::Switch { .. }
+            | Step::Wave {
+                act: Act::Switch,
+                ..
+            }
+    );
+    forward && starts && switches
 }
 
 /// Why a step may not act once more.

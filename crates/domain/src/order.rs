@@ -8,21 +8,34 @@ use crate::{application::Component, name::ComponentName};
 /// # Errors
 /// The components that wait for each other in a circle, and whatever waits for those.
 pub fn waves(components: &[Component]) -> Result<Vec<Vec<&Component>>, Vec<ComponentName>> {
-    let mut waves: Vec<Vec<&Component>> = Vec::new();
-    let mut left: Vec<&Component> = components.iter().collect();
+    let needs = |one: &&Component, other: &&Component| one.after.contains(&other.name);
+    in_waves(components.iter().collect(), needs)
+        .map_err(|circle| circle.into_iter().map(|c| c.name.clone()).collect())
+}
+
+/// Anything in waves, by whether the first needs the second.
+///
+/// # Errors
+/// What waits for each other in a circle, and whatever waits for that.
+pub(crate) fn in_waves<T>(
+    items: Vec<T>,
+    needs: impl Fn(&T, &T) -> bool,
+) -> Result<Vec<Vec<T>>, Vec<T>> {
+    let mut waves = Vec::new();
+    let mut left = items;
     while !left.is_empty() {
-        let waits = |component: &&Component| {
-            component
-                .after
-                .iter()
-                .any(|need| left.iter().any(|other| other.name == *need))
-        };
-        let (later, wave): (Vec<_>, Vec<_>) = left.iter().copied().partition(waits);
+        let waits: Vec<bool> = left
+            .iter()
+            .map(|one| left.iter().any(|other| needs(one, other)))
+            .collect();
+        let (later, wave): (Vec<_>, Vec<_>) =
+            left.into_iter().zip(waits).partition(|(_, waits)| *waits);
+        let bare = |items: Vec<(T, bool)>| items.into_iter().map(|(item, _)| item).collect();
         if wave.is_empty() {
-            return Err(later.into_iter().map(|c| c.name.clone()).collect());
+            return Err(bare(later));
         }
-        waves.push(wave);
-        left = later;
+        waves.push(bare(wave));
+        left = bare(later);
     }
     Ok(waves)
 }

@@ -21,6 +21,7 @@ mod stage;
 mod standing;
 mod supply;
 mod switch;
+mod wave;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,6 +52,8 @@ pub use scope::{Scope, Side};
 pub use stage::stage_name;
 pub(crate) use stage::{failure as stage_failure, is_the_targets_own_fault};
 pub(crate) use standing::standing;
+pub use wave::Act;
+pub(crate) use wave::behind;
 
 /// One step of a plan. Its data is the plan's own; here is only which part it is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +106,13 @@ pub enum Step {
     Switch {
         /// The component.
         component: ComponentName,
+    },
+    /// The same step of components that need nothing of each other, at the same time.
+    Wave {
+        /// Which step.
+        act: Act,
+        /// The components, two at least.
+        components: Vec<ComponentName>,
     },
     /// Prove that the target serves, on every replica.
     Prove,
@@ -190,6 +200,7 @@ impl Step {
             Self::Handover { component } => handover::forward(ctx, component),
             Self::Raise { component } => raise::forward(ctx, component),
             Self::Point { component } => point::forward(ctx, component),
+            Self::Wave { act, components } => wave::forward(ctx, *act, components),
             Self::Prove => prove::forward(ctx),
             Self::Record => record::forward(ctx.world),
             Self::Retire => retire::forward(ctx),
@@ -209,6 +220,7 @@ impl Step {
             Self::Raise { component } => raise::backward(ctx, component),
             Self::Switch { component } => switch::backward(ctx, component),
             Self::Handover { component } => handover::backward(ctx, component),
+            Self::Wave { act, components } => wave::backward(ctx, *act, components),
             Self::Supply => Next::Done("the images that were brought stay".to_owned()),
             Self::Point { component } => point::backward(ctx, component),
             Self::Keep => Next::Done("the images stay protected".to_owned()),
@@ -222,6 +234,7 @@ impl Step {
     pub fn may_be_skipped(&self) -> bool {
         match self {
             Self::Capture | Self::Pin | Self::Stage { .. } | Self::Retire => true,
+            Self::Wave { act, .. } => *act == Act::Stage,
             Self::Check
             | Self::Build { .. }
             | Self::Lock
@@ -241,6 +254,7 @@ impl Step {
     /// started there serves nobody yet.
     pub(crate) fn touches(&self, plan: &Plan, effect: &Effect) -> bool {
         let beside = match self {
+            Self::Wave { act, .. } => matches!(act, Act::Create | Act::Raise),
             Self::Create { .. } | Self::Raise { .. } | Self::Lock => true,
             Self::Check
             | Self::Build { .. }
@@ -261,7 +275,10 @@ impl Step {
                 .iter()
                 .any(|swap| swap.former == *id || swap.leftovers.contains(id))
         };
-        effect.touches() && (!beside || effect.container().is_none_or(found))
+        effect
+            .parts()
+            .iter()
+            .any(|part| part.touches() && (!beside || part.container().is_none_or(found)))
     }
 
     /// The step as a plain sentence.
@@ -281,6 +298,7 @@ impl Step {
             Self::Handover { component } => handover::explain(plan, component),
             Self::Raise { component } => raise::explain(plan, component),
             Self::Point { component } => point::explain(plan, component),
+            Self::Wave { act, components } => wave::explain(plan, *act, components),
             Self::Prove => prove::explain(plan),
             Self::Record => record::explain(plan),
             Self::Retire => retire::explain(plan),
@@ -304,6 +322,7 @@ impl Step {
             Self::Handover { component } => format!("hand over {component}"),
             Self::Raise { component } => format!("raise {component}"),
             Self::Point { component } => format!("point {component}"),
+            Self::Wave { act, components } => wave::title(*act, components),
             Self::Prove => "prove".to_owned(),
             Self::Record => "record".to_owned(),
             Self::Retire => "retire".to_owned(),

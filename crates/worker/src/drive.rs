@@ -419,7 +419,7 @@ impl Log {
     fn tell(&self, event: &Event) {
         match event {
             Event::TurnedBack { cause } => tracing::warn!(cause = cause.sentence, "turns back"),
-            Event::StepSkipped { note } => tracing::warn!(note, "goes on without it"),
+            Event::StepSkipped { note, .. } => tracing::warn!(note, "goes on without it"),
             Event::EngineLost { said } => {
                 tracing::warn!(said, "the engine does not answer; waiting")
             }

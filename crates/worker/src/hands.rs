@@ -10,6 +10,7 @@ use domain::{
     specification::Specification,
     steps::{Scope, World as Seen},
 };
+use futures_util::future::join_all;
 use integrations::Trouble;
 use metrics::{counter, histogram};
 use store::{ArtifactKind, NewArtifact};
@@ -30,7 +31,16 @@ impl World for Real {
         self.see(plan, rollback, scope).await
     }
 
+    /// Each part asks for the fence and the claim by itself, right before it changes something.
     async fn perform(&self, plan: &Plan, grant: &Grant, effect: &Effect) -> Outcome {
+        let parts = effect.parts().iter();
+        let performed = parts.map(|part| self.perform_one(plan, grant, part));
+        Outcome::of_all(join_all(performed).await)
+    }
+}
+
+impl Real {
+    async fn perform_one(&self, plan: &Plan, grant: &Grant, effect: &Effect) -> Outcome {
         let begun = Instant::now();
         let outcome = match effect {
             Effect::Record => self.record(grant).await,
@@ -70,7 +80,8 @@ impl World for Real {
             | Effect::EnterStage { .. }
             | Effect::LeaveStage { .. }
             | Effect::ClearStage { .. }
-            | Effect::HandOver { .. } => self.on_engine(plan, grant, effect).await,
+            | Effect::HandOver { .. }
+            | Effect::Together { .. } => self.on_engine(plan, grant, effect).await,
         };
         let word = effect_word(effect);
         counter!(metric::EFFECTS, "effect" => word, "outcome" => outcome_word(&outcome))
@@ -78,9 +89,7 @@ impl World for Real {
         histogram!(metric::EFFECT_SECONDS, "effect" => word).record(begun.elapsed().as_secs_f64());
         outcome
     }
-}
 
-impl Real {
     async fn on_engine(&self, plan: &Plan, grant: &Grant, effect: &Effect) -> Outcome {
         let engine = match self.engines.get(&plan.application.engine) {
             Ok(engine) => engine,
@@ -211,6 +220,7 @@ fn specification_of(effect: &Effect) -> Option<&SpecificationDigest> {
         | Effect::ClearStage { .. }
         | Effect::HandOver { .. }
         | Effect::PointFront { .. }
+        | Effect::Together { .. }
         | Effect::Record => None,
     }
 }
@@ -266,6 +276,7 @@ fn effect_word(effect: &Effect) -> &'static str {
         Effect::HandOver { .. } => "hand_over",
         Effect::PointFront { .. } => "point_front",
         Effect::Record => "record",
+        Effect::Together { .. } => "together",
     }
 }
 

@@ -175,6 +175,11 @@ impl Engine {
             | Effect::WritePin { .. }
             | Effect::PutBackPin { .. }
             | Effect::PointFront { .. } => {}
+            Effect::Together { effects } => {
+                for effect in effects {
+                    self.perform(grant, effect);
+                }
+            }
             Effect::KeepImage { image } => {
                 let id = self.new_id();
                 self.look.kept.insert(image.clone(), id);

@@ -53,6 +53,7 @@ fn a_step_is_pending_then_running_then_done() {
     );
     let skipped = Event::StepSkipped {
         note: "the log is gone".to_owned(),
+        components: Vec::new(),
     };
     let after = states(&[requested, done("fit"), skipped]);
     assert_eq!(

@@ -4,7 +4,7 @@ use super::{Event, IllegalEvent, Phase, Run, Stuck, event_word};
 use crate::{
     effect::{Effect, Outcome},
     lease,
-    name::{Actor, ImageId},
+    name::{Actor, ComponentName, ImageId},
     plan::Plan,
     probe::Tally,
     steps::Step,
@@ -34,7 +34,9 @@ impl Run {
             Event::StepDone { checks, built, .. } => {
                 self.step_done(plan, *checks, built.as_ref(), at)
             }
-            Event::StepSkipped { note } => self.step_skipped(plan, note, at),
+            Event::StepSkipped { note, components } => {
+                self.step_skipped(plan, note, components, at)
+            }
             Event::TurnedBack { cause } => self.turn_back(cause, at),
             Event::WatchRed { .. } => self.watched(Some(at), None),
             Event::WatchGreen { until } => self.watched(None, *until),
@@ -214,6 +216,7 @@ impl Run {
                     | Step::Raise { .. }
                     | Step::Switch { .. }
                     | Step::Handover { .. }
+                    | Step::Wave { .. }
                     | Step::Point { .. }
                     | Step::Record
                     | Step::Retire => {}
@@ -243,11 +246,18 @@ impl Run {
         Some(())
     }
 
-    fn step_skipped(&mut self, plan: &Plan, note: &str, at: Moment) -> Option<()> {
+    fn step_skipped(
+        &mut self,
+        plan: &Plan,
+        note: &str,
+        components: &[ComponentName],
+        at: Moment,
+    ) -> Option<()> {
         let step = self.step(plan).filter(|step| step.may_be_skipped())?;
         if let Step::Stage { component } = step {
             self.unstaged.push(component.clone());
         }
+        self.unstaged.extend_from_slice(components);
         self.notes.push(note.to_owned());
         self.step_done(plan, None, None, at)
     }

@@ -3,8 +3,9 @@
 use super::{TRY_AGAIN, Then, Turn, end, go, pause_for};
 use crate::{
     lifecycle::{Event, Phase, Run},
+    name::ComponentName,
     plan::Plan,
-    steps::{self, Ctx, Side, Step},
+    steps::{self, Act, Ctx, Side, Step},
     time::{Millis, Moment},
     verdict::{Cause, CauseCode, Verdict},
 };
@@ -15,6 +16,14 @@ pub(super) fn too_late(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Cause {
         (Step::Stage { component }, true) => steps::stage_failure(ctx, component),
         (Step::Raise { component }, true) => steps::raise_failure(ctx, component),
         (Step::Point { component }, _) => steps::point_failure(ctx, component),
+        (Step::Wave { act, components }, _) => {
+            let mut behind = steps::behind(ctx, *act, components, forward).into_iter();
+            match behind.next() {
+                Some((_, Some(cause))) => cause,
+                Some((component, None)) => too_late(ctx, &act.of(component), forward),
+                None => passed(ctx, step, forward),
+            }
+        }
         (
             Step::Check
             | Step::Build { .. }
@@ -32,15 +41,17 @@ pub(super) fn too_late(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Cause {
             | Step::Record
             | Step::Retire,
             _,
-        ) => {
-            let sentence = format!(
-                "the step `{}` took longer than {}",
-                step.title(),
-                step.time_limit(ctx.plan, forward)
-            );
-            Cause::new(CauseCode::DeadlinePassed, sentence)
-        }
+        ) => passed(ctx, step, forward),
     }
+}
+
+fn passed(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Cause {
+    let sentence = format!(
+        "the step `{}` took longer than {}",
+        step.title(),
+        step.time_limit(ctx.plan, forward)
+    );
+    Cause::new(CauseCode::DeadlinePassed, sentence)
 }
 
 /// How a run that is back where it began ends.
@@ -71,23 +82,26 @@ pub(super) fn failed(ctx: &Ctx<'_>, step: &Step, forward: bool, cause: Cause) ->
     match step {
         Step::Capture | Step::Pin => {
             let note = step.given_up(&cause.sentence);
-            go(vec![Event::StepSkipped { note }])
+            skip(note)
         }
         Step::Retire => {
             let note = format!(
                 "what is not needed any more is still there in part: {}",
                 cause.sentence
             );
-            go(vec![Event::StepSkipped { note }])
+            skip(note)
         }
         Step::Prove => after_failed_proof(ctx, cause),
         Step::Stage { component } if !steps::is_the_targets_own_fault(ctx, component) => {
-            let note = format!(
+            skip(format!(
                 "{}; it is stopped and started in its place instead",
                 cause.sentence
-            );
-            go(vec![Event::StepSkipped { note }])
+            ))
         }
+        Step::Wave {
+            act: Act::Stage,
+            components,
+        } => after_failed_stages(ctx, components, cause),
         Step::Check
         | Step::Build { .. }
         | Step::Lock
@@ -98,9 +112,49 @@ pub(super) fn failed(ctx: &Ctx<'_>, step: &Step, forward: bool, cause: Cause) ->
         | Step::Raise { .. }
         | Step::Switch { .. }
         | Step::Handover { .. }
+        | Step::Wave { .. }
         | Step::Point { .. } => turn_back(ctx.run, cause),
         Step::Record => end(needs_human(ctx.plan, ctx.run, cause)),
     }
+}
+
+fn skip(note: String) -> Turn {
+    go(vec![Event::StepSkipped {
+        note,
+        components: Vec::new(),
+    }])
+}
+
+/// Who was proved on the stage is handed over; the others are stopped and started in their place.
+fn after_failed_stages(ctx: &Ctx<'_>, components: &[ComponentName], cause: Cause) -> Turn {
+    if components
+        .iter()
+        .any(|component| steps::is_the_targets_own_fault(ctx, component))
+    {
+        return turn_back(ctx.run, cause);
+    }
+    let behind = steps::behind(ctx, Act::Stage, components, true);
+    let why: Vec<String> = behind
+        .iter()
+        .map(|(component, cause)| {
+            let cause = cause.clone();
+            let cause = cause.unwrap_or_else(|| steps::stage_failure(ctx, component));
+            cause.sentence
+        })
+        .collect();
+    let note = format!(
+        "{}; stopped and started in their place instead: {}",
+        why.join("; "),
+        behind
+            .iter()
+            .map(|(component, _)| component.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    );
+    go(vec![Event::StepSkipped {
+        note,
+        components: behind.into_iter().map(|(component, _)| component).collect(),
+    }])
 }
 
 /// Back to what served before, if that was better than what serves now; else a person has to choose.

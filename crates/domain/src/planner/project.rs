@@ -14,7 +14,7 @@ use crate::{
     name::{ComponentName, ImageId, PullReference, VariableName, Version},
     plan::{PLAN_FORMAT_OVERRIDE, PLAN_FORMAT_TWO, Plan, Swap},
     seen::Seen,
-    steps::Step,
+    steps::{Act, Step},
 };
 
 /// Plans the pin that the definition asks for, with what a person should know of it.
@@ -87,7 +87,25 @@ pub(super) fn project(
 
 /// The version is written before the first container is made, since Compose is asked what it makes of it.
 pub(super) fn pin(plan: &mut Plan, project: Option<PlannedProject>) {
-    let creates = |step: &Step| matches!(step, Step::Create { .. });
+    let creates = |step: &Step| match step {
+        Step::Create { .. } => true,
+        Step::Wave { act, .. } => *act == Act::Create,
+        Step::Check
+        | Step::Build { .. }
+        | Step::Lock
+        | Step::Supply
+        | Step::Keep
+        | Step::Capture
+        | Step::Pin
+        | Step::Stage { .. }
+        | Step::Raise { .. }
+        | Step::Switch { .. }
+        | Step::Handover { .. }
+        | Step::Point { .. }
+        | Step::Prove
+        | Step::Record
+        | Step::Retire => false,
+    };
     if project.is_some() {
         let at = plan.steps.iter().position(creates);
         plan.steps.insert(at.unwrap_or(0), Step::Pin);

@@ -1,7 +1,9 @@
 //! The application's lock on its engine: a container name, the only compare-and-set that an engine has.
 //! It keeps a control plane with another database from acting on the same application.
 
-use super::{Ctx, Next, Side, Step, create, handover, pin, point, prove, raise, stage, switch};
+use super::{
+    Act, Ctx, Next, Side, Step, create, handover, pin, point, prove, raise, stage, switch, wave,
+};
 use crate::{
     effect::Effect,
     engine_look::Container,
@@ -64,6 +66,7 @@ pub(crate) fn asks_for_it(ctx: &Ctx<'_>, effect: &Effect) -> bool {
         | Effect::Build { .. }
         | Effect::DropBuild { .. }
         | Effect::Record => false,
+        Effect::Together { effects } => effects.iter().any(|effect| asks_for_it(ctx, effect)),
         Effect::RemoveContainer { container } => !ctx
             .look
             .lock
@@ -93,7 +96,18 @@ pub(crate) fn asks_for_it(ctx: &Ctx<'_>, effect: &Effect) -> bool {
 pub(super) fn backward(ctx: &Ctx<'_>) -> Next {
     undone(ctx)
         .or_else(|| unproved(ctx))
-        .unwrap_or_else(|| give_back(ctx))
+        .unwrap_or_else(|| match give_back(ctx) {
+            Next::Done(note) => Next::Done(with_what_stays(ctx, note)),
+            next @ (Next::Do(_) | Next::Wait(_) | Next::Fail(_)) => next,
+        })
+}
+
+/// A pin that landed late and was edited before it could be put back again stays: nobody else tells of it.
+fn with_what_stays(ctx: &Ctx<'_>, note: String) -> String {
+    match pin::backward(ctx) {
+        Next::Fail(cause) => format!("{note}; {}", cause.sentence),
+        Next::Do(_) | Next::Done(_) | Next::Wait(_) => note,
+    }
 }
 
 /// The lock first: without it no act of this rollback is let through any more, whatever its fence. What is left of
@@ -126,6 +140,10 @@ fn undone(ctx: &Ctx<'_>) -> Option<Next> {
             Some(point::backward(ctx, component))
         }
         Step::Raise { component } => Some(raise::backward(ctx, component)),
+        Step::Wave {
+            act: Act::Switch, ..
+        } if ctx.run.touched_at.is_none() => None,
+        Step::Wave { act, components } => Some(wave::backward(ctx, *act, components)),
         Step::Create { component } => Some(create::backward(ctx, component)),
         // What can not be put back was noted on the way here, and is for a person.
         Step::Pin => Some(pin::backward(ctx)).filter(|next| matches!(next, Next::Do(_))),

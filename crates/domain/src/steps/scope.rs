@@ -1,6 +1,6 @@
 //! What a step wants to see, and how long it may be tried.
 
-use super::Step;
+use super::{Step, wave};
 use crate::{plan::Plan, time::Millis};
 
 /// Longest time that bringing images may take: ten gigabytes over a line of 50 Mbit/s. What runs goes on serving.
@@ -66,6 +66,10 @@ impl Step {
         };
         match self {
             Self::Check if backward => Scope::default(),
+            Self::Wave { act, components } => {
+                let mut parts = wave::parts(*act, components);
+                parts.next().map_or(engine, |part| part.scope(backward))
+            }
             Self::Build { .. } => Scope {
                 builds: true,
                 ..engine
@@ -126,6 +130,10 @@ impl Step {
     #[must_use]
     pub fn time_limit(&self, plan: &Plan, forward: bool) -> Millis {
         match self {
+            Self::Wave { act, components } => wave::parts(*act, components)
+                .map(|part| part.time_limit(plan, forward))
+                .max()
+                .unwrap_or(Millis(0)),
             // Nothing is proved there on the way back; what is left of the stage is taken down, however short a proof is.
             Self::Stage { .. } | Self::Raise { .. } if !forward => plan
                 .application

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Ctx, Next, Step, plural, prove, questions};
+use super::{Act, Ctx, Next, Step, plural, prove, questions};
 use crate::{
     effect::Effect,
     engine_look::{Container, ContainerState, StageSeen},
@@ -240,6 +240,14 @@ pub(super) fn backward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
     }
     let first = ctx.plan.steps.iter().find_map(|step| match step {
         Step::Stage { component } => Some(component),
+        Step::Wave {
+            act: Act::Stage,
+            components,
+        } => components.first(),
+        Step::Wave {
+            act: Act::Create | Act::Raise | Act::Switch,
+            ..
+        } => None,
         Step::Check
         | Step::Build { .. }
         | Step::Lock
@@ -256,7 +264,14 @@ pub(super) fn backward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
         | Step::Record
         | Step::Retire => None,
     });
+    let somebody_is_up = ctx
+        .plan
+        .swaps
+        .iter()
+        .filter_map(|swap| ctx.next_of(swap))
+        .any(|next| next.is_up() && is_only_on_stage(next));
     match ours(ctx) {
+        Some(_) if first == Some(component) && somebody_is_up => Next::Wait(LOOK_AGAIN),
         Some(stage) if first == Some(component) => clear(stage),
         Some(_) | None => Next::Done(format!("{component} has left the stage")),
     }

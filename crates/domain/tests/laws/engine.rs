@@ -521,7 +521,7 @@ impl Engine {
                 true => Ok(()),
                 false => refused(Failure::Refused, "the balancer does not answer"),
             },
-            Effect::Capture { .. } | Effect::Record => {
+            Effect::Capture { .. } | Effect::Record | Effect::Together { .. } => {
                 panic!("the engine has no part in {effect:?}")
             }
         }

@@ -223,11 +223,11 @@ impl Store {
             .rev()
             .find(|stored| matches!(stored.event, Event::Intended { .. }));
         last.is_some_and(|stored| {
-            stored.fence == fence
-                && stored.event
-                    == Event::Intended {
-                        effect: effect.clone(),
-                    }
+            let intended = match &stored.event {
+                Event::Intended { effect: intended } => intended.parts().contains(effect),
+                _ => false,
+            };
+            stored.fence == fence && intended
         })
     }
 

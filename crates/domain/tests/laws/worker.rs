@@ -6,7 +6,7 @@ use domain::{
     lease::{self, Held},
     lifecycle::{Event, Phase, Run},
     next::{self, Claim, Order, Then},
-    steps::Step,
+    steps::{Act, Step},
     time::{Millis, Moment},
     verdict::Verdict,
 };
@@ -145,7 +145,7 @@ impl Worker {
             Todo::Look => self.decide(world),
             Todo::Commit(after) => self.commit(world, after),
             Todo::Perform(effect) => {
-                let outcome = world.perform(&effect, self.by(world), fate(&effect));
+                let outcome = world.perform_all(&effect, self.by(world), fate);
                 self.evolve(world, Event::Performed { outcome });
                 Moved::On
             }
@@ -297,6 +297,12 @@ pub(crate) fn step_word(step: &Step) -> &'static str {
         Step::Raise { .. } => "raise",
         Step::Switch { .. } => "switch",
         Step::Point { .. } => "point",
+        Step::Wave { act, .. } => match act {
+            Act::Create => "create",
+            Act::Stage => "stage",
+            Act::Raise => "raise",
+            Act::Switch => "switch",
+        },
         Step::Prove => "prove",
         Step::Record => "record",
         Step::Pin => "pin",

@@ -7,7 +7,7 @@ use domain::{
     effect::{Effect, Failure, Outcome},
     engine_look::{Container, Live},
     lease::lands_within,
-    lifecycle::{Phase, Run},
+    lifecycle::{Event, Phase, Run},
     name::{ComponentName, ContainerId, ImageId, RollbackId},
     plan::{Plan, Swap},
     probe::{Answer, Ask, Question, Subject},
@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::{
     engine::{Box_, By, Engine, File, Mood},
     shop::{Morning, start},
-    store::Store,
+    store::{Store, Stored},
 };
 
 /// What becomes of one effect.
@@ -215,7 +215,29 @@ impl World {
         })
     }
 
-    /// Performs an effect for a worker that holds a claim.
+    /// Performs an effect for a worker that holds a claim; what is done together is done in an order that nobody
+    /// knows, each part with a fate of its own.
+    pub(crate) fn perform_all(
+        &mut self,
+        effect: &Effect,
+        by: By,
+        fate: &mut dyn FnMut(&Effect) -> Fate,
+    ) -> Outcome {
+        for part in effect.parts() {
+            self.obeys_the_rules(part, by);
+        }
+        let mut parts: Vec<&Effect> = effect.parts().iter().collect();
+        if self.effects % 2 == 1 {
+            parts.reverse();
+        }
+        let performed = parts.into_iter().map(|part| {
+            let fate = fate(part);
+            self.perform(part, by, fate)
+        });
+        Outcome::of_all(performed.collect::<Vec<_>>())
+    }
+
+    /// Performs one act.
     pub(crate) fn perform(&mut self, effect: &Effect, by: By, fate: Fate) -> Outcome {
         self.effects += 1;
         self.obeys_the_rules(effect, by);
@@ -253,7 +275,11 @@ impl World {
     /// The effect is inside the engine and its caller is gone. What is our own store's is transactional.
     pub(crate) fn fly(&mut self, effect: &Effect, by: By, lands_in: Millis) {
         // An engine calls a build off when its caller is gone.
-        if !matches!(
+        if let Effect::Together { effects } = effect {
+            for (nth, part) in (1..).zip(effects) {
+                self.fly(part, by, Millis(lands_in.0 / nth));
+            }
+        } else if !matches!(
             effect,
             Effect::Capture { .. } | Effect::Record | Effect::Build { .. }
         ) {
@@ -611,7 +637,11 @@ impl World {
             "{label}: a cancel was accepted and never answered"
         );
         let touched = self.store.run.touched_at.is_some();
-        let spared = !self.store.run.notes.is_empty();
+        let told = |stored: &Stored| match &stored.event {
+            Event::StepDone { note, .. } => note.contains("edited since"),
+            _ => false,
+        };
+        let spared = !self.store.run.notes.is_empty() || self.store.log.iter().any(told);
         match verdict {
             Verdict::RolledBack { .. } => {
                 let pinned = spared || self.file_is_true(true);

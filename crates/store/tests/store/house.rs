@@ -325,6 +325,7 @@ impl Hand {
                 | Step::Handover { .. }
                 | Step::Raise { .. }
                 | Step::Point { .. }
+                | Step::Wave { .. }
                 | Step::Prove
                 | Step::Retire => {}
             }
