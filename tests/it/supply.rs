@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::house::{Application, Engine, House, Luck, Registry, When, seconds, until};
+use crate::house::{
+    Application, Engine, House, Luck, PrivateEngine, Registry, When, child::Folder, seconds, until,
+};
 
 /// 1.4.2 was pushed and proved good, 1.5.0 is broken, and somebody cleaned the engine.
 fn cleaned(house: &House, shop: &mut Application, registry: &Registry) {
@@ -132,4 +134,114 @@ fn a_long_pull_is_called_off_at_once() {
     house.verdict(&id, "cancelled");
     assert!(began.elapsed() < seconds(25), "{:?}", began.elapsed());
     assert_eq!(shop.running(), before);
+}
+
+/// Gives the engine an image of nothing that says it is for a processor that this machine has not.
+fn load_for_another_processor(engine: &Engine, reference: &str) {
+    const EMPTY_TAR: [u8; 1024] = [0; 1024];
+    const ITS_DIGEST: &str =
+        "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
+    let foreign = if cfg!(target_arch = "aarch64") {
+        "amd64"
+    } else {
+        "arm64"
+    };
+    let config = json!({
+        "architecture": foreign, "os": "linux", "config": {"Cmd": ["/nothing"]},
+        "rootfs": {"type": "layers", "diff_ids": [ITS_DIGEST]},
+    });
+    let manifest =
+        json!([{"Config": "config.json", "RepoTags": [reference], "Layers": ["layer.tar"]}]);
+    let folder = Folder::new("processor");
+    let put = |name: &str, bytes: &[u8]| {
+        std::fs::write(folder.join(name), bytes).expect("our own folder");
+    };
+    put("layer.tar", &EMPTY_TAR);
+    put("config.json", config.to_string().as_bytes());
+    put("manifest.json", manifest.to_string().as_bytes());
+    let archive = folder.join("image.tar");
+    let packed = std::process::Command::new("tar")
+        .arg("--create")
+        .arg("--file")
+        .arg(&archive)
+        .arg("--directory")
+        .arg(folder.path())
+        .args(["layer.tar", "config.json", "manifest.json"])
+        .status()
+        .expect("tar is there");
+    assert!(packed.success());
+    let loaded = engine.docker(&["load", "--input", &archive.display().to_string()]);
+    assert!(loaded.status.success(), "{loaded:?}");
+}
+
+/// The daemon of another host built it, and somebody told the ledger of it all the same.
+#[test]
+fn an_image_for_another_processor_is_no_way_back() {
+    let (house, engine) = (House::new(), Engine::of_this_machine());
+    let mut shop = Application::shop(&engine, "processor");
+    shop.release("1.4.2", &[]);
+    shop.release("1.5.0", &["BAD=1"]);
+    load_for_another_processor(&engine, &shop.image("1.3.9"));
+    house.know(&shop.definition());
+    house.record(&shop, "1.3.9");
+    house.deploy_until(&mut shop, "1.4.2", "good");
+    house.deploy(&mut shop, "1.5.0");
+    let before = shop.running();
+    let reply = house.ask_plan(&shop, &json!({ "version": "1.3.9" }));
+    let problem = reply.problem(409, "plan_blocked");
+    let found = problem["blockers"].as_array().into_iter().flatten();
+    let codes: Vec<&Value> = found.map(|blocker| &blocker["code"]).collect();
+    assert!(codes.contains(&&json!("architecture")), "{problem}");
+    assert_eq!(shop.running(), before);
+    // The way back to the one that fits stays open.
+    let id = house.roll_back(&shop, &json!("last_known_good"));
+    house.verdict(&id, "rolled_back");
+    shop.serves_alone("1.4.2");
+}
+
+#[test]
+fn a_disk_that_fills_while_an_image_is_loaded_leaves_production_as_it_is() {
+    let private = PrivateEngine::new(Some(240), &[]);
+    let (house, folder) = (House::inside(&private).build(), Folder::new("copies"));
+    let mut shop = Application::shop(&private.engine, "loading");
+    shop.release("1.4.2", &[]);
+    shop.release("1.5.0", &["BAD=1"]);
+    let mut definition = shop.definition();
+    definition["retain"] = json!({ "copy": { "archive": folder.path() } });
+    house.know(&definition);
+    house.deploy_until(&mut shop, "1.4.2", "good");
+    let digest = shop.digest("1.4.2");
+    until("a second copy is made", seconds(90), || {
+        let copies = house.sql(&format!(
+            "select count(*) from image_copy where application = '{}' and image = '{digest}'",
+            shop.name
+        ));
+        (copies == "1").then_some(())
+    });
+    house.deploy(&mut shop, "1.5.0");
+    until("the image is cleaned away", seconds(30), || {
+        shop.engine.remove_image(&digest);
+        (!shop.engine.has_image(&digest)).then_some(())
+    });
+    let before = shop.running();
+    house.door.trap(
+        "POST /images/load",
+        1,
+        When::Before,
+        Luck::Delay(seconds(2)),
+    );
+    let id = house.roll_back(&shop, &json!("last_known_good"));
+    until("the image is being loaded", seconds(30), || {
+        let ended = house.rollback(&id);
+        assert_ne!(ended["phase"], "ended", "{ended}");
+        (house.door.sprung() == 1).then_some(())
+    });
+    private.fill_up();
+    let ended = house.verdict(&id, "refused");
+    assert_eq!(ended["cause"]["code"], "disk_full", "{ended}");
+    assert_eq!(shop.running(), before);
+    private.free();
+    let id = house.roll_back(&shop, &json!("last_known_good"));
+    house.verdict(&id, "rolled_back");
+    shop.serves_alone("1.4.2");
 }

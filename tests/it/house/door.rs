@@ -274,7 +274,7 @@ fn name_of(method: &str, path: &str) -> String {
     if parts.first().is_some_and(|part| part.starts_with("v1.")) {
         parts.remove(0);
     }
-    let fixed = |part: &str| ["create", "json", "prune"].contains(&part);
+    let fixed = |part: &str| ["create", "json", "load", "prune"].contains(&part);
     if parts.len() > 1 && !fixed(parts[1]) {
         parts[1] = "{id}";
     }
