@@ -247,48 +247,68 @@ fn a_full_disk_is_seen_before_anything_is_stopped() {
     shop.serves_alone("1.4.2");
 }
 
-#[test]
-fn an_engine_killed_in_the_middle_is_waited_for() {
-    let mut private = PrivateEngine::new(None, &["--live-restore"]);
-    let house = House::inside(&private).build();
-    let mut shop = Application::shop(&private.engine, "dockerd");
-    house.broken(&mut shop);
-    house.door.trap(
+/// A call of each phase, counted from the request.
+const PHASES: [(&str, &str, usize); 7] = [
+    ("the lock is taken", "POST /containers/create", 1),
+    ("a target is created", "POST /containers/create", 2),
+    ("the stage is made", "POST /networks/create", 1),
+    (
+        "the target boots on the stage",
         "POST /containers/{id}/start",
         1,
-        When::After,
-        Luck::Delay(seconds(1)),
-    );
-    let id = house.roll_back(&shop, &json!("last_known_good"));
-    until("the first target is started", seconds(30), || {
-        (house.door.sprung() == 1).then_some(())
-    });
-    private.kill();
-    private.start();
-    house.verdict(&id, "rolled_back");
-    shop.serves_alone("1.4.2");
+    ),
+    ("the port moves", "POST /networks/{id}/disconnect", 2),
+    (
+        "what has no port is stopped",
+        "POST /containers/{id}/stop",
+        1,
+    ),
+    (
+        "what served before is removed",
+        "DELETE /containers/{id}",
+        1,
+    ),
+];
+
+/// Rolls back once for each phase, with something done to the engine in its middle.
+fn in_each_phase(what: &str, options: &[&str], blow: impl Fn(&mut PrivateEngine)) {
+    let mut private = PrivateEngine::new(None, options);
+    let house = House::inside(&private).build();
+    let mut shop = Application::shop(&private.engine, what);
+    house.know(&shop.definition());
+    house.deploy_until(&mut shop, "1.4.2", "good");
+    for (phase, call, nth) in PHASES {
+        house.deploy(&mut shop, "1.5.0");
+        let sprung = house.door.sprung();
+        house
+            .door
+            .trap(call, nth, When::After, Luck::Delay(seconds(1)));
+        let id = house.roll_back(&shop, &json!("last_known_good"));
+        until(phase, seconds(30), || {
+            (house.door.sprung() > sprung).then_some(())
+        });
+        blow(&mut private);
+        let ended = house.ended(&id);
+        assert_eq!(ended["verdict"], "rolled_back", "{phase}: {ended}");
+        shop.serves_alone("1.4.2");
+        house.release_hold(&shop, "1.5.0");
+    }
 }
 
 #[test]
-fn an_engine_restarted_in_the_middle_is_waited_for() {
-    let mut private = PrivateEngine::new(None, &[]);
-    let house = House::inside(&private).build();
-    let mut shop = Application::shop(&private.engine, "restart");
-    house.broken(&mut shop);
-    house.door.trap(
-        "POST /containers/{id}/stop",
-        1,
-        When::After,
-        Luck::Delay(seconds(1)),
-    );
-    let id = house.roll_back(&shop, &json!("last_known_good"));
-    until("the first container is stopped", seconds(30), || {
-        (house.door.sprung() == 1).then_some(())
+fn an_engine_killed_in_any_phase_is_waited_for() {
+    in_each_phase("dockerd", &["--live-restore"], |private| {
+        private.kill();
+        private.start();
     });
-    private.stop();
-    private.start();
-    house.verdict(&id, "rolled_back");
-    shop.serves_alone("1.4.2");
+}
+
+#[test]
+fn an_engine_restarted_in_any_phase_is_waited_for() {
+    in_each_phase("restart", &[], |private| {
+        private.stop();
+        private.start();
+    });
 }
 
 #[test]
