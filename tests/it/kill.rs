@@ -118,7 +118,9 @@ impl Lane {
         }
         let sprung = self.house.door.sprung() - sprung;
         assert!(sprung >= 1, "the call {call} {nth} was not made");
-        assert_eq!(self.kills - kills, sprung, "every kill is seen");
+        // Calls that are made at the same time are cut by the same kill.
+        let seen = self.kills - kills;
+        assert!((1..=sprung).contains(&seen), "{seen} of {sprung} kills");
         self.house.door.disarm();
     }
 }
