@@ -311,6 +311,7 @@ impl<'a> Planner<'a> {
                 manner,
             });
         }
+        self.warnings.extend(manner::stopped_and_started(&manners));
         manners
     }
 

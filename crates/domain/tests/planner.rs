@@ -848,6 +848,30 @@ fn every_switch_comes_after_every_creation_and_the_proof_after_all() {
     assert_eq!(steps, due);
 }
 
+/// Five warnings of the same hide the sixth: components of one reason are told in one sentence.
+#[test]
+fn components_that_are_stopped_for_one_reason_are_told_together() {
+    let proposal = planned(&Shop::but(|shop| {
+        let all = shop.look.containers.iter_mut();
+        for container in all {
+            container.env = [("affinity:container".to_owned(), "=1".to_owned())].into();
+        }
+    }));
+    let told: Vec<&str> = proposal
+        .warnings
+        .iter()
+        .filter(|warning| warning.code == WarningCode::StoppedAndStarted)
+        .map(|warning| warning.sentence.as_str())
+        .collect();
+    let due = "api and worker are each stopped and started, not handed over: what it asks for could not be worked out";
+    assert_eq!(told, [due]);
+    let of_compose = proposal
+        .warnings
+        .iter()
+        .any(|warning| warning.code == WarningCode::EnvironmentDiffers);
+    assert!(!of_compose, "{:?}", proposal.warnings);
+}
+
 /// Who needs another component changes over after it, and is created with it all the same.
 #[test]
 fn who_comes_after_another_waits_for_its_wave() {

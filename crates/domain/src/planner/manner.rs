@@ -10,7 +10,7 @@ use crate::{
     application::Component,
     engine_look::{Container, EngineLook},
     ledger::ReleaseComponent,
-    plan::{Companion, End, Ends, Joint, Manner},
+    plan::{Chosen, Companion, End, Ends, Joint, Manner},
     specification::{Endpoint, Mounted, NetworkMode, Published, Shape},
 };
 
@@ -113,10 +113,7 @@ fn shapes<'a>(
 }
 
 fn may_run_twice(component: &Component, former: &Container, target: &Shape) -> Result<(), String> {
-    let if_legal = format!(
-        "if two of it may run at once, say `overlap = true` for {} in the definition",
-        component.name
-    );
+    let if_legal = "if two of it may run at once, say `overlap = true` for it in the definition";
     match component.overlap {
         Some(true) => Ok(()),
         Some(false) => Err("the definition says `overlap = false`".to_owned()),
@@ -277,21 +274,14 @@ pub(super) fn warnings(
     places: &[&Place<'_>],
 ) -> Vec<Warning> {
     let name = &component.name;
-    let why = match manner {
-        Manner::StopStart { why } => why,
+    match manner {
+        Manner::StopStart { .. } => {}
         Manner::Front { stops_first } => {
             return front::warnings(component, stops_first.as_deref(), places);
         }
         Manner::Handover { .. } => return Vec::new(),
-    };
-    let mut warnings = vec![Warning {
-        code: WarningCode::StoppedAndStarted,
-        sentence: format!("{name} is stopped and started, not handed over: {why}"),
-        next_action:
-            "go on if clients can wait that long; `overlap` in the definition says whether two versions may run at once"
-                .to_owned(),
-    }];
-    warnings.extend(killed(places));
+    }
+    let mut warnings: Vec<Warning> = killed(places).into_iter().collect();
     let published = places.iter().any(|place| {
         let shape = place.replica.shape.as_ref();
         shape.is_some_and(|shape| {
@@ -312,6 +302,36 @@ pub(super) fn warnings(
         });
     }
     warnings
+}
+
+/// Which components are stopped and started, those of one reason in one sentence: five of the same hide the sixth.
+pub(super) fn stopped_and_started(manners: &[Chosen]) -> Vec<Warning> {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for chosen in manners {
+        let Manner::StopStart { why } = &chosen.manner else {
+            continue;
+        };
+        let name = chosen.component.as_str();
+        match reasons.iter_mut().find(|(known, _)| *known == why.as_str()) {
+            Some((_, names)) => names.push(name),
+            None => reasons.push((why.as_str(), vec![name])),
+        }
+    }
+    let warning = |(why, mut names): (&str, Vec<&str>)| {
+        let last = names.pop().unwrap_or_default();
+        let who = match names.as_slice() {
+            [] => format!("{last} is"),
+            others => format!("{} and {last} are each", others.join(", ")),
+        };
+        Warning {
+            code: WarningCode::StoppedAndStarted,
+            sentence: format!("{who} stopped and started, not handed over: {why}"),
+            next_action:
+                "go on if clients can wait that long; `overlap` in the definition says whether two versions may run at once"
+                    .to_owned(),
+        }
+    };
+    reasons.into_iter().map(warning).collect()
 }
 
 /// That a component's last stop was no stop.

@@ -143,6 +143,10 @@ fn as_copied(recorded: &Shape, replica: Option<&Shape>, named: usize) -> Shape {
 }
 
 /// The names whose values differ or that only one side has.
+/// What docker-compose 1 writes into a container that it makes anew with the volumes of another, for a scheduler that
+/// is no more: nobody's setting.
+const OF_COMPOSE: &str = "affinity:container";
+
 fn differing<'a>(
     present: &'a BTreeMap<String, String>,
     target: &'a BTreeMap<String, String>,
@@ -150,7 +154,7 @@ fn differing<'a>(
     let names: BTreeSet<&String> = present.keys().chain(target.keys()).collect();
     names
         .into_iter()
-        .filter(|name| present.get(*name) != target.get(*name))
+        .filter(|name| *name != OF_COMPOSE && present.get(*name) != target.get(*name))
         .map(String::as_str)
         .collect()
 }

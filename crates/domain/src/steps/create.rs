@@ -9,10 +9,18 @@ use crate::{
 };
 
 pub(super) fn explain(plan: &Plan, component: &ComponentName) -> String {
+    explain_all(plan, std::slice::from_ref(component))
+}
+
+pub(super) fn explain_all(plan: &Plan, components: &[ComponentName]) -> String {
+    let of = |component| {
+        let containers = plural(plan.swaps_of(component).count(), "container");
+        format!("{containers} of {component} {}", plan.to)
+    };
+    let created: Vec<String> = components.iter().map(of).collect();
     format!(
-        "Create {} of {component} {} beside the present ones, which go on serving.",
-        plural(plan.swaps_of(component).count(), "container"),
-        plan.to,
+        "Create {} beside the present ones, which go on serving.",
+        created.join(", ")
     )
 }
 

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ctx, Next, Step, stage};
+use super::{Ctx, Next, Step, create, stage};
 use crate::{effect::Effect, name::ComponentName, plan::Plan, time::Millis, verdict::Cause};
 
 /// Most acts that an engine is given at once: a start makes it work for a fifth of a second, and the one with the
@@ -80,6 +80,9 @@ pub(super) fn title(act: Act, components: &[ComponentName]) -> String {
 }
 
 pub(super) fn explain(plan: &Plan, act: Act, components: &[ComponentName]) -> String {
+    if act == Act::Create {
+        return create::explain_all(plan, components);
+    }
     let sentences: Vec<String> = parts(act, components)
         .map(|part| part.explain(plan))
         .collect();
