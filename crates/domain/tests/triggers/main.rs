@@ -7,6 +7,8 @@
     reason = "a test that panics has said what it has to"
 )]
 
+mod chats;
+mod payloads;
 mod random;
 mod reading;
 mod vectors;
