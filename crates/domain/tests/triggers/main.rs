@@ -11,4 +11,5 @@ mod chats;
 mod payloads;
 mod random;
 mod reading;
+mod strangers;
 mod vectors;
