@@ -184,7 +184,7 @@ mod tests {
                 prop_assert_eq!(fence.parse().ok().map(Fence), Some(found.fence));
             }
             prop_assert!(name.starts_with(replica_name(&name)));
-            prop_assert!(own_name(&[name.clone()]).is_none_or(|own| !own.contains('/')));
+            prop_assert!(own_name(std::slice::from_ref(&name)).is_none_or(|own| !own.contains('/')));
         }
     }
 }
