@@ -10,6 +10,7 @@ mod house;
 
 mod acting;
 mod chat;
+mod chat_ends;
 mod cli;
 mod databases;
 mod drift;

@@ -4,7 +4,7 @@
 mod acts;
 mod words;
 
-use std::time::Duration;
+use std::{panic::catch_unwind, time::Duration};
 
 use domain::{
     chat::{
@@ -108,12 +108,15 @@ fn noted(ended: Result<(), JoinError>) {
 /// What fails now is due again when its lease is over.
 async fn take_up(desk: &ChatDesk, due: &Due) {
     let (trigger, event) = (&due.trigger.name, &due.event_id);
-    let (outcome, url) = match heard(due.trigger.kind, &due.body) {
+    // Reading it may be what breaks off.
+    let read = catch_unwind(|| heard(due.trigger.kind, &due.body));
+    let (outcome, url) = match read.unwrap_or_else(|_| Err("a defect of ours".to_owned())) {
         _ if due.removed || due.trigger.mode == Mode::Off => {
             (Outcome::said("off", "the chat was switched off"), None)
         }
-        // It broke off each time.
-        _ if due.tries > TRIES_MAX => (Outcome::said("undecidable", "a defect of ours"), None),
+        Ok(heard) if due.tries > TRIES_MAX => {
+            (Outcome::said("undecidable", words::BROKEN), heard.reply_to)
+        }
         Err(said) => (Outcome::said("unreadable", said), None),
         Ok(heard) => {
             let outcome = match answered(desk, due, &heard).await {

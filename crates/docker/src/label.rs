@@ -123,6 +123,8 @@ pub(crate) fn own_name(names: &[String]) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -163,5 +165,26 @@ mod tests {
             (Fence(7), rollback)
         );
         assert_eq!(mark(&labels, &"blog".parse().unwrap()), None);
+    }
+
+    proptest! {
+        #![proptest_config(crate::tries())]
+
+        #[test]
+        fn labels_of_strangers_are_no_mark_of_ours(
+            application in "shop|\\PC{0,8}", rollback in "\\PC{0,40}|0190f5a0-0000-7000-8000-00000000000[0-9]",
+            fence in "\\PC{0,8}|-?[0-9]{1,24}", replaces in "\\PC{0,8}|[0-9a-fA-F]{63,65}", name in "\\PC{0,20}(\\.next-[0-9a-f]{11,13})?",
+        ) {
+            let given = [(APPLICATION, &application), (ROLLBACK, &rollback), (FENCE, &fence), (REPLACES, &replaces)];
+            let labels: Labels = given.map(|(name, value)| (name.to_owned(), value.clone())).into();
+            if let Some(found) = mark(&labels, &"shop".parse().unwrap()) {
+                prop_assert_eq!(application, "shop");
+                prop_assert_eq!(found.rollback.to_string(), rollback);
+                prop_assert_eq!(found.replaces.as_str(), replaces);
+                prop_assert_eq!(fence.parse().ok().map(Fence), Some(found.fence));
+            }
+            prop_assert!(name.starts_with(replica_name(&name)));
+            prop_assert!(own_name(std::slice::from_ref(&name)).is_none_or(|own| !own.contains('/')));
+        }
     }
 }

@@ -31,3 +31,11 @@ pub use events::{Change, Heard, News};
 pub use keeper::OwnTag;
 pub use look::{LookRequest, Looked, Whole};
 pub use source::{Checkout, Context, Limits, SourceError, SourceKind, Sources};
+
+/// How often a unit test tries what strangers may have written: `STERNWAY_FUZZ` times as often, by hand.
+#[cfg(test)]
+fn tries() -> proptest::prelude::ProptestConfig {
+    let times = std::env::var("STERNWAY_FUZZ").ok();
+    let times: u32 = times.and_then(|times| times.parse().ok()).unwrap_or(1);
+    proptest::prelude::ProptestConfig::with_cases(times.saturating_mul(300))
+}

@@ -1,5 +1,4 @@
-//! Cards: what is shown in a channel of a plan and its rollback, and how far it is shown. A card that tells of a request
-//! is written in the request's own transaction, and nobody waits for a chat.
+//! Cards: what is shown in a channel of a plan and its rollback, and how far it is shown. Nobody waits for a chat.
 
 use std::time::Duration;
 
@@ -9,17 +8,19 @@ use domain::{
     time::Moment,
     trigger::Trigger,
 };
-use sqlx::{PgConnection, postgres::PgRow};
+use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
     connect::{Store, readable, timed},
     error::{Result, corrupt},
-    requests::NewRollback,
     triggers,
     wake::Topic,
 };
+
+/// Most cards of takers that did not come back that are told of at a time.
+const BROKEN_MAX: i64 = 64;
 
 /// A card.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,7 +160,7 @@ impl Store {
                 "select id, trigger_name, channel, occasion, plan_digest, rollback_id, asked_by, known, state, said,
                         revision, until
                  from chat_card where trigger_name = $1 and (id = $2 or rollback_id = $2)
-                 order by made_at desc limit 1",
+                 order by occasion = 'human', made_at desc limit 1",
             )
             .bind(trigger.as_str())
             .bind(id)
@@ -211,6 +212,38 @@ impl Store {
         .await?;
         self.announce(Topic::Work);
         Ok(())
+    }
+
+    /// Says of cards that are taken, by messages that nothing is done with any more, what came of that: the rollback that
+    /// was asked for after all, or that nothing did. How many there were.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn chat_cards_broken(&self, said: &str) -> Result<u64> {
+        timed(async {
+            let told = sqlx::query(
+                "with lost as (
+                     select c.id, (select i.rollback_id from idempotency i where i.key = 'chat/' || c.id limit 1) as asked
+                     from chat_card c
+                     where c.state = 'taken' and c.rollback_id is null
+                       and not exists (select from inbox_due d
+                                       where d.trigger_name = c.trigger_name and d.event_id = c.said)
+                     limit $2 for update of c skip locked
+                 )
+                 update chat_card c
+                 set rollback_id = lost.asked, revision = revision + 1,
+                     state = case when lost.asked is null then 'broken' else 'open' end,
+                     said = case when lost.asked is null then $1 end
+                 from lost where c.id = lost.id",
+            )
+            .bind(said)
+            .bind(BROKEN_MAX)
+            .execute(&self.pool)
+            .await?
+            .rows_affected();
+            Ok(told)
+        })
+        .await
     }
 
     /// The card tells of this rollback from now on. The first one stays.
@@ -396,44 +429,6 @@ impl Store {
         );
         Ok(cards.await? + answers.await?)
     }
-}
-
-/// Tells every chat that has a channel of what an alert asks for and of broken glass, in the request's transaction.
-pub(crate) async fn announce(session: &mut PgConnection, ask: &NewRollback<'_>) -> Result<()> {
-    let occasion = match &ask.break_glass {
-        Some(_) => Occasion::Glass,
-        None if ask.requested_by.is_trigger() => Occasion::Alert,
-        None => return Ok(()),
-    };
-    let known = Known {
-        reason: Some(ask.reason),
-        note: ask.note.clone(),
-        glass: ask.break_glass.clone(),
-        ..Known::default()
-    };
-    let known = serde_json::to_string(&known).map_err(|error| corrupt("card", error))?;
-    // Only a chat's definition is read as JSON: nothing that another one may hold can keep a request from being written.
-    sqlx::query(
-        "with made as (
-             insert into chat_card (id, trigger_name, channel, occasion, plan_digest, rollback_id, asked_by, known, until)
-             select gen_random_uuid(), t.name, t.chat #>> '{settings,channel}', $1, $2, $3, $4, $5, $6
-             from (select name, case when definition like '%\"kind\":\"slack\"%' then definition::jsonb end as chat
-                   from trigger where removed_at is null) t
-             where t.chat ->> 'kind' = 'slack' and t.chat ->> 'mode' <> 'off'
-               and t.chat #>> '{settings,channel}' is not null
-             returning id
-         )
-         insert into chat_shown (card_id) select id from made",
-    )
-    .bind(occasion.word())
-    .bind(ask.plan.digest().as_str())
-    .bind(ask.id.0)
-    .bind(ask.requested_by.as_str())
-    .bind(&known)
-    .bind(OffsetDateTime::from(ask.approval_until.unwrap_or(ask.at)))
-    .execute(session)
-    .await?;
-    Ok(())
 }
 
 fn card(row: Row) -> Result<ChatCard> {

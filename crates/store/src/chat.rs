@@ -68,7 +68,8 @@ struct Row {
 struct AnswerRow {
     id: Uuid,
     definition: String,
-    url: String,
+    url: Option<String>,
+    url_sealed: Option<Vec<u8>>,
     text: String,
     tries: i32,
 }
@@ -76,6 +77,11 @@ struct AnswerRow {
 /// What the token is sealed for: it opens for no other chat.
 fn about(trigger: &TriggerName) -> String {
     format!("chat {trigger} bot")
+}
+
+/// What the address of an answer is sealed for.
+fn about_answer(id: Uuid) -> String {
+    format!("chat answer {id}")
 }
 
 impl Store {
@@ -252,7 +258,7 @@ impl Store {
             .map_err(|error| corrupt("token of a chat", error))
     }
 
-    /// An answer to whoever asked. Said twice for one event, it is one.
+    /// An answer to whoever asked. Said twice for one event, it is one. Its address is as good as a password, and sealed.
     ///
     /// # Errors
     /// As every store function.
@@ -263,14 +269,15 @@ impl Store {
         url: &str,
         text: &str,
     ) -> Result<()> {
+        let sealed = self.key.seal(&about_answer(id), url.as_bytes());
         timed(async {
             sqlx::query(
-                "insert into chat_answer (id, trigger_name, url, text) values ($1, $2, $3, $4)
+                "insert into chat_answer (id, trigger_name, url_sealed, text) values ($1, $2, $3, $4)
                  on conflict on constraint chat_answer_key do nothing",
             )
             .bind(id)
             .bind(trigger.as_str())
-            .bind(url)
+            .bind(&sealed)
             .bind(text)
             .execute(&self.pool)
             .await?;
@@ -294,9 +301,10 @@ impl Store {
                  ), taken as (
                      update chat_answer a set due_at = now() + make_interval(secs => $2), tries = a.tries + 1
                      from due where a.id = due.id
-                     returning a.id, a.trigger_name, a.url, a.text, a.tries, a.made_at
+                     returning a.id, a.trigger_name, a.url, a.url_sealed, a.text, a.tries, a.made_at
                  )
-                 select taken.id, t.definition, taken.url, taken.text, taken.tries, taken.id::text as row_key
+                 select taken.id, t.definition, taken.url, taken.url_sealed, taken.text, taken.tries,
+                        taken.id::text as row_key
                  from taken join trigger t on t.name = taken.trigger_name
                  order by taken.made_at",
             )
@@ -310,11 +318,19 @@ impl Store {
             Ok(ChatAnswer {
                 id: row.id,
                 trigger: triggers::definition(&row.definition)?,
-                url: row.url,
+                url: self.answer_url(row.id, row.url, row.url_sealed.as_deref())?,
                 text: row.text,
                 tries: row.tries,
             })
         }))
+    }
+
+    fn answer_url(&self, id: Uuid, clear: Option<String>, sealed: Option<&[u8]>) -> Result<String> {
+        let Some(sealed) = sealed else {
+            return clear.ok_or_else(|| corrupt("answer in a chat", "it goes nowhere"));
+        };
+        let url = self.key.open(&about_answer(id), sealed)?;
+        String::from_utf8(url).map_err(|error| corrupt("answer in a chat", error))
     }
 
     /// An answer is sent, or never will be.

@@ -15,7 +15,7 @@ use crate::{
     connect::{Store, timed},
     error::{Result, corrupt},
     page::{Listed, Page},
-    together::with_all,
+    together::all_or_each,
 };
 
 /// What came of it.
@@ -61,7 +61,7 @@ impl DecisionOutcome {
 }
 
 /// A decision to be written. Serialized it has the names of its columns.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct NewDecision {
     /// The application that it is about.
     pub application: Option<ApplicationName>,
@@ -103,30 +103,8 @@ pub struct Decision {
     pub event_id: String,
     /// Which of the things that the message said, from 0.
     pub part: i32,
-    /// The application that it is about.
-    pub application: Option<ApplicationName>,
-    /// What came of it.
-    pub outcome: DecisionOutcome,
-    /// Why, as a stable code.
-    pub code: String,
-    /// Why, as a sentence.
-    pub said: String,
-    /// What the message said.
-    pub notice: Value,
-    /// The entry of the ledger.
-    pub deployment: Option<Uuid>,
-    /// The trouble that it is about, of an alert.
-    pub episode: Option<String>,
-    /// What would have come of it in the mode `auto`.
-    pub would_be: Option<String>,
-    /// What each guard said.
-    pub guards: Option<Value>,
-    /// What a person may do next.
-    pub next_action: Option<String>,
-    /// The plan that is proposed.
-    pub plan: Option<PlanDigest>,
-    /// The rollback that it started.
-    pub rollback: Option<RollbackId>,
+    /// What was decided.
+    pub made: NewDecision,
     /// When.
     pub decided_at: Moment,
 }
@@ -233,26 +211,6 @@ async fn write(
 }
 
 /// Writes what came of messages; whether each was not decided before.
-async fn write_all(pool: &PgPool, messages: Vec<Message>) -> Vec<Result<bool>> {
-    match timed(write_some(pool, &messages)).await {
-        Ok(ours) => ours.into_iter().map(Ok).collect(),
-        Err(error) if messages.len() == 1 => vec![Err(error)],
-        Err(error) if error.passes() => {
-            let each = messages.iter().map(|_| Err(with_all(&error)));
-            each.collect()
-        }
-        // One that can not be written does not take others along.
-        Err(_) => {
-            let mut each = Vec::with_capacity(messages.len());
-            for message in messages.chunks(1) {
-                let written = timed(write_some(pool, message)).await;
-                each.push(written.map(|ours| ours == [true]));
-            }
-            each
-        }
-    }
-}
-
 async fn write_some(pool: &PgPool, messages: &[Message]) -> Result<Vec<bool>> {
     let decisions: Vec<_> = messages.iter().flat_map(Message::numbered).collect();
     let mut session = pool.acquire().await?;
@@ -303,7 +261,11 @@ impl Store {
             decisions,
         };
         let pool = self.pool.clone();
-        let write = |messages| async move { write_all(&pool, messages).await };
+        let write = |messages| {
+            all_or_each(messages, async move |messages: &[Message]| {
+                write_some(&pool, messages).await
+            })
+        };
         self.decided.ask(message, 0, write).await
     }
 
@@ -373,27 +335,26 @@ fn decision(row: Row) -> Result<Decision> {
         .into_iter()
         .find(|outcome| outcome.word() == row.outcome);
     let application = row.application.map(|name| name.parse()).transpose();
+    let plan = row.plan_digest.map(|digest| digest.parse()).transpose();
     Ok(Decision {
         id: row.id,
         trigger: row.trigger_name.parse().map_err(bad)?,
         event_id: row.event_id,
         part: row.part,
-        application: application.map_err(bad)?,
-        outcome: outcome.ok_or_else(|| corrupt("decision", "its outcome is not known"))?,
-        code: row.code,
-        said: row.said,
-        notice: row.notice,
-        deployment: row.deployment_id,
-        episode: row.episode,
-        would_be: row.would_be,
-        guards: row.guards,
-        next_action: row.next_action,
-        plan: row
-            .plan_digest
-            .map(|digest| digest.parse())
-            .transpose()
-            .map_err(bad)?,
-        rollback: row.rollback_id.map(RollbackId),
+        made: NewDecision {
+            application: application.map_err(bad)?,
+            outcome: outcome.ok_or_else(|| corrupt("decision", "its outcome is not known"))?,
+            code: row.code,
+            said: row.said,
+            notice: row.notice,
+            deployment: row.deployment_id,
+            episode: row.episode,
+            would_be: row.would_be,
+            guards: row.guards,
+            next_action: row.next_action,
+            plan: plan.map_err(bad)?,
+            rollback: row.rollback_id.map(RollbackId),
+        },
         decided_at: row.decided_at.into(),
     })
 }

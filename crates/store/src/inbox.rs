@@ -13,7 +13,8 @@ use time::OffsetDateTime;
 use crate::{
     connect::{Store, readable, timed},
     error::{Result, corrupt},
-    together::with_all,
+    seal::SecretKey,
+    together::all_or_each,
     triggers,
     wake::Topic,
 };
@@ -76,8 +77,14 @@ struct Row {
     event_id: String,
     headers: Json<Headers>,
     body: Vec<u8>,
+    sealed: bool,
     received_at: OffsetDateTime,
     tries: i32,
+}
+
+/// What the body of a chat's message is sealed for: an address is in it that is as good as a password for a while.
+fn about(trigger: &str, event_id: &str) -> String {
+    format!("inbox {trigger} {event_id}")
 }
 
 impl Store {
@@ -86,9 +93,17 @@ impl Store {
     ///
     /// # Errors
     /// As every store function.
-    pub async fn inbox_put(&self, message: NewMessage) -> Result<bool> {
+    pub async fn inbox_put(&self, mut message: NewMessage) -> Result<bool> {
+        if message.desk == Desk::Chat {
+            let about = about(message.trigger.as_str(), &message.event_id);
+            message.body = self.key.seal(&about, &message.body);
+        }
         let pool = self.pool.clone();
-        let put = |messages| async move { put_all(&pool, messages).await };
+        let put = |messages| {
+            all_or_each(messages, async move |messages: &[NewMessage]| {
+                put(&pool, messages).await
+            })
+        };
         let bytes = message.body.len();
         let new = self.inbox.ask(message, bytes, put).await?;
         if new {
@@ -130,7 +145,7 @@ impl Store {
                      from due where d.trigger_name = due.trigger_name and d.event_id = due.event_id
                      returning d.trigger_name, d.event_id, d.tries
                  )
-                 select t.definition, t.removed_at is not null as removed, i.event_id, i.headers, i.body,
+                 select t.definition, t.removed_at is not null as removed, i.event_id, i.headers, i.body, i.sealed,
                         i.received_at, taken.tries, t.name || ' ' || i.event_id as row_key
                  from taken
                  join inbox i on i.trigger_name = taken.trigger_name and i.event_id = taken.event_id
@@ -144,7 +159,7 @@ impl Store {
             .await?)
         })
         .await?;
-        Ok(readable("message", rows, due))
+        Ok(readable("message", rows, |row| due(&self.key, row)))
     }
 
     /// A message is to be decided then, and not before.
@@ -187,25 +202,6 @@ impl Store {
 }
 
 /// Keeps messages; whether each one's event is new.
-async fn put_all(pool: &PgPool, messages: Vec<NewMessage>) -> Vec<Result<bool>> {
-    match timed(put(pool, &messages)).await {
-        Ok(new) => new.into_iter().map(Ok).collect(),
-        Err(error) if messages.len() == 1 => vec![Err(error)],
-        Err(error) if error.passes() => {
-            let each = messages.iter().map(|_| Err(with_all(&error)));
-            each.collect()
-        }
-        // One that can not be kept does not take others along.
-        Err(_) => {
-            let mut each = Vec::with_capacity(messages.len());
-            for message in messages.chunks(1) {
-                each.push(timed(put(pool, message)).await.map(|new| new == [true]));
-            }
-            each
-        }
-    }
-}
-
 async fn put(pool: &PgPool, messages: &[NewMessage]) -> Result<Vec<bool>> {
     let triggers: Vec<&str> = messages.iter().map(|new| new.trigger.as_str()).collect();
     let events: Vec<&str> = messages.iter().map(|new| new.event_id.as_str()).collect();
@@ -215,6 +211,7 @@ async fn put(pool: &PgPool, messages: &[NewMessage]) -> Result<Vec<bool>> {
         .iter()
         .map(|new| new.settle.as_secs_f64())
         .collect();
+    // Those of chats are sealed.
     let chats: Vec<bool> = messages.iter().map(|new| new.desk == Desk::Chat).collect();
     // Of an event that is told twice at once the first is kept.
     let kept: Vec<i64> = sqlx::query_scalar(
@@ -224,8 +221,8 @@ async fn put(pool: &PgPool, messages: &[NewMessage]) -> Result<Vec<bool>> {
                   with ordinality as told (trigger_name, event_id, headers, body, settle, chat, place)
              order by trigger_name, event_id, place
          ), kept as (
-             insert into inbox (trigger_name, event_id, headers, body)
-             select trigger_name, event_id, headers, body from told
+             insert into inbox (trigger_name, event_id, headers, body, sealed)
+             select trigger_name, event_id, headers, body, chat from told
              where not exists (select from decision d
                                where d.trigger_name = told.trigger_name and d.event_id = told.event_id)
              on conflict on constraint inbox_key do nothing
@@ -254,16 +251,21 @@ async fn put(pool: &PgPool, messages: &[NewMessage]) -> Result<Vec<bool>> {
     Ok(new)
 }
 
-fn due(row: Row) -> Result<Due> {
+fn due(key: &SecretKey, row: Row) -> Result<Due> {
     if row.event_id.is_empty() {
         return Err(corrupt("message", "it has no identity"));
     }
+    let trigger = triggers::definition(&row.definition)?;
+    let body = match row.sealed {
+        true => key.open(&about(trigger.name.as_str(), &row.event_id), &row.body)?,
+        false => row.body,
+    };
     Ok(Due {
-        trigger: triggers::definition(&row.definition)?,
+        trigger,
         removed: row.removed,
         event_id: row.event_id,
         headers: row.headers.0,
-        body: row.body,
+        body,
         received_at: row.received_at.into(),
         tries: row.tries,
     })

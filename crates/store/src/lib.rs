@@ -24,6 +24,7 @@ mod inspections;
 mod ledger;
 mod listen;
 mod migrate;
+mod occasions;
 mod overrides;
 mod page;
 mod pins;

@@ -17,10 +17,11 @@ use uuid::Uuid;
 
 use crate::{
     applications::acting,
-    audit, automatic, cards,
+    audit, automatic,
     connect::{Store, timed},
     decisions::Led,
     error::{Constraint, Error, Result, corrupt},
+    occasions,
     rollbacks::RollbackView,
     wake::Topic,
 };
@@ -303,7 +304,7 @@ async fn write(tx: &mut PgTransaction<'_>, ask: &NewRollback<'_>) -> Result<Requ
         "break_glass": ask.break_glass, "application": name});
     let object = format!("rollback/{}", ask.id);
     audit::enter(tx, &ask.requested_by, "rollback.request", &object, detail).await?;
-    cards::announce(tx, ask).await?;
+    occasions::announce(tx, ask).await?;
     Ok(Requested::New)
 }
 

@@ -14,6 +14,7 @@ use time::OffsetDateTime;
 use crate::{
     connect::{Store, timed},
     error::{Error, Result, corrupt},
+    occasions,
     runs::Held,
     wake::Topic,
 };
@@ -146,6 +147,11 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         let ended = query.bind(write.judged).fetch_optional(&mut *tx).await?;
+        if let (Some(_), Phase::Ended { verdict }) = (ended, &run.phase)
+            && matches!(verdict, Verdict::NeedsHuman { .. })
+        {
+            occasions::call(&mut tx, held.rollback).await?;
+        }
         tx.commit().await?;
         Ok(ended)
     }

@@ -12,7 +12,10 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::error::{Error, Result};
+use crate::{
+    connect::timed,
+    error::{Error, Result, corrupt},
+};
 
 /// Most that go in one statement: as many as are let in at a time.
 const TOGETHER_MAX: usize = 64;
@@ -129,6 +132,30 @@ impl<Item, Answer> Together<Item, Answer> {
 
 fn broken_off() -> Error {
     Error::Unavailable("the statement that it went with broke off".into())
+}
+
+/// Has all of them written in one statement; where one of them can not be written, each alone, so that it does not take the
+/// others along. A database that is away is told to each.
+pub(crate) async fn all_or_each<Item, Answer>(
+    items: Vec<Item>,
+    write: impl AsyncFn(&[Item]) -> Result<Vec<Answer>>,
+) -> Vec<Result<Answer>> {
+    match timed(write(&items)).await {
+        Ok(answers) => answers.into_iter().map(Ok).collect(),
+        Err(error) if items.len() == 1 => vec![Err(error)],
+        Err(error) if error.passes() => items.iter().map(|_| Err(with_all(&error))).collect(),
+        Err(_) => {
+            let mut each = Vec::with_capacity(items.len());
+            for item in items.chunks(1) {
+                let answers = timed(write(item)).await;
+                each.push(answers.and_then(|answers| {
+                    let only = answers.into_iter().next();
+                    only.ok_or_else(|| corrupt("statement", "it said nothing of its only row"))
+                }));
+            }
+            each
+        }
+    }
 }
 
 /// What failed for all of them, told to one.

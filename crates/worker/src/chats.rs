@@ -13,11 +13,12 @@ use domain::{
 };
 use futures_util::{StreamExt, stream};
 use integrations::{Chats, Unposted};
+use metrics::counter;
 use serde_json::{Value, json};
 use store::{ChatAnswer, DueCard, RollbackView, Shown, Store, Topic, Wake};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock;
+use crate::{clock, metric};
 
 /// The truth is polled; a wake-up only saves the waiting.
 const POLL: Duration = Duration::from_secs(1);
@@ -73,6 +74,8 @@ async fn answer(store: &Store, chats: &Chats, due: &ChatAnswer) {
         )),
     };
     let trigger = &due.trigger.name;
+    let outcome = sent.as_ref().err().map_or("sent", unposted);
+    counter!(metric::CHAT_ANSWERS, "outcome" => outcome).increment(1);
     let noted = match sent {
         Ok(()) => store.chat_answer_done(due.id).await,
         Err(Unposted::Rest(rest)) => store.chat_answer_later(due.id, rest).await,
@@ -91,10 +94,26 @@ async fn answer(store: &Store, chats: &Chats, due: &ChatAnswer) {
     }
 }
 
+/// Why a card is broken, on the card.
+const BROKEN: &str = "taking it up broke off each time, which is told in the server's log";
+
+/// Cards whose takers do not come back are shown as such.
+async fn tell_broken(store: &Store) {
+    match store.chat_cards_broken(BROKEN).await {
+        Ok(0) => {}
+        Ok(cards) => {
+            counter!(metric::CHAT_BROKEN).increment(cards);
+            tracing::error!(cards, "plans in chats were taken up and never asked for");
+        }
+        Err(error) => tracing::warn!(%error, "can not read which cards are taken for nothing"),
+    }
+}
+
 /// Shows cards until `shutdown`.
 pub(crate) async fn cards(store: Store, chats: Chats, wake: Wake, shutdown: CancellationToken) {
     let (mut work, mut events) = (wake.subscribe(Topic::Work), wake.subscribe(Topic::Events));
     while !shutdown.is_cancelled() {
+        tell_broken(&store).await;
         match store.chat_cards_due(AT_ONCE, LEASE).await {
             Ok(due) => {
                 let each: Vec<_> = due.iter().map(|due| show(&store, &chats, due)).collect();
@@ -142,7 +161,17 @@ impl From<Unposted> for Hindered {
 async fn show(store: &Store, chats: &Chats, due: &DueCard) {
     let (id, trigger) = (due.card.id, &due.card.trigger);
     let again = |max| (due.age_s < WORTH_S).then(|| backoff(due.tries, max));
-    let noted = match shown(store, chats, due).await {
+    let shown = shown(store, chats, due).await;
+    let outcome = match (&shown, &due.message) {
+        (Ok(()), Some(_)) => "changed",
+        (Ok(()), None) => "posted",
+        (Err(Hindered::Chat(why)), _) => unposted(why),
+        (Err(Hindered::Store(_)), _) => "store_away",
+        (Err(Hindered::Unset(_)), _) => "unset",
+        (Err(Hindered::Never(_)), _) => "never",
+    };
+    counter!(metric::CHAT_POSTS, "outcome" => outcome).increment(1);
+    let noted = match shown {
         Ok(()) => return,
         Err(Hindered::Store(error)) => {
             return tracing::warn!(%trigger, %error, "a card is shown later");
@@ -243,6 +272,16 @@ async fn post(
             Ok(ts.to_owned())
         }
         None => chats.post(base, token, channel, message).await,
+    }
+}
+
+/// Why a chat did not take something, in the words of the metrics.
+fn unposted(why: &Unposted) -> &'static str {
+    match why {
+        Unposted::Rest(_) => "rest",
+        Unposted::Away(_) => "away",
+        Unposted::Refused(_) => "refused",
+        Unposted::Lost => "lost",
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod alert;
 mod ledger;
+mod lookers;
 mod looking;
 
 use std::{
@@ -25,7 +26,7 @@ use store::{
     DecisionOutcome, Desk as InboxDesk, Due, Error, NewDecision, Store, Told, Topic, Wake,
 };
 use tokio::{
-    sync::{Mutex, Semaphore},
+    sync::Mutex,
     task::{Id, JoinError, JoinSet},
     time::Instant,
 };
@@ -34,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use self::{
     alert::{Judged, Judging},
     ledger::{Ledger, Recorded},
+    lookers::Lookers,
     looking::Looked,
 };
 use crate::{
@@ -48,9 +50,6 @@ const POLL: Duration = Duration::from_millis(250);
 /// Messages in hand at a time, and how many there must be room for before more are taken: few trips in a storm.
 const AT_ONCE: usize = 64;
 const ROOM: usize = AT_ONCE / 2;
-/// Messages that are looked at with the ledger's eyes or an engine's at a time: in a storm, connections to our database
-/// stay free for the steps of what runs.
-const LOOKED_AT: usize = 6;
 /// The shortest time between two takings: what comes meanwhile is taken together.
 const BREATH: Duration = Duration::from_millis(10);
 /// How long a message is ours: a worker that dies leaves it to others this much later. A look at an engine that does not
@@ -65,7 +64,7 @@ struct Desk {
     /// Held by whoever waits for the right to let a rollback through.
     turn: Mutex<()>,
     /// Who may look.
-    lookers: Semaphore,
+    lookers: Lookers,
 }
 
 pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: CancellationToken) {
@@ -73,7 +72,7 @@ pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: Can
     let desk = Arc::new(Desk {
         real,
         turn: Mutex::new(()),
-        lookers: Semaphore::new(LOOKED_AT),
+        lookers: Lookers::new(),
     });
     let mut hand = Hand {
         desk,
@@ -290,7 +289,6 @@ async fn decision(
         (Matter::Alert(alert), Some(name)) => match due.trigger.mode {
             Mode::Off | Mode::Record => Ok(as_said(DecisionOutcome::Recorded)),
             Mode::Propose | Mode::Shadow | Mode::Auto => {
-                let _looks = desk.lookers.acquire().await;
                 let seen = seen.entry(name.clone()).or_default();
                 let judged = alerted(desk, due, at, alert, name, seen).await?;
                 Ok(judged.unwrap_or_else(|| {
@@ -300,7 +298,7 @@ async fn decision(
             }
         },
         (Matter::Deployment(told), Some(name)) => {
-            let _looks = desk.lookers.acquire().await;
+            let _looks = desk.lookers.ledger().await;
             let ledger = Ledger {
                 store: &desk.real.store,
                 due,

@@ -36,6 +36,12 @@ pub const RETURNS: &str = "sternway_held_returns_total";
 pub const DECISIONS: &str = "sternway_trigger_decisions_total";
 /// Deadlines of decisions that passed with nothing done.
 pub const DEADLINES: &str = "sternway_decision_deadlines_passed_total";
+/// Messages in channels of chats, by `outcome`: posted, changed, or why a chat did not take one.
+pub const CHAT_POSTS: &str = "sternway_chat_posts_total";
+/// Answers to persons in chats, by `outcome`.
+pub const CHAT_ANSWERS: &str = "sternway_chat_answers_total";
+/// Plans in chats that were taken up and never asked for.
+pub const CHAT_BROKEN: &str = "sternway_chat_broken_total";
 /// Engines that are listened to now.
 pub const ENGINES_HEARD: &str = "sternway_engines_heard";
 
@@ -65,6 +71,15 @@ pub fn describe() {
     describe_counter!(
         DEADLINES,
         "Deadlines of decisions that passed with nothing done"
+    );
+    describe_counter!(
+        CHAT_POSTS,
+        "Messages in channels of chats: posted, changed, or why one was not taken"
+    );
+    describe_counter!(CHAT_ANSWERS, "Answers to persons in chats");
+    describe_counter!(
+        CHAT_BROKEN,
+        "Plans in chats that were taken up and never asked for"
     );
     describe_gauge!(ENGINES_HEARD, "Engines that are listened to now");
 }

@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use domain::{
-    chat::command::{is_click, is_probe},
+    chat::command::{challenge, is_click, is_probe},
     name::TriggerName,
     trigger::{
         Headers, Kind, Mode, Trigger,
@@ -35,12 +35,17 @@ const HOOK_BODY_TIMEOUT: Duration = Duration::from_secs(2);
 /// that wait no longer.
 const STORE_TIMEOUT: Duration = Duration::from_millis(350);
 
+/// Many CloudEvents in one message.
+const EVENT_BATCH: &str = "application/cloudevents-batch+json";
+
 /// What came to the door.
 pub(crate) enum Message {
     /// A message whose sender is proved.
     Signed(Box<Signed>),
     /// A chat tries whether we can be reached: it is signed by nobody, and nothing is done.
     Probe,
+    /// A chat, proved, wants to have this said back.
+    Challenge(String),
 }
 
 /// A message whose sender is proved.
@@ -86,6 +91,9 @@ impl FromRequest<App> for Message {
             crate::metric::message(kind, refusal.code());
             let status = status(kind, Situation::Refused(refusal));
             return Err(Problem::message_refused(refusal, status));
+        }
+        if let Some(said) = challenge(kind, &body) {
+            return Ok(Self::Challenge(said));
         }
         Ok(Self::Signed(Box::new(Signed {
             app: app.clone(),
@@ -175,7 +183,7 @@ async fn in_time<T>(asked: impl Future<Output = store::Result<T>>) -> Result<T, 
     }
 }
 
-/// Chats send forms, everybody else sends JSON.
+/// Chats send forms, and Slack tries an address with JSON; everybody else sends JSON.
 fn is_written_as(headers: &HeaderMap, kind: Kind) -> Result<(), Problem> {
     let given = headers
         .get(header::CONTENT_TYPE)
@@ -185,9 +193,11 @@ fn is_written_as(headers: &HeaderMap, kind: Kind) -> Result<(), Problem> {
         .map(str::trim);
     let fits = |essence: &str| {
         let essence = essence.to_ascii_lowercase();
+        let json = essence == "application/json";
         match kind.is_chat() {
-            true => essence == "application/x-www-form-urlencoded",
-            false => essence == "application/json" || essence.ends_with("+json"),
+            true => essence == "application/x-www-form-urlencoded" || (json && kind == Kind::Slack),
+            // One answer could not say what became of each event of a batch.
+            false => json || (essence.ends_with("+json") && essence != EVENT_BATCH),
         }
     };
     if essence.is_some_and(fits) {
@@ -195,6 +205,9 @@ fn is_written_as(headers: &HeaderMap, kind: Kind) -> Result<(), Problem> {
     }
     let next = match kind.is_chat() {
         true => "a chat's commands and clicks are forms: have it post them here itself",
+        false if kind == Kind::Cloudevents => {
+            "send each event as a message of its own, with `application/cloudevents+json` or `application/json`"
+        }
         false => "set the content type to `application/json` where the webhook is set up",
     };
     Err(Problem::media_type(given).next(next))

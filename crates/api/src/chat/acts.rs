@@ -387,7 +387,7 @@ fn still_open(card: &ChatCard) -> Result<(), Problem> {
             Code::ApprovalNotAwaited,
             format!("nobody took this plan up until {}", card.until),
         )),
-        State::Denied | State::Stale => Err(moved_on()),
+        State::Denied | State::Stale | State::Broken => Err(moved_on()),
     }
     .map_err(|problem| problem.next("ask for the plan again: `/rollback APP`"))
 }

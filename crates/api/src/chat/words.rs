@@ -15,6 +15,10 @@ use crate::{
 /// Most lines of a list in a chat.
 const LINES_MAX: usize = 15;
 
+/// To whoever asked for what broke off each time that it was taken up.
+pub(super) const BROKEN: &str = "I could not do that: it broke off each time that I tried, which is a defect of mine and told in \
+    the server's log. See what there is with `/rollback APP` before you ask for it again.";
+
 /// What can be asked, with what was wrong.
 pub(super) fn help(wrong: Option<&str>) -> String {
     let usage = "`/rollback`: what there is\n\

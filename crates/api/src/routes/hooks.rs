@@ -73,8 +73,12 @@ pub enum MessageStatus {
         (status = 413, description = "The body is too long for this sender", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "It was not kept; send it again", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn receive(message: Message) -> Result<Response, Problem> {
-    let Message::Signed(signed) = message else {
-        return Ok(StatusCode::OK.into_response());
+    let signed = match message {
+        Message::Signed(signed) => signed,
+        Message::Probe => return Ok(StatusCode::OK.into_response()),
+        Message::Challenge(challenge) => {
+            return Ok(Json(ChallengeAnswer { challenge }).into_response());
+        }
     };
     let kept = signed.keep().await?;
     let status_code = StatusCode::from_u16(status(kept.kind, Situation::Accepted));
@@ -116,6 +120,13 @@ pub struct ChatAnswer {
     pub text: String,
 }
 
+/// What Slack has said back to it, so that it knows whose address it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ChallengeAnswer {
+    /// What it sent.
+    pub challenge: String,
+}
+
 /// What a message is answered: a sender by what was done with it, a command of a chat by a word for its person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
@@ -124,6 +135,8 @@ pub enum ReceivedAnswer {
     Message(MessageAnswer),
     /// Of a chat's command.
     Chat(ChatAnswer),
+    /// Of Slack, which tries the address.
+    Challenge(ChallengeAnswer),
 }
 
 /// A message to be explained.

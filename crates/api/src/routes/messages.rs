@@ -165,22 +165,23 @@ pub(crate) async fn list(
 
 impl From<Decision> for MessageDecision {
     fn from(decision: Decision) -> Self {
+        let made = decision.made;
         Self {
             id: decision.id,
             trigger: decision.trigger,
             event_id: decision.event_id,
             part: decision.part,
-            application: decision.application,
-            outcome: decision.outcome.into(),
-            code: decision.code,
-            said: decision.said,
-            notice: decision.notice,
-            deployment_id: decision.deployment,
-            would_be: decision.would_be,
-            guards: decision.guards,
-            next_action: decision.next_action,
-            plan_digest: decision.plan,
-            rollback_id: decision.rollback,
+            application: made.application,
+            outcome: made.outcome.into(),
+            code: made.code,
+            said: made.said,
+            notice: made.notice,
+            deployment_id: made.deployment,
+            would_be: made.would_be,
+            guards: made.guards,
+            next_action: made.next_action,
+            plan_digest: made.plan,
+            rollback_id: made.rollback,
             decided_at: decision.decided_at,
         }
     }

@@ -114,6 +114,10 @@ async fn what_is_not_proved_leaves_nothing_behind() {
         send(plain.header("content-type", "text/plain")).await,
         (415, "media_type".to_owned())
     );
+    let batch = "application/cloudevents-batch+json";
+    let mut plain = signed(&body);
+    plain.headers.retain(|(name, _)| name != "content-type");
+    assert_eq!(send(plain.header("content-type", batch)).await.0, 415);
     let nowhere = Ask::new("POST", "/api/v1/hooks/nowhere").text(&body);
     assert_eq!(send(nowhere).await, (404, "not_found".to_owned()));
     assert!(kept(&house).await.is_empty());

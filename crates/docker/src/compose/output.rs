@@ -95,6 +95,8 @@ fn scalar(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// As docker-compose 1.29.2 printed it.
@@ -171,5 +173,24 @@ version: '2.4'
         let found = hashes(&format!("api {hash}\nworker {hash}\nWARNING: x\n"));
         assert_eq!(found.len(), 2);
         assert_eq!(found["api"], hash);
+    }
+
+    proptest! {
+        #![proptest_config(crate::tries())]
+
+        #[test]
+        fn whatever_compose_prints_is_understood_or_not_and_breaks_nothing(
+            pieces in prop::collection::vec(prop::sample::select(vec![
+                PRINTED, "services:\n", "  web:\n", "    image: ", "    depends_on:\n", "      - db\n", "      db:\n", "shop:1", "'", "\"",
+                "\n", " ", ":", "- ", "\0", "é", "{\"services\": {\"a\": ", "{\"image\": 1}", "null", "}}", "[",
+            ]), 0..10),
+            noise in "\\PC{0,20}",
+        ) {
+            let text = pieces.concat() + &noise;
+            let lines = text.lines().count();
+            prop_assert!(services_of_yaml(&text).len() <= lines);
+            prop_assert!(hashes(&text).len() <= lines);
+            prop_assert!(services_of_json(&text).is_ok_and(|_| true) || serde_json::from_str::<Value>(&text).is_err());
+        }
     }
 }

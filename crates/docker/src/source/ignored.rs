@@ -102,6 +102,8 @@ fn literal_braces(pattern: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{prelude::*, test_runner::TestCaseError};
+
     use super::*;
 
     fn left_out(text: &str, paths: &[&str]) -> Vec<String> {
@@ -161,5 +163,30 @@ mod tests {
     #[test]
     fn what_is_no_pattern_is_named() {
         assert_eq!(Ignored::parse("ok\n[a-").unwrap_err(), "[a-");
+    }
+
+    proptest! {
+        #![proptest_config(crate::tries())]
+
+        #[test]
+        fn whatever_is_written_leaves_something_out_or_is_named(
+            lines in prop::collection::vec(prop_oneof![
+                "[a-c*?!./{}\\[\\]\\\\^-]{0,12}", "\\PC{0,12}", "(\\*\\*/){0,8}[ab]", "#.{0,4}",
+            ], 0..6),
+            path in "[a-c.]{1,3}(/[a-c.]{1,3}){0,4}",
+        ) {
+            let text = lines.join("\n");
+            match Ignored::parse(&text) {
+                Err(line) => prop_assert!(lines.iter().any(|own| own.lines().any(|own| own == line)) || text.contains(&line)),
+                Ok(ignored) => {
+                    let out = ignored.leaves_out(&path);
+                    // Without a pattern nothing is, and the last line has the last word.
+                    prop_assert!(!out || lines.iter().any(|line| !line.trim().is_empty()));
+                    let after = format!("{text}\n!**\n");
+                    let all = Ignored::parse(&after).map_err(TestCaseError::fail)?;
+                    prop_assert!(!all.leaves_out(&path) && all.lets_in_again());
+                }
+            }
+        }
     }
 }

@@ -25,11 +25,13 @@ pub enum Occasion {
     Alert,
     /// Somebody did without the approval that is asked for.
     Glass,
+    /// A rollback ended, and left the rest to a person.
+    Human,
 }
 
 impl Occasion {
     /// Every occasion.
-    pub const ALL: [Self; 3] = [Self::Plan, Self::Alert, Self::Glass];
+    pub const ALL: [Self; 4] = [Self::Plan, Self::Alert, Self::Glass, Self::Human];
 
     /// The word in the database.
     #[must_use]
@@ -38,6 +40,7 @@ impl Occasion {
             Self::Plan => "plan",
             Self::Alert => "alert",
             Self::Glass => "glass",
+            Self::Human => "human",
         }
     }
 }
@@ -53,11 +56,19 @@ pub enum State {
     Denied,
     /// It is no longer true.
     Stale,
+    /// Asking for it broke off, and whoever did does not come back.
+    Broken,
 }
 
 impl State {
     /// Every state.
-    pub const ALL: [Self; 4] = [Self::Open, Self::Taken, Self::Denied, Self::Stale];
+    pub const ALL: [Self; 5] = [
+        Self::Open,
+        Self::Taken,
+        Self::Denied,
+        Self::Stale,
+        Self::Broken,
+    ];
 
     /// The word in the database.
     #[must_use]
@@ -67,6 +78,7 @@ impl State {
             Self::Taken => "taken",
             Self::Denied => "denied",
             Self::Stale => "stale",
+            Self::Broken => "broken",
         }
     }
 }
@@ -171,7 +183,10 @@ pub fn card(facts: &Facts<'_>) -> Card {
     parts.extend(facts.under.map(|under| format!("Rollback {}", under.id)));
     Card {
         title: title(facts),
-        call_all: facts.occasion == Occasion::Glass,
+        call_all: match facts.occasion {
+            Occasion::Glass | Occasion::Human => true,
+            Occasion::Plan | Occasion::Alert => false,
+        },
         parts,
         decide: (waits && facts.may_act)
             .then(|| format!("{}.{}", facts.card, facts.plan.digest().as_str())),
@@ -190,6 +205,7 @@ fn title(facts: &Facts<'_>) -> String {
         Occasion::Plan => way,
         Occasion::Alert => format!("An alert asks for {way}"),
         Occasion::Glass => format!("The glass is broken for {way}"),
+        Occasion::Human => format!("A person has to look at {way}"),
     }
 }
 
@@ -217,6 +233,11 @@ fn before(facts: &Facts<'_>) -> (String, bool, bool) {
                 format!("The plan is no longer true: {said}. Nothing was done; ask for it again.");
             (said, false, true)
         }
+        State::Broken => (
+            format!("It was not asked for: {said}. Nothing was done; ask for it again."),
+            false,
+            true,
+        ),
     }
 }
 
@@ -447,6 +468,10 @@ mod tests {
             (late, "in time"),
             (closed(State::Denied), "Denied by bob"),
             (closed(State::Stale), "no longer true: bob"),
+            (
+                closed(State::Broken),
+                "not asked for: bob. Nothing was done",
+            ),
         ] {
             let closed = card(&facts);
             assert!(closed.parts[0].contains(says), "{closed:?}");

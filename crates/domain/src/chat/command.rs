@@ -17,6 +17,8 @@ use crate::{
 const NOTE_CHARS_MAX: usize = 1000;
 /// Most fields of a form that are read.
 const FIELDS_MAX: usize = 64;
+/// Longest text that is said back: Slack's are 52 characters.
+const CHALLENGE_BYTES_MAX: usize = 256;
 /// The field in which Slack tells of a click.
 const CLICK: &str = "payload";
 
@@ -78,6 +80,18 @@ pub fn is_probe(kind: Kind, body: &[u8]) -> bool {
         && fields.get("ssl_check").is_some_and(|value| value == "1")
         && !fields.contains_key("command")
         && !fields.contains_key(CLICK)
+}
+
+/// What Slack wants to have said back before it sends events to an address, when that is what it sent.
+#[must_use]
+pub fn challenge(kind: Kind, body: &[u8]) -> Option<String> {
+    if kind != Kind::Slack || !body.starts_with(b"{") {
+        return None;
+    }
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let text = |name| body.get(name).and_then(Value::as_str);
+    let said = text("challenge").filter(|_| text("type") == Some("url_verification"))?;
+    (said.len() <= CHALLENGE_BYTES_MAX).then(|| said.to_owned())
 }
 
 /// What a message asks.

@@ -1,6 +1,6 @@
 //! Reading single fields of a sender's JSON: each is cut to a length, and nothing is guessed.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -48,9 +48,16 @@ pub(crate) fn moment(value: &Value, pointer: &str) -> Option<Moment> {
     }
 }
 
-/// Nobody tells of anything before 1970; what can not be written is no time either.
+/// Nobody tells of anything before 1970; what can not be written is no time either. Python writes a space for the `T`.
 pub(crate) fn parsed(text: &str) -> Option<Moment> {
-    OffsetDateTime::parse(text.trim(), &Rfc3339)
+    let text = text.trim();
+    let spaced = text.as_bytes().get(10) == Some(&b' ');
+    let text = if spaced {
+        Cow::Owned(text.replacen(' ', "T", 1))
+    } else {
+        Cow::Borrowed(text)
+    };
+    OffsetDateTime::parse(&text, &Rfc3339)
         .ok()
         .map(Moment::from)
         .filter(|at| at.unix_ms() > 0)

@@ -7,6 +7,9 @@
     reason = "a test that panics has said what it has to"
 )]
 
+mod chats;
+mod payloads;
 mod random;
 mod reading;
+mod strangers;
 mod vectors;

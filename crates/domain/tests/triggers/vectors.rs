@@ -9,7 +9,7 @@ use domain::{
 };
 use serde_json::Value;
 
-fn vectors() -> Vec<Value> {
+pub(crate) fn vectors() -> Vec<Value> {
     let file: Value = serde_json::from_str(include_str!("vectors.json")).unwrap();
     file["vectors"].as_array().unwrap().clone()
 }
@@ -27,19 +27,20 @@ fn kind(scheme: &str) -> Kind {
 }
 
 /// A vector in the words of `verify`.
-struct Case {
-    id: String,
-    kind: Kind,
-    settings: Settings,
-    secrets: Vec<HeldSecret>,
-    headers: Headers,
-    body: Vec<u8>,
-    now: Moment,
-    accept: bool,
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    pub(crate) id: String,
+    pub(crate) kind: Kind,
+    pub(crate) settings: Settings,
+    pub(crate) secrets: Vec<HeldSecret>,
+    pub(crate) headers: Headers,
+    pub(crate) body: Vec<u8>,
+    pub(crate) now: Moment,
+    pub(crate) accept: bool,
 }
 
 impl Case {
-    fn of(vector: &Value) -> Self {
+    pub(crate) fn of(vector: &Value) -> Self {
         let text = |field: &str| vector[field].as_str().map(ToOwned::to_owned);
         let headers = vector["headers"].as_object().unwrap();
         let headers = headers

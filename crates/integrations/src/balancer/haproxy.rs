@@ -279,6 +279,8 @@ fn address_of(text: &str) -> Option<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const STATES: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight \
@@ -323,5 +325,26 @@ mod tests {
         let expected = [("127.0.0.1:9001", 1), ("[::1]:9001", 1)];
         let expected = expected.map(|(address, count)| (address.parse().unwrap(), count));
         assert_eq!(sessions(answer, "be"), BTreeMap::from(expected));
+    }
+
+    proptest! {
+        #![proptest_config(crate::tries())]
+
+        #[test]
+        fn whatever_haproxy_answers_is_read_or_told(
+            pieces in prop::collection::vec(prop::sample::select(vec![
+                STATES, COLUMNS, "# ", "be_name srv_name", "\n", " ", "3 be 1 s1 127.0.0.1 2 0", "-", "\0", "backend=be ", "server=s1 ",
+                "addr=::1:8080", "addr=1.2.3.4:", "addr=:", "addr=[::1", "99999999999", "\r\n", "é",
+            ]), 0..10),
+            noise in "\\PC{0,20}",
+        ) {
+            let answer = pieces.concat() + &noise;
+            match states(&answer, "be") {
+                Ok(found) => prop_assert!(found.len() <= answer.lines().count()),
+                Err(said) => prop_assert!(!said.is_empty() && said.chars().count() < 1000),
+            }
+            let counted: u32 = sessions(&answer, "be").values().sum();
+            prop_assert!(counted as usize <= answer.lines().count());
+        }
     }
 }

@@ -8,13 +8,14 @@ use domain::{
     name::{RollbackId, TriggerName},
     plan::Plan,
     time::Millis,
-    trigger::Trigger,
+    trigger::{Headers, Trigger},
+    verdict::{Cause, CauseCode, Verdict},
 };
 use serde_json::json;
-use store::{ChatCard, ChatPerson, NewRollback, Page, Role, Shown};
+use store::{ChatCard, ChatPerson, Desk, Idempotency, NewMessage, NewRollback, Page, Role, Shown};
 use uuid::Uuid;
 
-use crate::house::{House, ana, ask, now};
+use crate::house::{Hand, House, ana, ask, now, worker};
 
 const LEASE: Duration = Duration::from_secs(60);
 
@@ -257,4 +258,126 @@ async fn persons_and_tokens_go_with_their_chat() {
         .chat_person_remove(&trigger, &person.user, &ana())
         .await;
     assert!(matches!(gone, Err(store::Error::NotFound(_))));
+}
+
+fn open_card(trigger: &TriggerName, plan: &Plan) -> ChatCard {
+    ChatCard {
+        id: Uuid::now_v7(),
+        trigger: trigger.clone(),
+        channel: Some("C0OPS".to_owned()),
+        occasion: Occasion::Plan,
+        plan: plan.digest(),
+        rollback: None,
+        asked_by: ana(),
+        known: Known::default(),
+        state: State::Open,
+        said: None,
+        revision: 1,
+        until: now().after(Millis::from_secs(60)),
+    }
+}
+
+async fn click(house: &House, trigger: &TriggerName, event_id: &str) {
+    let message = NewMessage {
+        trigger: trigger.clone(),
+        event_id: event_id.to_owned(),
+        headers: Headers::default(),
+        body: b"payload=x".to_vec(),
+        settle: Duration::ZERO,
+        desk: Desk::Chat,
+    };
+    assert!(house.store.inbox_put(message).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_card_whose_taker_never_comes_back_says_so() {
+    let house = House::new().await;
+    let store = &house.store;
+    let trigger = chat(&house).await;
+    let (plan, other) = (house.planned("shop").await, house.planned("other").await);
+    let (lost, asked) = (open_card(&trigger, &plan), open_card(&trigger, &other));
+    for (card, message) in [(&lost, "click 1"), (&asked, "click 2")] {
+        store.chat_card_put(card).await.unwrap();
+        click(&house, &trigger, message).await;
+        assert!(store.chat_card_take(card.id, message).await.unwrap());
+    }
+    // As long as its message waits to be taken up again, so does the card.
+    assert_eq!(store.chat_cards_broken("it broke off").await.unwrap(), 0);
+    // One was asked for after all, by whoever died before the card could say so.
+    let mut request = asked_of(&other);
+    request.idempotency = Idempotency {
+        principal: "bob".to_owned(),
+        key: format!("chat/{}", asked.id),
+        body_hash: vec![1; 32],
+    };
+    store.rollback_request(&request).await.unwrap();
+    for message in ["click 1", "click 2"] {
+        let put = store.decisions_put(&trigger, message, Vec::new());
+        assert!(put.await.unwrap());
+    }
+    assert_eq!(store.chat_cards_broken("it broke off").await.unwrap(), 2);
+    assert_eq!(store.chat_cards_broken("it broke off").await.unwrap(), 0);
+    let found = async |id| store.chat_card_find(&trigger, id).await.unwrap().unwrap();
+    let lost = found(lost.id).await;
+    assert_eq!((lost.state, lost.rollback), (State::Broken, None));
+    assert_eq!(
+        (lost.said.as_deref(), lost.revision),
+        (Some("it broke off"), 3)
+    );
+    let asked = found(asked.id).await;
+    assert_eq!(
+        (asked.state, asked.rollback),
+        (State::Open, Some(request.id))
+    );
+    // Nobody takes it up any more: it says to ask anew.
+    assert!(!store.chat_card_take(lost.id, "click 3").await.unwrap());
+    let due = store.chat_cards_due(9, LEASE).await.unwrap();
+    assert_eq!(due.len(), 2, "both are shown as they are");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_that_leaves_the_rest_to_a_person_calls_one_in_every_chat_once() {
+    let house = House::new().await;
+    let store = &house.store;
+    let trigger = chat(&house).await;
+    house
+        .raw("insert into trigger values ('odd', '{\"kind\": \"\\u0000', 1)")
+        .await;
+    let person = Verdict::NeedsHuman {
+        cause: Cause::new(CauseCode::StepCrashes, "3"),
+        production: "nobody knows".to_owned(),
+    };
+    let cause = Cause::new(CauseCode::ImageMissing, "gone");
+    for (name, verdict, calls) in [
+        ("refused", Verdict::Refused { cause }, 0),
+        ("left", person, 2),
+    ] {
+        let mut hand = Hand::of(&house.claimed(name, &worker()).await);
+        // It is followed in another channel as well.
+        let card = ChatCard {
+            channel: Some("C0TEAM".to_owned()),
+            ..open_card(&trigger, &hand.plan)
+        };
+        store.chat_card_put(&card).await.unwrap();
+        store
+            .chat_card_bind(card.id, hand.held.rollback)
+            .await
+            .unwrap();
+        if calls > 0 {
+            hand.walk_to_watch(store).await;
+        }
+        hand.end(store, verdict).await;
+        let due = store.chat_cards_due(9, LEASE).await.unwrap();
+        let mut channels: Vec<_> = due
+            .iter()
+            .filter(|due| due.card.occasion == Occasion::Human)
+            .map(|due| due.card.channel.clone().unwrap())
+            .collect();
+        channels.sort_unstable();
+        let expected = ["C0OPS", "C0TEAM"];
+        assert_eq!(channels, expected[..calls], "{name}");
+        // What persons decide on is the card that has buttons.
+        let found = store.chat_card_find(&trigger, hand.held.rollback.0);
+        assert_eq!(found.await.unwrap().unwrap().id, card.id);
+    }
 }

@@ -2,9 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use domain::specification::Specification;
+use domain::{
+    specification::Specification,
+    trigger::{Headers, Trigger},
+};
 use serde_json::json;
-use store::{ARTIFACT_BYTES_MAX, ArtifactKind, Error, NewArtifact, NewToken, Role, TokenKind};
+use store::{
+    ARTIFACT_BYTES_MAX, ArtifactKind, Desk, Error, NewArtifact, NewMessage, NewToken, Role,
+    TokenKind,
+};
 use uuid::Uuid;
 
 use crate::house::{
@@ -136,7 +142,77 @@ async fn house_with_secrets() -> (House, Hand, Uuid) {
         expires_at: in_ms(1_000_000),
     };
     house.store.token_create(&token).await.unwrap();
+    ask_in_a_chat(&house).await;
     (house, hand, deployment)
+}
+
+/// Where a chat takes an answer for half an hour, from whoever knows the address.
+fn answer_url() -> String {
+    format!("http://127.0.0.1:9/{CANARY}")
+}
+
+/// A command in a chat, and an answer to it that is not sent yet.
+async fn ask_in_a_chat(house: &House) {
+    let settings = json!({"channel": "C0OPS", "base_url": "http://127.0.0.1:9"});
+    let trigger =
+        json!({"name": "slack", "kind": "slack", "mode": "propose", "settings": settings});
+    let trigger: Trigger = serde_json::from_value(trigger).unwrap();
+    let store = &house.store;
+    store.trigger_put(&trigger, &ana(), None).await.unwrap();
+    let message = NewMessage {
+        trigger: trigger.name.clone(),
+        event_id: "body:1".to_owned(),
+        headers: Headers::default(),
+        body: format!("text=shop&response_url={}", answer_url()).into_bytes(),
+        settle: std::time::Duration::ZERO,
+        desk: Desk::Chat,
+    };
+    assert!(store.inbox_put(message).await.unwrap());
+    store
+        .chat_answer_put(
+            Uuid::from_u128(5),
+            &trigger.name,
+            &answer_url(),
+            "One moment.",
+        )
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_s_address_is_sealed_and_one_of_before_is_read_as_it_is() {
+    let (house, _, _) = house_with_secrets().await;
+    let lease = std::time::Duration::ZERO;
+    let read = async || {
+        let answers = house.store.chat_answers_due(9, lease).await.unwrap();
+        let urls: Vec<_> = answers.into_iter().map(|answer| answer.url).collect();
+        assert_eq!(urls, [answer_url()]);
+        let due = house.store.inbox_due(Desk::Chat, 9, lease).await.unwrap();
+        let bodies: Vec<_> = due
+            .into_iter()
+            .map(|due| String::from_utf8(due.body).unwrap())
+            .collect();
+        assert_eq!(bodies, [format!("text=shop&response_url={}", answer_url())]);
+    };
+    read().await;
+    // With another key there is nothing to send, and nothing breaks.
+    let other = house.other_process(key(2)).await;
+    assert_eq!(other.chat_answers_due(9, lease).await.unwrap(), []);
+    assert!(
+        other
+            .inbox_due(Desk::Chat, 9, lease)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    let url = answer_url();
+    house
+        .raw(format!(
+            "update chat_answer set url = '{url}', url_sealed = null;
+             update inbox set body = 'text=shop&response_url={url}', sealed = false"
+        ))
+        .await;
+    read().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

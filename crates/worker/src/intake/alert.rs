@@ -23,6 +23,9 @@ use crate::{clock, world::StoreAway};
 /// How soon an alert is looked at again when something has to end, or was changed, first.
 const SOON: Millis = Millis(300);
 
+/// How soon an alert is looked at again when others are looking at its engine.
+const TURN: Millis = Millis(700);
+
 /// One alert on its way to a decision.
 pub(super) struct Judging<'a> {
     pub(super) desk: &'a Desk,
@@ -52,6 +55,8 @@ impl Judging<'_> {
     /// Decides, or says when to look again. `looked` is kept for the other alerts of the message about the application.
     pub(super) async fn judge(&self, looked: &mut Option<Looked>) -> Result<Judged, StoreAway> {
         // What the ledger alone says no to costs no look at an engine: most of a storm ends here.
+        let lookers = &self.desk.lookers;
+        let at_ledger = lookers.ledger().await;
         let facts = self.store().facts(&self.told).await.map_err(StoreAway)?;
         let decision = self.decide(&facts);
         for ask in [Ask::Start, Ask::Propose] {
@@ -66,7 +71,11 @@ impl Judging<'_> {
             Outcome::Wait { until } => return Ok(Judged::Later(until)),
             Outcome::Auto | Outcome::Propose | Outcome::Shadow => {}
         }
+        drop(at_ledger);
         if looked.is_none() {
+            let Some(_turn) = lookers.engine(&self.told.application.engine).await else {
+                return Ok(Judged::Later(clock::now().after(TURN)));
+            };
             let newest = facts.deployment.known();
             let seen = looking::look(&self.desk.real, self.told.application, newest).await?;
             if let Some(plan) = &seen.plan {

@@ -63,13 +63,18 @@ pub(crate) fn alerts(body: &Value) -> Result<Notice, Unreadable> {
     let listed = listed.ok_or_else(|| Unreadable("it has no `alerts`".to_owned()))?;
     let reason = text(body, "/notification_reason").unwrap_or_default();
     let again = reason.to_ascii_lowercase().contains("repeat interval");
-    let read: Result<Vec<Alert>, Unreadable> = listed
-        .iter()
-        .take(ALERTS_MAX)
-        .map(|alert| one(alert, again))
-        .collect();
-    let mut read = read?;
-    let left_out = listed.len().saturating_sub(ALERTS_MAX);
+    let (mut read, mut unreadable) = (Vec::new(), None);
+    for alert in listed.iter().take(ALERTS_MAX) {
+        match one(alert, again) {
+            Ok(alert) => read.push(alert),
+            Err(why) => unreadable = Some(why),
+        }
+    }
+    // One that can not be read takes no others along, and is told of with them.
+    if let (true, Some(why)) = (read.is_empty(), unreadable) {
+        return Err(why);
+    }
+    let left_out = listed.len() - read.len();
     if let Some(last) = read.last_mut().filter(|_| left_out > 0) {
         last.title = format!("{} (and {left_out} alerts that are not read)", last.title);
     }
@@ -93,7 +98,9 @@ fn one(alert: &Value, again: bool) -> Result<Alert, Unreadable> {
     };
     let labels = labels(alert.pointer("/labels"));
     let fingerprint = text(alert, "/fingerprint").ok_or_else(|| missing("fingerprint"))?;
-    let title = text(alert, "/annotations/summary").or_else(|| labels.get("alertname").cloned());
+    // To Prometheus a label that is empty is one that is not there.
+    let label = |name: &str| labels.get(name).filter(|value| !value.is_empty()).cloned();
+    let title = text(alert, "/annotations/summary").or_else(|| label("alertname"));
     let url = text(alert, "/panelURL")
         .or_else(|| text(alert, "/dashboardURL"))
         .or_else(|| text(alert, "/generatorURL"));
@@ -102,9 +109,9 @@ fn one(alert: &Value, again: bool) -> Result<Alert, Unreadable> {
         state,
         title: title.unwrap_or_else(|| "an alert without a name".to_owned()),
         url,
-        severity: labels.get("severity").cloned(),
-        service: labels.get("service").or_else(|| labels.get("job")).cloned(),
-        version: labels.get("version").cloned(),
+        severity: label("severity"),
+        service: label("service").or_else(|| label("job")),
+        version: label("version"),
         ours: labels.contains_key(OUR_LABEL),
         labels,
         started_at,

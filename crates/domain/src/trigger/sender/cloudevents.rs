@@ -1,6 +1,7 @@
 //! CloudEvents 1.0 over HTTP, in both its forms: a whole envelope in the body, or its fields in `ce-` headers. It is not
 //! signed: a bearer token is all that its own rules for webhooks know.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
 use super::own;
@@ -46,6 +47,10 @@ pub(crate) fn event_id(headers: &Headers, body: &Value) -> Option<String> {
 }
 
 pub(crate) fn read(headers: &Headers, body: &Value) -> Result<Notice, Unreadable> {
+    if body.is_array() {
+        let what = "it is a batch: have each event sent as a message of its own";
+        return Err(Unreadable(what.to_owned()));
+    }
     if attribute(headers, body, "specversion").as_deref() != Some("1.0") {
         return Err(Unreadable("it is not CloudEvents 1.0".to_owned()));
     }
@@ -57,11 +62,24 @@ pub(crate) fn read(headers: &Headers, body: &Value) -> Result<Notice, Unreadable
         [last, family @ ("deploy" | "alert"), ..] => format!("{family}.{last}"),
         _ => kind.clone(),
     };
+    let unwrapped;
     let (data, at) = if structured(headers) {
-        let data = body.pointer("/data").unwrap_or(&Value::Null);
-        (data, moment(body, "/time"))
+        unwrapped = unwrapped_data(body);
+        (&unwrapped, moment(body, "/time"))
     } else {
         (body, headers.text("ce-time").and_then(parsed))
     };
     own::read(&ours, data, &id, at)
+}
+
+/// The data of an envelope: as it is, or, where its sender took it for mere bytes, in base64.
+fn unwrapped_data(body: &Value) -> Value {
+    if let Some(data) = body.get("data") {
+        return data.clone();
+    }
+    let sealed = body.get("data_base64").and_then(Value::as_str);
+    let bytes = sealed.and_then(|text| STANDARD.decode(text).ok());
+    bytes
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default()
 }

@@ -75,8 +75,8 @@ fn deployment(body: &Value) -> Result<Notice, Unreadable> {
     let at = moment(body, "/deployment_status/created_at")
         .or_else(|| moment(body, "/deployment/created_at"))
         .ok_or_else(|| Unreadable("it has no `deployment_status.created_at`".to_owned()))?;
-    let version = text(body, "/deployment/payload/version")
-        .or_else(|| text(body, "/deployment/ref").map(|name| version_of(&name)));
+    let payload = payload(body);
+    let version = text(&payload, "/version").or_else(|| version_deployed(body));
     Ok(Notice::Deployed(Box::new(Deployed {
         key: format!("deployment/{repository}/{id}"),
         state,
@@ -84,12 +84,29 @@ fn deployment(body: &Value) -> Result<Notice, Unreadable> {
         environment: text(body, "/deployment/environment"),
         version,
         commit: text(body, "/deployment/sha"),
-        image: text(body, "/deployment/payload/image"),
-        images: crate::trigger::field::labels(body.pointer("/deployment/payload/images")),
+        image: text(&payload, "/image"),
+        images: crate::trigger::field::labels(payload.pointer("/images")),
         actor: text(body, "/deployment/creator/login"),
         url: text(body, "/deployment_status/target_url").or_else(|| text(body, "/deployment/url")),
         at,
     })))
+}
+
+/// What whoever asked for the deployment gave along: an object, or one as a text.
+fn payload(body: &Value) -> Value {
+    match body.pointer("/deployment/payload") {
+        Some(Value::String(text)) => serde_json::from_str(text).unwrap_or_default(),
+        Some(other) => other.clone(),
+        None => Value::Null,
+    }
+}
+
+/// The version that a tag names. A branch names none: it is another one tomorrow.
+fn version_deployed(body: &Value) -> Option<String> {
+    let name = text(body, "/deployment/ref")?;
+    let branch = name.starts_with("refs/heads/")
+        || text(body, "/repository/default_branch").is_some_and(|branch| branch == name);
+    (!branch).then(|| version_of(&name))
 }
 
 fn release(settings: &Settings, body: &Value) -> Result<Notice, Unreadable> {
@@ -104,7 +121,9 @@ fn release(settings: &Settings, body: &Value) -> Result<Notice, Unreadable> {
     let at = moment(body, "/release/published_at")
         .or_else(|| moment(body, "/release/created_at"))
         .ok_or_else(|| Unreadable("it has no `release.published_at`".to_owned()))?;
-    let state = if settings.release_is_deployment {
+    // One that is published to be tried is told of again when it is released.
+    let tried = body.pointer("/release/prerelease") == Some(&Value::Bool(true));
+    let state = if settings.release_is_deployment && !tried {
         DeployedState::Succeeded
     } else {
         DeployedState::Started

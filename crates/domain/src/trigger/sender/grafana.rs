@@ -7,7 +7,7 @@ use crate::{
     time::Moment,
     trigger::{
         Headers, Settings,
-        alert::Notice,
+        alert::{Alert, Notice},
         field::text,
         message::Unreadable,
         verify::{Refusal, any_signs, fresh, mac, unhex},
@@ -48,5 +48,31 @@ pub(crate) fn read(body: &Value) -> Result<Notice, Unreadable> {
         let what = "it is not version 1 of Grafana's webhook: leave the custom payload out";
         return Err(Unreadable(what.to_owned()));
     }
-    alertmanager::alerts(body)
+    if is_test(body) {
+        return Ok(Notice::Ping);
+    }
+    Ok(match alertmanager::alerts(body)? {
+        Notice::Alerts(alerts) => Notice::Alerts(alerts.into_iter().map(looked).collect()),
+        other @ (Notice::Deployed(_) | Notice::Ping | Notice::Other { .. }) => other,
+    })
+}
+
+/// What the button *Test* of a contact point sends: it is about nothing that a route may lead to.
+fn is_test(body: &Value) -> bool {
+    let alerts = body.pointer("/alerts").and_then(Value::as_array);
+    let only = alerts.filter(|alerts| alerts.len() == 1);
+    let label = |name| only.and_then(|alerts| text(&alerts[0], name));
+    label("/labels/alertname").as_deref() == Some("TestAlert")
+        && label("/labels/instance").as_deref() == Some("Grafana")
+}
+
+/// That Grafana could not look, or saw nothing, has the labels of the rule and says nothing of the application: it is down
+/// only where the trigger's `severities` say so of these words.
+fn looked(alert: Alert) -> Alert {
+    let severity = match alert.labels.get("alertname").map(String::as_str) {
+        Some("DatasourceError") => Some("datasource_error".to_owned()),
+        Some("DatasourceNoData") => Some("datasource_no_data".to_owned()),
+        Some(_) | None => alert.severity,
+    };
+    Alert { severity, ..alert }
 }

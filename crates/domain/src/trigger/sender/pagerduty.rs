@@ -63,11 +63,11 @@ pub(crate) fn read(body: &Value) -> Result<Notice, Unreadable> {
     // Only these two say that something became wrong; the rest is about who looks after it.
     let news = matches!(kind.as_str(), "incident.triggered" | "incident.reopened");
     let began = match kind.as_str() {
-        "incident.reopened" => {
-            moment(body, "/event/data/reopened_at").or_else(|| moment(body, "/event/occurred_at"))
-        }
+        "incident.reopened" => moment(body, "/event/data/reopened_at"),
         _ => moment(body, "/event/data/created_at"),
     };
+    // An end that can not be read would be worse than a beginning that is told a little late.
+    let began = began.or_else(|| moment(body, "/event/occurred_at"));
     let began = began.ok_or_else(|| Unreadable("it has no `event.data.created_at`".to_owned()))?;
     let occurred = moment(body, "/event/occurred_at").map_or(began, |at: Moment| at.max(began));
     let key = text(body, "/event/data/incident_key");

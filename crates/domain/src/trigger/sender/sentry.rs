@@ -43,7 +43,7 @@ pub(crate) fn read(headers: &Headers, body: &Value) -> Result<Notice, Unreadable
         (Some("event_alert"), "triggered") => event(body),
         (Some("metric_alert"), "critical" | "warning" | "resolved") => metric(body, &action),
         (Some("issue"), "created" | "unresolved" | "resolved") => issue(body, &action),
-        (Some("installation"), _) => Ok(Notice::Ping),
+        (Some("installation"), "created") => Ok(Notice::Ping),
         (Some(other), _) => Ok(Notice::Other {
             kind: format!("{} {action}", other.chars().take(32).collect::<String>()),
         }),
@@ -58,18 +58,32 @@ fn event(body: &Value) -> Result<Notice, Unreadable> {
     let mut named = tags(event);
     let rule = text(body, "/data/triggered_rule");
     named.extend(rule.map(|rule| ("triggered_rule".to_owned(), rule)));
+    let project = text(event, "/project");
+    named.extend(project.map(|id| ("project_id".to_owned(), id)));
+    let version = text(event, "/release").or_else(|| named.get("release").cloned());
     alert(Found {
         state: AlertState::Firing,
         episode: needed(episode, "data.event.issue_id")?,
         title: text(event, "/title"),
         url: text(event, "/web_url"),
         severity: text(event, "/level"),
-        service: text(event, "/project_slug").or_else(|| text(event, "/project")),
+        service: text(event, "/project_slug")
+            .or_else(|| slug(event))
+            .or_else(|| text(event, "/project")),
         named,
-        version: text(event, "/release"),
+        version,
         started_at: at,
         occurred_at: at,
     })
+}
+
+/// The project's name as people write it: an event has its number only, and the name in its address,
+/// `.../projects/ORGANIZATION/PROJECT/events/...`.
+fn slug(event: &Value) -> Option<String> {
+    let url = text(event, "/url")?;
+    let (_, behind) = url.split_once("/projects/")?;
+    let slug = behind.split('/').nth(1)?;
+    (!slug.is_empty()).then(|| slug.to_owned())
 }
 
 fn metric(body: &Value, action: &str) -> Result<Notice, Unreadable> {
@@ -105,7 +119,12 @@ fn issue(body: &Value, action: &str) -> Result<Notice, Unreadable> {
     } else {
         AlertState::Firing
     };
-    let started = moment(found, "/firstSeen");
+    let (first, last) = (moment(found, "/firstSeen"), moment(found, "/lastSeen"));
+    // What came back began when it came back, however old it is.
+    let started = match action {
+        "unresolved" => last.or(first),
+        _ => first,
+    };
     alert(Found {
         state,
         episode: needed(text(found, "/id"), "data.issue.id")?,
@@ -116,7 +135,7 @@ fn issue(body: &Value, action: &str) -> Result<Notice, Unreadable> {
         named: tags(found),
         version: None,
         started_at: started,
-        occurred_at: moment(found, "/lastSeen").or(started),
+        occurred_at: last.or(started),
     })
 }
 

@@ -230,6 +230,8 @@ fn beside(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{prelude::*, test_runner::TestCaseError};
+
     use super::*;
 
     const FILE: &str = "global\n    stats socket /run/h.sock level admin\n# backend shop\nfrontend shop\n    bind :80\n\
@@ -275,5 +277,32 @@ mod tests {
                 .contains("no address")
         );
         assert!(find("", "shop", "s1").is_err());
+    }
+
+    proptest! {
+        #![proptest_config(crate::tries())]
+
+        #[test]
+        fn whatever_the_file_is_one_address_changes_or_it_is_refused(
+            pieces in prop::collection::vec(prop::sample::select(vec![
+                FILE, "backend shop\n", "backend shop", "listen shop\r\n", "server s1 ", "server s1 1.2.3.4:5 check\n", "\n", "#",
+                "server s1 [::1]:80", "server  s1\t9.9.9.9:65536\n", "defaults\n", "\"", "\\", "é", "\0", "\t", "server", " ",
+                "127.0.0.1:0", "frontend shop\n", "    server s1 10.0.0.1:80 # server s1 10.0.0.2:80\n", "program shop\n",
+            ]), 0..9),
+            noise in "\\PC{0,20}",
+        ) {
+            let text = pieces.concat() + &noise;
+            let to: SocketAddr = "[fd00::9]:9".parse().unwrap();
+            if let Ok((range, address)) = find(&text, "shop", "s1") {
+                prop_assert_eq!(text[range.clone()].parse().ok(), Some(address));
+                let mut edited = text.clone();
+                edited.replace_range(range.clone(), &to.to_string());
+                let (again, now) = find(&edited, "shop", "s1").map_err(TestCaseError::fail)?;
+                prop_assert_eq!((again.start, now), (range.start, to));
+                prop_assert_eq!(&edited[..again.start], &text[..range.start]);
+                prop_assert_eq!(&edited[again.end..], &text[range.end..]);
+                prop_assert_eq!(find(&edited, "shop", "s2").is_ok(), find(&text, "shop", "s2").is_ok());
+            }
+        }
     }
 }
