@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// The newest plan format that this binary executes; a worker never claims a newer one.
-pub const PLAN_FORMAT: i16 = PLAN_FORMAT_OVERRIDE;
+pub const PLAN_FORMAT: i16 = PLAN_FORMAT_FOLLOW;
 /// The format of plans that every binary executes; one that brings or builds an image, hands a port over or points a
 /// balancer has a newer one, so that two versions that run side by side can both do most of the work.
 pub const PLAN_FORMAT_QUICK: i16 = 1;
@@ -48,6 +48,8 @@ pub const PLAN_FORMAT_UNDO: i16 = 6;
 pub const PLAN_FORMAT_TWO: i16 = 7;
 /// The format of plans that pin images in an override file.
 pub const PLAN_FORMAT_OVERRIDE: i16 = 8;
+/// The format of plans for applications with a front that follows their containers.
+pub const PLAN_FORMAT_FOLLOW: i16 = 9;
 
 /// A stored plan. Its bytes are the serde_json text of this struct: no maps, so the order is fixed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
