@@ -9,6 +9,7 @@
 mod house;
 
 mod acting;
+mod adopted_front;
 mod chat;
 mod chat_ends;
 mod cli;

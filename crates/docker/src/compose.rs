@@ -1,6 +1,7 @@
 //! The site's own Compose project: read with the site's own Compose, so that what we write on a container is what
-//! Compose would write. Nothing here starts, stops or builds anything.
+//! Compose would write. Nothing here starts, stops or builds anything, but what gives a port to a balancer and back.
 
+mod act;
 mod file;
 mod output;
 mod place;
@@ -27,9 +28,10 @@ use crate::{
     connect::Engine,
     label::{self, Labels},
 };
+pub use act::{ProjectFacts, ProjectLock};
 pub use file::ProjectFile;
 use output::Services;
-pub use place::override_place;
+pub use place::{front_place, override_place};
 pub(crate) use run::{Call, Compose};
 
 /// What to ask of a project.
@@ -237,6 +239,17 @@ impl Engine {
     /// # Errors
     /// Why it can not be read, as a sentence.
     pub async fn project(&self, request: &ProjectRequest<'_>) -> Result<ProjectRead, String> {
+        self.project_facts(request).await.map(|facts| facts.read)
+    }
+
+    /// The same with the networks and the ports of every service.
+    ///
+    /// # Errors
+    /// Why it can not be read, as a sentence.
+    pub async fn project_facts(
+        &self,
+        request: &ProjectRequest<'_>,
+    ) -> Result<ProjectFacts, String> {
         let list = self.containers_of(request.name).await?;
         let compose = self.compose_of(&list).await?;
         let (hashes, services) = self.config(&compose, request).await?;
@@ -245,7 +258,10 @@ impl Engine {
             compose: compose.title(),
             services: BTreeMap::new(),
         };
+        let (mut networks, mut ports) = (BTreeMap::new(), BTreeMap::new());
         for (name, service) in services {
+            networks.insert(name.clone(), service.networks.clone());
+            ports.insert(name.clone(), service.published());
             let (Ok(component), Some(hash)) = (name.parse(), hashes.get(&name)) else {
                 continue;
             };
@@ -264,7 +280,11 @@ impl Engine {
             };
             read.services.insert(component, service);
         }
-        Ok(read)
+        Ok(ProjectFacts {
+            read,
+            networks,
+            ports,
+        })
     }
 
     /// The Compose that made these containers.
@@ -280,17 +300,8 @@ impl Engine {
         compose: &Compose,
         request: &ProjectRequest<'_>,
     ) -> Result<(BTreeMap<String, String>, Services), String> {
-        let (folder, files) = files(request.definition)?;
-        let mut place: Vec<&str> = vec!["-p", request.name.as_str()];
-        for file in &files {
-            place.extend(["-f", file]);
-        }
-        if !files.is_empty() {
-            place.extend(["--project-directory", &request.definition.folder]);
-        }
-        if let Some(env_file) = &request.definition.env_file {
-            place.extend(["--env-file", env_file]);
-        }
+        let (folder, place) = place_of(request)?;
+        let place: Vec<&str> = place.iter().map(String::as_str).collect();
         let call = Call {
             folder: Path::new(folder),
             docker_host: self.endpoint(),
@@ -310,6 +321,23 @@ impl Engine {
         };
         Ok((output::hashes(&hashes), services))
     }
+}
+
+/// The folder, and the arguments that say which project of it is meant.
+fn place_of<'a>(request: &ProjectRequest<'a>) -> Result<(&'a str, Vec<String>), String> {
+    let (folder, files) = files(request.definition)?;
+    let mut place = vec!["-p".to_owned(), request.name.to_string()];
+    for file in &files {
+        place.extend(["-f".to_owned(), file.clone()]);
+    }
+    if !files.is_empty() {
+        let named = request.definition.folder.clone();
+        place.extend(["--project-directory".to_owned(), named]);
+    }
+    if let Some(env_file) = &request.definition.env_file {
+        place.extend(["--env-file".to_owned(), env_file.clone()]);
+    }
+    Ok((folder, place))
 }
 
 /// Whether what runs is what Compose would make is told by the other reading.

@@ -9,6 +9,7 @@ mod copy;
 mod effects;
 mod error;
 mod events;
+mod front;
 mod image;
 mod keeper;
 mod label;
@@ -22,12 +23,15 @@ mod supply;
 pub use adopt::{Adoption, Candidate};
 pub use build::{Audience, BuildOrder, Made, Remains};
 pub use capture::Capture;
-pub use compose::{ProjectFile, ProjectRequest, override_place};
+pub use compose::{
+    ProjectFacts, ProjectFile, ProjectLock, ProjectRequest, front_place, override_place,
+};
 pub use connect::{Engine, default_endpoint};
 pub use copy::verify_archive;
 pub use effects::{Claim, PerformContext, Performed};
 pub use error::{Error, Kind};
 pub use events::{Change, Heard, News};
+pub use front::ServiceContainer;
 pub use keeper::OwnTag;
 pub use look::{LookRequest, Looked, Whole};
 pub use source::{Checkout, Context, Limits, SourceError, SourceKind, Sources};

@@ -48,6 +48,8 @@ pub const PLAN_FORMAT_UNDO: i16 = 6;
 pub const PLAN_FORMAT_TWO: i16 = 7;
 /// The format of plans that pin images in an override file.
 pub const PLAN_FORMAT_OVERRIDE: i16 = 8;
+/// The format of plans for applications with a front that follows their containers.
+pub const PLAN_FORMAT_FOLLOW: i16 = 9;
 /// The format of plans in which several components take a step at the same time.
 pub const PLAN_FORMAT_WAVES: i16 = 10;
 

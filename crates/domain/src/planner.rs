@@ -137,6 +137,7 @@ fn by_way_of(
         rebuild::build_first(&mut plan, source, &built);
     }
     project::pin(&mut plan, project);
+    front::format(&mut plan);
     let downtime = downtime(snapshot, &plan);
     Ok(Proposal {
         unchanged: unchanged(&plan),

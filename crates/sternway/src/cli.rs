@@ -7,6 +7,7 @@ pub mod automatic;
 pub mod chat;
 pub mod decide;
 pub mod definition;
+pub mod front;
 pub mod holds;
 pub mod ledger;
 pub mod may_deploy;
@@ -106,6 +107,7 @@ async fn run(cli: Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Reject(args) => watch::decide(args, Decision::Reject, &client()?, out).await,
         Command::Hold(args) => holds::hold(args, &client()?, out).await,
         Command::Release(args) => holds::release(args, &client()?, out).await,
+        Command::Front(command) => Box::pin(front::run(command, &client()?, out)).await,
         Command::Triggers(command) => triggers::run(command, &client()?, out).await,
         Command::Messages(args) => triggers::messages(args, &client()?, out).await,
         Command::Decide(args) => decide::run(args, &client()?, out).await,

@@ -252,7 +252,8 @@ async fn counted(
     row.map(recorded).transpose()
 }
 
-async fn newest_run(
+/// The newest rollback of an application, whatever became of it.
+pub(crate) async fn newest_run(
     session: &mut PgConnection,
     application: &ApplicationName,
 ) -> Result<Option<RollbackId>> {

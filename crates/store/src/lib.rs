@@ -15,6 +15,7 @@ mod error;
 mod events;
 mod evidence;
 mod facts;
+mod fronts;
 mod health;
 mod holds;
 mod idempotency;

@@ -1,6 +1,7 @@
 //! Whether what runs is what the ledger says: looked at when an engine hints at a change, and every now and then anyway.
-//! It only looks and writes down; what comes back is put back by `returns`.
+//! It only looks and writes down; what comes back is put back by `returns`, and fronts that follow are pointed.
 
+mod following;
 mod looking;
 
 use std::{

@@ -97,7 +97,7 @@ impl Real {
         };
         let specification = match specification_of(effect) {
             Some(digest) => match self.store.specification_get(digest).await {
-                Ok(specification) => Some(specification),
+                Ok(specification) => Some(without_ports(plan, effect, specification)),
                 Err(error) => return of_store(&error),
             },
             None => None,
@@ -196,6 +196,25 @@ impl Real {
         }
         Outcome::Done
     }
+}
+
+/// Without the port that the component's front holds: it was recorded before that.
+fn without_ports(plan: &Plan, effect: &Effect, mut specification: Specification) -> Specification {
+    let front = created(effect)
+        .and_then(|component| plan.application.component(component))
+        .and_then(|component| component.front.as_ref())
+        .filter(|front| front.follow);
+    if let Some(front) = front {
+        specification.without_port(front.port);
+    }
+    specification
+}
+
+fn created(effect: &Effect) -> Option<&ComponentName> {
+    if let Effect::CreateContainer { component, .. } = effect {
+        return Some(component);
+    }
+    None
 }
 
 fn specification_of(effect: &Effect) -> Option<&SpecificationDigest> {

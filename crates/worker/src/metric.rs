@@ -30,6 +30,8 @@ pub const UNCLAIMED: &str = "sternway_rollbacks_unclaimed";
 pub const WORKERS: &str = "sternway_workers";
 /// Deployments found running that nobody had reported.
 pub const DETECTED: &str = "sternway_deployments_detected_total";
+/// Fronts that were pointed at containers with other addresses.
+pub const FOLLOWED: &str = "sternway_fronts_followed_total";
 /// Held releases found running again, by `outcome`.
 pub const RETURNS: &str = "sternway_held_returns_total";
 /// Decisions about what triggers told, by `outcome`.
@@ -65,6 +67,10 @@ pub fn describe() {
     describe_counter!(
         DETECTED,
         "Deployments found running that nobody had reported"
+    );
+    describe_counter!(
+        FOLLOWED,
+        "Fronts that were pointed at containers with other addresses"
     );
     describe_counter!(RETURNS, "Held releases found running again");
     describe_counter!(DECISIONS, "Decisions about what triggers told");

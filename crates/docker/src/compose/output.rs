@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::specification::Published;
 use serde_json::Value;
 
 /// One service as Compose understands it.
@@ -12,6 +13,53 @@ pub(crate) struct Service {
     pub(crate) image: Option<String>,
     /// The services that it needs.
     pub(crate) needs: Vec<String>,
+    /// The networks that it names.
+    pub(crate) networks: Vec<String>,
+    /// The ports that it publishes, each by the keys of the long form.
+    ports: Vec<BTreeMap<String, String>>,
+}
+
+impl Service {
+    /// The ports that it publishes; what the engine chooses is none.
+    pub(crate) fn published(&self) -> Vec<Published> {
+        let published = |port: &BTreeMap<String, String>| {
+            Some(Published {
+                port: port.get("target")?.parse().ok()?,
+                protocol: port
+                    .get("protocol")
+                    .map_or("tcp", String::as_str)
+                    .to_owned(),
+                host_ip: port.get("host_ip").filter(|ip| *ip != "0.0.0.0").cloned(),
+                host_port: Some(port.get("published")?.parse().ok()?),
+            })
+        };
+        self.ports.iter().filter_map(published).collect()
+    }
+
+    /// A line of a list of ports, as Compose 1 prints it: short where an address is given, else a key a line.
+    fn port(&mut self, bare: &str) {
+        let Some(item) = bare.strip_prefix("- ") else {
+            if let (Some(port), Some((key, value))) = (self.ports.last_mut(), bare.split_once(": "))
+            {
+                port.insert(key.to_owned(), scalar(value));
+            }
+            return;
+        };
+        let mut port = BTreeMap::new();
+        if let Some((key, value)) = item.split_once(": ") {
+            port.insert(key.to_owned(), scalar(value));
+        } else {
+            let item = scalar(item);
+            let (rest, protocol) = item.rsplit_once('/').unwrap_or((&item, "tcp"));
+            let mut parts = rest.rsplitn(3, ':');
+            let keys = ["target", "published", "host_ip"].into_iter();
+            for (key, part) in keys.zip(&mut parts) {
+                port.insert(key.to_owned(), part.trim_matches(['[', ']']).to_owned());
+            }
+            port.insert("protocol".to_owned(), protocol.to_owned());
+        }
+        self.ports.push(port);
+    }
 }
 
 /// Services by name.
@@ -42,9 +90,30 @@ pub(crate) fn services_of_json(text: &str) -> Result<Services, String> {
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
         };
         let image = service["image"].as_str().map(str::to_owned);
-        (name, Service { image, needs })
+        let networks = service["networks"].as_object();
+        let networks = networks.map(|all| all.keys().cloned().collect());
+        let ports = service["ports"].as_array().into_iter().flatten();
+        let service = Service {
+            image,
+            needs,
+            networks: networks.unwrap_or_default(),
+            ports: ports.map(pairs).collect(),
+        };
+        (name, service)
     };
     Ok(services.into_iter().map(service).collect())
+}
+
+/// The keys of a port in the long form, numbers as text.
+fn pairs(port: &Value) -> BTreeMap<String, String> {
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    };
+    let keys = port.as_object().into_iter().flatten();
+    keys.filter_map(|(key, value)| Some((key.clone(), text(value)?)))
+        .collect()
 }
 
 /// `config` of Compose 1.
@@ -76,6 +145,11 @@ pub(crate) fn services_of_yaml(text: &str) -> Services {
                 } else if key == "depends_on" {
                     let need = bare.strip_prefix("- ").or_else(|| bare.strip_suffix(':'));
                     service.needs.extend(need.map(scalar));
+                } else if key == "networks" {
+                    let name = bare.strip_prefix("- ").or_else(|| bare.split(':').next());
+                    service.networks.extend(name.map(scalar));
+                } else if key == "ports" {
+                    service.port(bare);
                 }
             }
             _ => {}
@@ -155,6 +229,31 @@ version: '2.4'
             "services:\n  a:\n    depends_on:\n    - b\n    - c\n    links:\n    - d\n",
         );
         assert_eq!(services["a"].needs, ["b", "c"]);
+    }
+
+    #[test]
+    fn networks_and_ports_are_understood() {
+        let services = services_of_yaml(
+            "services:\n  web:\n    networks:\n      back:\n        aliases:\n        - x\n      front: {}\n    ports:\n    \
+             - 127.0.0.1:18080:8080/tcp\n    - published: 9000\n      target: 90\n    - target: 5000\n    \
+             - protocol: udp\n      published: 53\n      target: 53\n    restart: always\n",
+        );
+        let said = |service: &Service| -> Vec<String> {
+            service
+                .published()
+                .iter()
+                .map(ToString::to_string)
+                .collect()
+        };
+        assert_eq!(services["web"].networks, ["back", "front"]);
+        let ports = ["127.0.0.1:18080→8080/tcp", "9000→90/tcp", "53→53/udp"];
+        assert_eq!(said(&services["web"]), ports);
+        let text = r#"{"services": {"web": {"networks": {"default": null}, "ports": [
+            {"mode": "ingress", "host_ip": "127.0.0.1", "target": 8080, "published": "18080", "protocol": "tcp"},
+            {"mode": "ingress", "target": 5000, "protocol": "tcp"}]}}}"#;
+        let services = services_of_json(text).unwrap();
+        assert_eq!(services["web"].networks, ["default"]);
+        assert_eq!(said(&services["web"]), ports[..1]);
     }
 
     #[test]

@@ -2,9 +2,12 @@
 
 use std::{fs, path::Path};
 
-use domain::compose::{
-    ComposeProject, env_file, override_file,
-    place::{FOUND, Folder, LIST, LIST_SEPARATOR, OVERRIDES, Place, place},
+use domain::{
+    compose::{
+        ComposeProject, env_file, override_file,
+        place::{FOUND, Folder, LIST, LIST_SEPARATOR, LISTED, OVERRIDES, Place, place_as},
+    },
+    front::{adopted, adoption::LISTED_FRONT},
 };
 
 use super::ProjectFile;
@@ -17,6 +20,25 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// # Errors
 /// Why there is none, as the rest of a sentence.
 pub fn override_place(definition: &ComposeProject) -> Result<Place, String> {
+    place_of(LISTED, override_file::is_ours, definition)
+}
+
+/// The same of the one in which a balancer takes a service's port, and what stands between the files of a list.
+///
+/// # Errors
+/// Why there is none, as the rest of a sentence.
+pub fn front_place(definition: &ComposeProject) -> Result<(Place, String), String> {
+    let mut own = definition.clone();
+    own.files.retain(|file| file != LISTED_FRONT);
+    let place = place_of(LISTED_FRONT, adopted::is_ours, &own)?;
+    Ok((place, separator(definition)?))
+}
+
+fn place_of(
+    listed_as: &str,
+    ours: fn(&[u8]) -> bool,
+    definition: &ComposeProject,
+) -> Result<Place, String> {
     let list = setting(definition, LIST)?;
     if list.as_ref().is_some_and(|list| list.contains('$')) {
         return Err(format!("{LIST} is made of other variables"));
@@ -24,14 +46,16 @@ pub fn override_place(definition: &ComposeProject) -> Result<Place, String> {
     let folder = Path::new(&definition.folder);
     let found = FOUND.into_iter().chain(OVERRIDES);
     let found = found.filter(|name| fs::symlink_metadata(folder.join(name)).is_ok());
-    let place = place(
+    let place = place_as(
+        listed_as,
         definition,
         &Folder {
             found: found
                 .map(|name| {
                     (
                         name,
-                        OVERRIDES.contains(&name) && is_ours(&folder.join(name)),
+                        OVERRIDES.contains(&name)
+                            && text(&folder.join(name)).is_some_and(|text| ours(&text)),
                     )
                 })
                 .collect(),
@@ -72,10 +96,6 @@ fn setting(definition: &ComposeProject, name: &str) -> Result<Option<String>, St
     Ok(value.map(|value| String::from_utf8_lossy(&value).into_owned()))
 }
 
-fn is_ours(path: &Path) -> bool {
-    text(path).is_some_and(|text| override_file::is_ours(&text))
-}
-
 /// Files of the formats 2 and 3 have that key at their top; a list is wrong in a file of the first format.
 fn has_services(path: &Path) -> bool {
     let begins = |line: &str| {
@@ -93,8 +113,6 @@ fn text(path: &Path) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use domain::compose::place::LISTED;
-
     use super::*;
 
     fn folder(name: &str) -> ComposeProject {

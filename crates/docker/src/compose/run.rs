@@ -1,5 +1,5 @@
 //! The site's own Compose as a child process: arguments only, a cleared environment, bounded time and output. It
-//! is only ever asked to read.
+//! is only ever asked to read, but by `front adopt` and `front release`.
 
 use std::{path::Path, process::Stdio, time::Duration};
 
@@ -10,6 +10,8 @@ use tokio::{
 
 /// It reads files and asks the engine for images: half a second on a quiet machine, a few on a busy one.
 const LIMIT: Duration = Duration::from_secs(15);
+/// A stop takes its grace period, a start what the engine needs: minutes are a fault.
+const ACT_LIMIT: Duration = Duration::from_secs(300);
 /// A project with hundreds of services is shorter.
 const OUTPUT_BYTES_MAX: u64 = 4 << 20;
 /// Longest text of its own that is passed on.
@@ -88,9 +90,24 @@ impl Compose {
     pub(crate) async fn run(&self, arguments: &[&str], call: &Call<'_>) -> Result<String, String> {
         output(self.program, arguments, call).await
     }
+
+    /// What changes something.
+    pub(crate) async fn act(&self, arguments: &[&str], call: &Call<'_>) -> Result<(), String> {
+        let ended = ended(self.program, arguments, call, ACT_LIMIT).await;
+        ended.map(|_| ())
+    }
 }
 
 async fn output(program: &[&str], arguments: &[&str], call: &Call<'_>) -> Result<String, String> {
+    ended(program, arguments, call, LIMIT).await
+}
+
+async fn ended(
+    program: &[&str],
+    arguments: &[&str],
+    call: &Call<'_>,
+    limit: Duration,
+) -> Result<String, String> {
     let name = program.join(" ");
     let mut command = Command::new(program[0]);
     command
@@ -125,11 +142,11 @@ async fn output(program: &[&str], arguments: &[&str], call: &Call<'_>) -> Result
         }
         Err(format!("{name} says: {}", gist(&err.unwrap_or_default())))
     };
-    match tokio::time::timeout(LIMIT, work).await {
+    match tokio::time::timeout(limit, work).await {
         Ok(result) => result,
         Err(_) => Err(format!(
             "{name} did not answer within {} s",
-            LIMIT.as_secs()
+            limit.as_secs()
         )),
     }
 }

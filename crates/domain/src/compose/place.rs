@@ -51,6 +51,18 @@ pub struct Place {
 /// # Errors
 /// Why there is none, as the rest of a sentence.
 pub fn place(definition: &ComposeProject, folder: &Folder<'_>) -> Result<Place, String> {
+    place_as(LISTED, definition, folder)
+}
+
+/// The same of one that has another name in a list.
+///
+/// # Errors
+/// Why there is none, as the rest of a sentence.
+pub fn place_as(
+    listed_as: &str,
+    definition: &ComposeProject,
+    folder: &Folder<'_>,
+) -> Result<Place, String> {
     let separator = folder.separator.as_str();
     if separator.is_empty() {
         return Err(format!("{LIST_SEPARATOR} is empty"));
@@ -58,7 +70,7 @@ pub fn place(definition: &ComposeProject, folder: &Folder<'_>) -> Result<Place, 
     if let Some(list) = folder.list.as_deref().filter(|list| !list.is_empty()) {
         let own: Vec<&str> = list
             .split(separator)
-            .filter(|file| *file != LISTED)
+            .filter(|file| *file != listed_as)
             .collect();
         let named = &definition.files;
         if !named.is_empty() && !named.iter().eq(&own) {
@@ -67,7 +79,7 @@ pub fn place(definition: &ComposeProject, folder: &Folder<'_>) -> Result<Place, 
                 definition.env_file()
             ));
         }
-        return listed(&own, separator);
+        return listed(listed_as, &own, separator);
     }
     if !definition.files.is_empty() {
         return Err(format!(
@@ -95,19 +107,19 @@ pub fn place(definition: &ComposeProject, folder: &Folder<'_>) -> Result<Place, 
     match of(OVERRIDES).as_slice() {
         [] => Ok(by_itself),
         [(name, true)] if *name == OVERRIDES[0] => Ok(by_itself),
-        [(theirs, _)] => listed(&[base, theirs], separator),
+        [(theirs, _)] => listed(listed_as, &[base, theirs], separator),
         [..] => Err("Compose finds more than one override file in its folder".to_owned()),
     }
 }
 
-fn listed(own: &[&str], separator: &str) -> Result<Place, String> {
+fn listed(name: &str, own: &[&str], separator: &str) -> Result<Place, String> {
     if own.is_empty() {
         return Err(format!("{LIST} names no file of the site's own"));
     }
     Ok(Place {
-        name: LISTED.to_owned(),
+        name: name.to_owned(),
         own: own.join(separator),
-        list: Some([own, &[LISTED]].concat().join(separator)),
+        list: Some([own, &[name]].concat().join(separator)),
     })
 }
 

@@ -7,8 +7,18 @@ use super::{BlockerCode, Place, Planner};
 use crate::{
     engine_look::Container,
     front::{Front, FrontServer},
+    plan::{PLAN_FORMAT_FOLLOW, Plan},
     seen::Seen,
 };
+
+/// A binary that does not know of fronts that follow can not even read the definition.
+pub(super) fn format(plan: &mut Plan) {
+    let follows = |front: &Front| front.follow;
+    let mut components = plan.application.components.iter();
+    if components.any(|component| component.front.as_ref().is_some_and(follows)) {
+        plan.format = plan.format.max(PLAN_FORMAT_FOLLOW);
+    }
+}
 
 impl Planner<'_> {
     /// The server that stands for a replica: `Some(None)` without a front, none with a blocker.

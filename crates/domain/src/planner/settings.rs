@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{BlockerCode, Planner, WarningCode};
 use crate::{
     engine_look::{Container, holdings::Needs},
+    front::Front,
     ledger::{RecordedSpecification, ReleaseComponent},
     name::SpecificationDigest,
     specification::{NetworkMode, Privileges, Published, Shape},
@@ -31,6 +32,8 @@ impl Planner<'_> {
                 let named = component.map_or(0, |component| component.containers.len());
                 let shape = recorded.shape.as_ref();
                 let shape = shape.map(|shape| as_copied(shape, container.shape.as_ref(), named));
+                let front = component.and_then(|component| component.front.as_ref());
+                let shape = shape.map(|shape| behind(shape, front));
                 self.differences_are_told(container, recorded, shape.as_ref());
                 return Some(Settings {
                     digest: recorded.digest.clone(),
@@ -140,6 +143,14 @@ fn as_copied(recorded: &Shape, replica: Option<&Shape>, named: usize) -> Shape {
     }
     copied.hostname.clone_from(&own.hostname);
     copied
+}
+
+/// The port that its front holds is not its own any more, whatever it published when it was recorded.
+fn behind(mut shape: Shape, front: Option<&Front>) -> Shape {
+    if let Some(front) = front {
+        shape.ports.retain(|port| !front.takes_over(port));
+    }
+    shape
 }
 
 /// The names whose values differ or that only one side has.

@@ -8,11 +8,13 @@ use uuid::Uuid;
 
 pub mod chat;
 mod demo;
+mod front;
 mod guards;
 mod rollback;
 pub mod triggers;
 
 pub use demo::{DemoArgs, DemoTrigger};
+pub use front::{FrontAdoptArgs, FrontCommand, FrontReleaseArgs};
 pub use guards::{
     AutomaticCommand, DecideArgs, OverrideArgs, OverridesCommand, SwitchArgs, WindowAddArgs,
     WindowsCommand,
@@ -93,6 +95,9 @@ pub enum Command {
     Hold(HoldArgs),
     /// Release a held version: `.env` says it again where the rollback that held it had pinned another one
     Release(ReleaseArgs),
+    /// Put HAProxy on the fixed port of an application, so that later rollbacks lose no request, or take it away
+    #[command(subcommand)]
+    Front(FrontCommand),
     /// Set up what other systems may tell: alerts, and deployments for the ledger
     #[command(subcommand)]
     Triggers(triggers::TriggersCommand),

@@ -13,6 +13,7 @@ mod constraints;
 mod cutting_proxy;
 mod drift;
 mod evidence;
+mod fronts;
 mod guards;
 mod house;
 mod inquiries;

@@ -20,7 +20,7 @@ use metrics::counter;
 use store::{DeployedComponent, NewReturn, Standpoint, Store};
 use tokio::time::Instant;
 
-use super::watcher;
+use super::{following::Followed, watcher};
 use crate::{
     deployments::{deployed, keep},
     eyes::Origins,
@@ -115,7 +115,7 @@ impl Looking {
         if ledger.standpoint.acting {
             return Ok(Turn::soon());
         }
-        let (look, origins) = match self.real.look_at_origins(&self.application).await? {
+        let (mut look, origins) = match self.real.look_at_origins(&self.application).await? {
             Ok(seen) => seen,
             Err(said) => {
                 tracing::debug!(application = %self.application.name, said, "can not be looked at");
@@ -125,13 +125,40 @@ impl Looking {
                 });
             }
         };
-        let print = drift::fingerprint(&self.application, &look);
+        // First: clients wait for it.
+        let run = ledger.standpoint.run;
+        let following = self.real.follow_fronts(&self.application, run, &mut look);
+        let followed = following.await?;
+        let turn = self
+            .held_against(&mut ledger, &look, &origins, stable)
+            .await?;
+        Ok(match (followed, turn.again) {
+            (Followed::Open, Again::InTurn) => Turn {
+                again: Again::Soon,
+                stable: turn.stable,
+            },
+            (Followed::True | Followed::Open, again) => Turn {
+                again,
+                stable: turn.stable,
+            },
+        })
+    }
+
+    /// What the ledger lacks is written down.
+    async fn held_against(
+        &self,
+        ledger: &mut Ledger,
+        look: &EngineLook,
+        origins: &Origins,
+        stable: Option<Stable>,
+    ) -> Result<Turn, StoreAway> {
+        let print = drift::fingerprint(&self.application, look);
         let stable = match stable {
             Some((before, since)) if before == print => (before, since),
             Some(_) | None => (print, Instant::now()),
         };
         for _ in 0..DECISIONS_MAX {
-            let known = self.known(&ledger, &look, &origins, stable.1);
+            let known = self.known(ledger, look, origins, stable.1);
             match drift::decide(&known) {
                 Drift::Nothing => break,
                 Drift::Settling { left } => {
@@ -141,7 +168,7 @@ impl Looking {
                     });
                 }
                 Drift::Seen { deployment } => self.seen(deployment).await?,
-                Drift::Detected(found) => self.detected(&ledger, &found).await?,
+                Drift::Detected(found) => self.detected(ledger, &found).await?,
                 Drift::HeldReturned {
                     deployment,
                     version,
@@ -157,9 +184,9 @@ impl Looking {
                     returns::announce(&self.store, &new).await?;
                 }
             }
-            ledger = self.ledger().await?;
+            *ledger = self.ledger().await?;
         }
-        let again = self.follow_up(&ledger, &look, &origins, stable.1).await?;
+        let again = self.follow_up(ledger, look, origins, stable.1).await?;
         Ok(Turn {
             again,
             stable: Some(stable),

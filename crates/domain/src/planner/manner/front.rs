@@ -28,14 +28,20 @@ pub(super) fn stops_first(
         );
     }
     let mut places = places.iter();
-    places.find_map(|place| only_one(look, place.replica, part).err())
+    places.find_map(|place| only_one(look, place.replica, front, part).err())
 }
 
-fn only_one(look: &EngineLook, former: &Container, part: &ReleaseComponent) -> Result<(), String> {
+fn only_one(
+    look: &EngineLook,
+    former: &Container,
+    front: &Front,
+    part: &ReleaseComponent,
+) -> Result<(), String> {
     // What shares with the former one lasts as long as that: it would be cut off from whoever serves.
     shares_with_nobody(look, former)?;
     let (_, target) = shapes(former, part)?;
-    if let Some(port) = target.fixed_ports().next() {
+    let mut own = target.fixed_ports().filter(|port| !front.takes_over(port));
+    if let Some(port) = own.next() {
         return Err(format!(
             "it publishes {port} besides, which only one container can have"
         ));
