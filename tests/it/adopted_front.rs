@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, TcpListener},
     process::{Command, Output},
     thread,
     time::{Duration, Instant},
@@ -374,4 +374,25 @@ fn what_can_not_be_proved_is_put_back_and_what_was_edited_is_left() {
     std::fs::write(&path, &ours).unwrap();
     site.must("release", &["--yes"], 0);
     site.is_as_before(&before);
+}
+
+#[test]
+fn what_was_adopted_is_repaired_by_the_same_command_and_never_taken_down_by_it() {
+    let site = Site::new("stands", &[]);
+    site.adopt(0);
+    let files = site.files();
+    let balancer = site.shop.replica("api-front", 1)["Id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    site.shop.engine.remove(&balancer);
+    // Somebody else has the port by now, so it can not serve.
+    let squatter = TcpListener::bind(("127.0.0.1", site.shop.port)).unwrap();
+    let text = site.adopt(6);
+    assert!(text.contains("nothing was taken away"), "{text}");
+    assert_eq!(site.files(), files);
+    assert_eq!(site.bindings(), json!({}));
+    drop(squatter);
+    site.adopt(0);
+    site.is_adopted();
 }

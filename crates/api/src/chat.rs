@@ -108,9 +108,7 @@ fn noted(ended: Result<(), JoinError>) {
 /// What fails now is due again when its lease is over.
 async fn take_up(desk: &ChatDesk, due: &Due) {
     let (trigger, event) = (&due.trigger.name, &due.event_id);
-    // Reading it may be what breaks off.
-    let read = catch_unwind(|| heard(due.trigger.kind, &due.body));
-    let (outcome, url) = match read.unwrap_or_else(|_| Err("a defect of ours".to_owned())) {
+    let (outcome, url) = match read(due) {
         _ if due.removed || due.trigger.mode == Mode::Off => {
             (Outcome::said("off", "the chat was switched off"), None)
         }
@@ -134,6 +132,16 @@ async fn take_up(desk: &ChatDesk, due: &Due) {
     if let Err(error) = tell(desk, due, &outcome, url.as_deref()).await {
         tracing::warn!(%trigger, event, %error, "what came of a message was not written; trying again");
     }
+}
+
+/// What is asked, or why it can not be read.
+fn read(due: &Due) -> Result<Heard, String> {
+    if let Some(why) = &due.lost {
+        return Err(why.clone());
+    }
+    // Reading it may be what breaks off.
+    let read = catch_unwind(|| heard(due.trigger.kind, &due.body));
+    read.unwrap_or_else(|_| Err("a defect of ours".to_owned()))
 }
 
 /// Whether the same message may have a better answer in a moment, without anybody asking again.

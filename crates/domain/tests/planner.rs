@@ -14,7 +14,7 @@ use domain::{
     front::{Filed, FrontLook, FrontServer},
     ledger::{LastRollback, RecordedSpecification, Release, ReleaseComponent},
     lifecycle::{Event, Phase, Run},
-    name::{ContainerId, Fence, ImageId, RollbackId, Version},
+    name::{ComponentName, ContainerId, Fence, ImageId, RollbackId, Version},
     plan::{self, Plan, Strategy},
     planner::{self, Blocker, BlockerCode, Proposal, Rebuild, Snapshot, Warning, WarningCode},
     seen::Seen,
@@ -846,6 +846,80 @@ fn every_switch_comes_after_every_creation_and_the_proof_after_all() {
         Step::Retire,
     ];
     assert_eq!(steps, due);
+}
+
+/// What waits for another through a third, which stays as it is, waits all the same.
+#[test]
+fn who_needs_another_through_a_third_comes_after_it() {
+    let name = |name: &str| -> ComponentName { name.parse().unwrap() };
+    let mut shop = Shop::new();
+    let mut third = shop.application.components[0].clone();
+    third.name = name("cache");
+    third.after = vec![name("api")];
+    shop.application.components[1].after = vec![name("cache")];
+    shop.application.components.push(third);
+    let part = shop.good().components[&name("api")].clone();
+    for release in &mut shop.releases {
+        release.components.insert(name("cache"), part.clone());
+    }
+    shop.look
+        .containers
+        .push(container(0x77, "shop-cache-1", "cache", 1, API_GOOD));
+    let plan = shop.plan().unwrap().plan;
+    assert!(plan.settled.iter().any(|at| at.component == name("cache")));
+    let switched: Vec<&Step> = plan
+        .steps
+        .iter()
+        .filter(|step| step.title().starts_with("switch"))
+        .collect();
+    let due = ["api", "worker"].map(|one| Act::Switch.of(name(one)));
+    assert_eq!(switched, due.iter().collect::<Vec<_>>());
+}
+
+/// An older binary executes what it can and never claims what it can not.
+#[test]
+fn a_plans_format_is_the_oldest_that_can_execute_it() {
+    let format = |change: &dyn Fn(&mut Shop)| {
+        let shop = Shop::but(|shop| {
+            change(shop);
+            shop.application.components.truncate(1);
+        });
+        planned(&shop).plan.format
+    };
+    assert_eq!(format(&|_| {}), plan::PLAN_FORMAT_QUICK);
+    let two = |shop: &mut Shop| {
+        shop.application.approval = true;
+        shop.application.approvers = 2;
+    };
+    assert_eq!(format(&two), plan::PLAN_FORMAT_TWO);
+    let undo = |shop: &mut Shop| {
+        let id = RollbackId(Uuid::from_u128(7));
+        shop.last = Some(LastRollback {
+            id,
+            from: Some("1.4.2".parse().unwrap()),
+            to: "1.5.0".parse().unwrap(),
+            hold_of_others: None,
+        });
+        shop.target = Target::Undo(id);
+    };
+    assert_eq!(format(&undo), plan::PLAN_FORMAT_UNDO);
+    let overridden = |shop: &mut Shop| {
+        let compose = json!({"folder": "/srv/shop", "pin": "override"});
+        shop.application.compose = serde_json::from_value(compose).unwrap();
+        shop.look.project = Some(unnamed(None));
+    };
+    assert_eq!(format(&overridden), plan::PLAN_FORMAT_OVERRIDE);
+    let follows = |shop: &mut Shop| {
+        *shop = behind_a_front(|_, _| {});
+        let front = shop.application.components[0].front.as_mut().unwrap();
+        front.follow = true;
+    };
+    assert_eq!(format(&follows), plan::PLAN_FORMAT_FOLLOW);
+    let mut shop = rebuildable(Some("1212121"));
+    shop.application.components.truncate(1);
+    let tag = format!("v{}", shop.releases[0].version);
+    let built = rebuild(&shop, &tag, false).unwrap().plan;
+    assert_eq!(built.format, plan::PLAN_FORMAT_REBUILD);
 }
 
 /// Five warnings of the same hide the sixth: components of one reason are told in one sentence.

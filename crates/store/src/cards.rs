@@ -215,7 +215,8 @@ impl Store {
     }
 
     /// Says of cards that are taken, by messages that nothing is done with any more, what came of that: the rollback that
-    /// was asked for after all, or that nothing did. How many there were.
+    /// was asked for after all, by somebody of the chat and for what the card shows, or that nothing did. A key is its
+    /// principal's own: anybody else's of the same name says nothing. How many there were.
     ///
     /// # Errors
     /// As every store function.
@@ -223,7 +224,13 @@ impl Store {
         timed(async {
             let told = sqlx::query(
                 "with lost as (
-                     select c.id, (select i.rollback_id from idempotency i where i.key = 'chat/' || c.id limit 1) as asked
+                     select c.id,
+                            (select i.rollback_id from idempotency i join rollback r on r.id = i.rollback_id
+                             where i.key = 'chat/' || c.id and r.plan_digest = c.plan_digest
+                               and (i.principal = c.asked_by
+                                    or i.principal in (select p.person from chat_person p
+                                                       where p.trigger_name = c.trigger_name))
+                             order by i.created_at limit 1) as asked
                      from chat_card c
                      where c.state = 'taken' and c.rollback_id is null
                        and not exists (select from inbox_due d

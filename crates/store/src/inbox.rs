@@ -24,6 +24,9 @@ use crate::{
 pub const INBOX_DAYS: u32 = 35;
 /// Most messages that one turn takes.
 const DUE_MAX: u32 = 64;
+/// How often a sealed message is taken before it is given up where its key is not here: another process may have it, but
+/// nobody shall wait for one that is gone.
+const OPEN_TRIES: i32 = 4;
 
 /// A verified message.
 #[derive(Clone, Debug)]
@@ -62,8 +65,10 @@ pub struct Due {
     pub event_id: String,
     /// The headers.
     pub headers: Headers,
-    /// The body.
+    /// The body; empty when it can not be opened.
     pub body: Vec<u8>,
+    /// Why the body can not be opened, and never will be.
+    pub lost: Option<String>,
     /// When it came.
     pub received_at: Moment,
     /// How often it was taken, this time included.
@@ -256,9 +261,13 @@ fn due(key: &SecretKey, row: Row) -> Result<Due> {
         return Err(corrupt("message", "it has no identity"));
     }
     let trigger = triggers::definition(&row.definition)?;
-    let body = match row.sealed {
-        true => key.open(&about(trigger.name.as_str(), &row.event_id), &row.body)?,
-        false => row.body,
+    let (body, lost) = match row.sealed {
+        true => match key.open(&about(trigger.name.as_str(), &row.event_id), &row.body) {
+            Ok(body) => (body, None),
+            Err(error) if row.tries < OPEN_TRIES => return Err(error.into()),
+            Err(error) => (Vec::new(), Some(error.to_string())),
+        },
+        false => (row.body, None),
     };
     Ok(Due {
         trigger,
@@ -266,6 +275,7 @@ fn due(key: &SecretKey, row: Row) -> Result<Due> {
         event_id: row.event_id,
         headers: row.headers.0,
         body,
+        lost,
         received_at: row.received_at.into(),
         tries: row.tries,
     })

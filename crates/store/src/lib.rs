@@ -62,6 +62,7 @@ pub use error::{Constraint, Error, Result};
 pub use events::{StoredEvent, Verified};
 pub use evidence::{Deciding, Told};
 pub use facts::{DeployedComponent, DeploymentWork, HealthUpdate};
+pub use fronts::AtRest;
 pub use health::{Pruned, Ready, Standing};
 pub use holds::NewHold;
 pub use inbox::{Desk, Due, INBOX_DAYS, NewMessage};

@@ -22,7 +22,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::looking::{Again, Stable, Turn};
+use self::{
+    following::Trials,
+    looking::{Again, Stable, Turn},
+};
 use crate::{hints::Hints, world::Real};
 
 /// Each application is looked at that often without a hint: hints may be lost.
@@ -52,6 +55,7 @@ struct Place {
     looking: bool,
     due: Instant,
     stable: Option<Stable>,
+    trials: Trials,
 }
 
 impl Place {
@@ -179,7 +183,8 @@ impl Watcher {
             }
             (before, Some(application)) => {
                 let looking = before.as_ref().is_some_and(|place| place.looking);
-                let stable = before.and_then(|place| place.stable.take());
+                let kept = before.map(|place| (place.stable.take(), place.trials.clone()));
+                let (stable, trials) = kept.unwrap_or_default();
                 let place = Place {
                     application,
                     revision,
@@ -187,6 +192,7 @@ impl Watcher {
                     looking,
                     due: now,
                     stable,
+                    trials,
                 };
                 self.places.insert(name, place);
             }
@@ -241,7 +247,12 @@ impl Watcher {
             return;
         };
         let in_turn = EVERY.max(APART * u32::try_from(self.places.len()).unwrap_or(u32::MAX));
+        let open = match (self.places.get_mut(&name), &turn.followed) {
+            (Some(place), Some(followed)) => place.trials.note(&name, followed),
+            (Some(_) | None, None) | (None, Some(_)) => false,
+        };
         let again = match turn.again {
+            Again::InTurn if open => SOON,
             Again::InTurn => in_turn,
             Again::Soon | Again::EngineAway => SOON,
             Again::In(left) => left,

@@ -17,6 +17,12 @@ pub(super) fn too_late(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Cause {
         (Step::Raise { component }, true) => steps::raise_failure(ctx, component),
         (Step::Point { component }, _) => steps::point_failure(ctx, component),
         (Step::Wave { act, components }, _) => {
+            let guilty = components.iter().find(|one| {
+                *act == Act::Stage && forward && steps::is_the_targets_own_fault(ctx, one)
+            });
+            if let Some(guilty) = guilty {
+                return steps::stage_failure(ctx, guilty);
+            }
             let mut behind = steps::behind(ctx, *act, components, forward).into_iter();
             match behind.next() {
                 Some((_, Some(cause))) => cause,
@@ -142,6 +148,8 @@ fn after_failed_stages(ctx: &Ctx<'_>, components: &[ComponentName], cause: Cause
             cause.sentence
         })
         .collect();
+    let refused = ctx.run.refused.is_some().then(|| cause.sentence.clone());
+    let why: Vec<String> = refused.into_iter().chain(why).collect();
     let note = format!(
         "{}; stopped and started in their place instead: {}",
         why.join("; "),

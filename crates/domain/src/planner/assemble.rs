@@ -86,9 +86,7 @@ fn steps(application: &Application, parts: &Parts) -> Vec<Step> {
     };
     let joins = |one: &ComponentName, other: &ComponentName| joins(&parts.swaps, one, other);
     let needs = |one: &ComponentName, other: &ComponentName| {
-        let definition = application.component(one);
-        let after = definition.is_some_and(|definition| definition.after.contains(other));
-        after || joins(one, other)
+        comes_after(application, one, other) || joins(one, other)
     };
     let mut steps = vec![Step::Check, Step::Lock];
     steps.extend((!parts.supplies.is_empty()).then_some(Step::Supply));
@@ -142,6 +140,27 @@ fn waves(
     }
     let alone = |circle: Vec<ComponentName>| circle.into_iter().map(|one| vec![one]).collect();
     order::in_waves(touched.clone(), needs).unwrap_or_else(|_| alone(touched))
+}
+
+/// Whether one component needs the other, be it through others, which may stay as they are.
+fn comes_after(application: &Application, one: &ComponentName, other: &ComponentName) -> bool {
+    let mut known: Vec<&ComponentName> = vec![one];
+    let mut at = 0;
+    while let Some(name) = known.get(at).copied() {
+        let needs = application
+            .component(name)
+            .map_or(&[][..], |found| &found.after);
+        for need in needs {
+            if need == other {
+                return true;
+            }
+            if !known.contains(&need) {
+                known.push(need);
+            }
+        }
+        at += 1;
+    }
+    false
 }
 
 /// Whether a container of one component shares with one of the other.

@@ -1,7 +1,7 @@
 //! Behind a front: the target starts beside what serves and is proved at its own address, while clients are still
 //! sent to the former container. Where two versions may not run at once, the former one stops first.
 
-use super::{Ctx, Next, plural, prove, switch};
+use super::{Ctx, Next, plural, prove, switch, wave};
 use crate::{
     effect::Effect,
     engine_look::{Container, ContainerState},
@@ -74,18 +74,19 @@ fn start(ctx: &Ctx<'_>, swap: &Swap, next: &Container, component: &ComponentName
             grace_s: swap.stop_grace_s,
         }));
     }
-    let spent = usize::from(ctx.run.acts) > 2 * ctx.plan.swaps_of(component).count() + STARTS_SPARE;
+    let spent = usize::from(ctx.run.acts) > 2 * wave::replicas(ctx, component) + STARTS_SPARE;
+    let start = || {
+        Next::Do(Effect::StartContainer {
+            container: next.id.clone(),
+            restart: None,
+        })
+    };
     match next.state {
-        ContainerState::Created | ContainerState::Exited if !spent => {
-            Some(Next::Do(Effect::StartContainer {
-                container: next.id.clone(),
-                restart: None,
-            }))
+        ContainerState::Created => Some(start()),
+        ContainerState::Exited if !spent => Some(start()),
+        ContainerState::Exited | ContainerState::Dead | ContainerState::Removing => {
+            Some(Next::Fail(failure(ctx, component)))
         }
-        ContainerState::Created
-        | ContainerState::Exited
-        | ContainerState::Dead
-        | ContainerState::Removing => Some(Next::Fail(failure(ctx, component))),
         ContainerState::Restarting | ContainerState::Running
             if next.restarts >= prove::RESTARTS_MAX =>
         {

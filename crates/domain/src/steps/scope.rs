@@ -1,7 +1,7 @@
 //! What a step wants to see, and how long it may be tried.
 
 use super::{Step, wave};
-use crate::{plan::Plan, time::Millis};
+use crate::{name::ComponentName, plan::Plan, time::Millis};
 
 /// Longest time that bringing images may take: ten gigabytes over a line of 50 Mbit/s. What runs goes on serving.
 const SUPPLY_S_MAX: u32 = 1800;
@@ -47,18 +47,28 @@ pub struct Scope {
     pub project: bool,
 }
 
+impl Scope {
+    fn of_engine() -> Self {
+        Self {
+            engine: true,
+            ..Self::default()
+        }
+    }
+
+    fn probing(side: Side) -> Self {
+        Self {
+            probes: Some(side),
+            ..Self::of_engine()
+        }
+    }
+}
+
 impl Step {
     /// What to look at before asking this step.
     #[must_use]
     pub fn scope(&self, backward: bool) -> Scope {
-        let engine = Scope {
-            engine: true,
-            ..Scope::default()
-        };
-        let probing = |side| Scope {
-            probes: Some(side),
-            ..engine
-        };
+        let engine = Scope::of_engine();
+        let probing = Scope::probing;
         let recording = |engine| Scope {
             engine,
             records: true,
@@ -130,10 +140,13 @@ impl Step {
     #[must_use]
     pub fn time_limit(&self, plan: &Plan, forward: bool) -> Millis {
         match self {
-            Self::Wave { act, components } => wave::parts(*act, components)
-                .map(|part| part.time_limit(plan, forward))
-                .max()
-                .unwrap_or(Millis(0)),
+            // What is stopped is stopped one after the other.
+            Self::Wave { act, components } => {
+                let parts = wave::parts(*act, components);
+                let longest = parts.map(|part| part.time_limit(plan, forward)).max();
+                let graces = components.iter().map(|component| graces(plan, component).0);
+                longest.unwrap_or(Millis(0)).and(Millis(graces.sum()))
+            }
             // Nothing is proved there on the way back; what is left of the stage is taken down, however short a proof is.
             Self::Stage { .. } | Self::Raise { .. } if !forward => plan
                 .application
@@ -157,21 +170,14 @@ impl Step {
                 .and(Millis::from_secs(plan.application.timeouts.step_s)),
             // A container that ignores the signal is given its whole grace before it is killed.
             Self::Switch { component } | Self::Handover { component } => {
-                let graces = plan
-                    .swaps_of(component)
-                    .flat_map(|swap| [swap].into_iter().chain(plan.side_cars_of(swap)))
-                    .map(|swap| u64::from(swap.stop_grace_s) * 1000)
-                    .sum();
-                Millis::from_secs(plan.application.timeouts.step_s).and(Millis(graces))
+                Millis::from_secs(plan.application.timeouts.step_s).and(graces(plan, component))
             }
             // One version at a time: the former one is given its whole grace before the target starts.
-            Self::Raise { component } => {
-                let graces = plan
-                    .swaps_of(component)
-                    .map(|swap| u64::from(swap.stop_grace_s) * 1000)
-                    .sum();
-                plan.application.timeouts.proof().and(Millis(graces))
-            }
+            Self::Raise { component } => plan
+                .application
+                .timeouts
+                .proof()
+                .and(graces(plan, component)),
             Self::Retire => {
                 let drains = plan.swaps.iter().filter_map(|swap| plan.front_of(swap));
                 let longest = drains.map(|(front, _)| front.drain_s).max().unwrap_or(0);
@@ -182,4 +188,13 @@ impl Step {
             }
         }
     }
+}
+
+/// What the containers of a component, and whoever shares with them, may take to stop.
+fn graces(plan: &Plan, component: &ComponentName) -> Millis {
+    let graces = plan
+        .swaps_of(component)
+        .flat_map(|swap| [swap].into_iter().chain(plan.side_cars_of(swap)))
+        .map(|swap| u64::from(swap.stop_grace_s) * 1000);
+    Millis(graces.sum())
 }

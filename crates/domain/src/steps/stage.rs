@@ -264,16 +264,17 @@ pub(super) fn backward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
         | Step::Record
         | Step::Retire => None,
     });
-    let somebody_is_up = ctx
+    // One that landed late, when its own step was undone already, leaves before the stage is taken from under it.
+    let somebody = ctx
         .plan
         .swaps
         .iter()
-        .filter_map(|swap| ctx.next_of(swap))
-        .any(|next| next.is_up() && is_only_on_stage(next));
-    match ours(ctx) {
-        Some(_) if first == Some(component) && somebody_is_up => Next::Wait(LOOK_AGAIN),
-        Some(stage) if first == Some(component) => clear(stage),
-        Some(_) | None => Next::Done(format!("{component} has left the stage")),
+        .filter_map(|swap| Some((swap, ctx.next_of(swap)?)))
+        .find(|(_, next)| next.is_up() && is_only_on_stage(next));
+    match (ours(ctx), somebody) {
+        (Some(_), Some((swap, next))) if first == Some(component) => Next::Do(leave(swap, next)),
+        (Some(stage), _) if first == Some(component) => clear(stage),
+        (Some(_) | None, _) => Next::Done(format!("{component} has left the stage")),
     }
 }
 

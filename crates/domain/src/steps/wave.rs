@@ -1,5 +1,5 @@
 //! One step of several components that need nothing of each other: what each of them wants next is done at the same
-//! time, so that a wave takes as long as the slowest and not as long as all.
+//! time, so that they boot at the same time.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +9,8 @@ use crate::{effect::Effect, name::ComponentName, plan::Plan, time::Millis, verdi
 /// Most acts that an engine is given at once: a start makes it work for a fifth of a second, and the one with the
 /// longest name in the queue should not wait for more of them than a person would.
 const TOGETHER_MAX: usize = 8;
+/// Who waits for its turn is asked again when the others have acted, at the latest then.
+const LOOK_AGAIN: Millis = Millis(5);
 /// Most components that a title names.
 const TITLE_NAMES_MAX: usize = 3;
 
@@ -105,16 +107,40 @@ pub(super) fn forward(ctx: &Ctx<'_>, act: Act, components: &[ComponentName]) -> 
             }
         }
     }
-    together(wants)
+    together(one_stop(act, wants))
 }
 
 /// Whoever can be brought back is, before a person is called for the others.
 pub(super) fn backward(ctx: &Ctx<'_>, act: Act, components: &[ComponentName]) -> Next {
-    together(
-        parts(act, components)
-            .map(|part| part.backward(ctx))
-            .collect(),
-    )
+    let wants = parts(act, components).map(|part| part.backward(ctx));
+    together(one_stop(act, wants.collect()))
+}
+
+/// The replicas that the present step is about; those of `component` when that is alone in it.
+pub(super) fn replicas(ctx: &Ctx<'_>, component: &ComponentName) -> usize {
+    let of = |component| ctx.plan.swaps_of(component).count();
+    let Some(Step::Wave { components, .. }) = ctx.run.step(ctx.plan) else {
+        return of(component);
+    };
+    components.iter().map(of).sum()
+}
+
+/// What is done together ends together: who has stopped would wait for the one that ignores its signal. So one stops at
+/// a time, while those before it start and boot: each is gone for its own stop and start, and no longer.
+fn one_stop(act: Act, mut wants: Vec<Next>) -> Vec<Next> {
+    match act {
+        Act::Create | Act::Stage | Act::Raise => return wants,
+        Act::Switch => {}
+    }
+    let mut stops = false;
+    for want in &mut wants {
+        if matches!(want, Next::Do(Effect::StopContainer { .. }))
+            && std::mem::replace(&mut stops, true)
+        {
+            *want = Next::Wait(LOOK_AGAIN);
+        }
+    }
+    wants
 }
 
 /// The components that are not where the wave should bring them, each with the cause that it says itself.
@@ -197,6 +223,30 @@ mod tests {
         assert_eq!(together(waits.to_vec()), Next::Wait(Millis(5)));
         assert_eq!(together(vec![done("a"), no()]), no());
         assert_eq!(together(vec![done("a"), done("b")]), done("a; b"));
+    }
+
+    /// A stop can last its whole grace, and nobody else's start waits for it.
+    #[test]
+    fn one_stops_at_a_time_while_the_others_start() {
+        let start = Effect::StartContainer {
+            container: "ab".repeat(32).parse().unwrap(),
+            restart: None,
+        };
+        let wants = || {
+            vec![
+                Next::Do(start.clone()),
+                Next::Do(stop(1)),
+                Next::Do(stop(2)),
+            ]
+        };
+        let one = Effect::Together {
+            effects: vec![start.clone(), stop(1)],
+        };
+        assert_eq!(together(one_stop(Act::Switch, wants())), Next::Do(one));
+        let all = Effect::Together {
+            effects: vec![start.clone(), stop(1), stop(2)],
+        };
+        assert_eq!(together(one_stop(Act::Stage, wants())), Next::Do(all));
     }
 
     #[test]

@@ -69,6 +69,8 @@ pub(crate) struct Part {
     /// It has networks of its own, so that its port can be handed over while it runs.
     pub(crate) networked: bool,
     pub(crate) behind: Behind,
+    /// It needs the part before it.
+    pub(crate) after: bool,
 }
 
 impl Part {
@@ -88,6 +90,7 @@ impl Part {
             side_car_of: None,
             networked: false,
             behind: Behind::Port,
+            after: false,
         }
     }
 
@@ -402,7 +405,7 @@ fn component(at: usize, part: &Part) -> serde_json::Value {
     if part.networked && part.replicas > 1 && part.behind == Behind::Port {
         return hand_made(at, part);
     }
-    let mut component = json!({"name": Recipe::name(at)});
+    let mut component = json!({"name": Recipe::name(at), "after": needs(at, part)});
     if part.probed {
         component["probes"] = json!([{"kind": "http", "port": 80, "path": "/health"}]);
         component["version_endpoint"] = json!({"port": 80, "path": "/version"});
@@ -418,6 +421,11 @@ fn component(at: usize, part: &Part) -> serde_json::Value {
         Behind::OneAtATime => component["front"] = front(false),
     }
     component
+}
+
+fn needs(at: usize, part: &Part) -> Vec<ComponentName> {
+    let before = at.checked_sub(1).filter(|_| part.after);
+    before.map(Recipe::name).into_iter().collect()
 }
 
 fn released(at: usize, good: bool, part: &Part) -> ReleaseComponent {

@@ -111,6 +111,19 @@ fn handovers() -> Vec<Recipe> {
             bad: Mood::Healthy,
             ..Part::networked()
         }]),
+        // One after the other, with a stage of its own each.
+        Recipe::of(vec![
+            Part {
+                bad: Mood::Healthy,
+                ..Part::networked()
+            },
+            Part {
+                after: true,
+                good: Mood::Sick,
+                bad: Mood::Healthy,
+                ..Part::networked()
+            },
+        ]),
         Recipe::of(vec![
             Part {
                 bad: Mood::Healthy,

@@ -445,11 +445,17 @@ fn github_each_state_of_a_deployment() {
         "deployment_status",
         &deployment("inactive")
     )));
-    // A branch is no version, and a commit is one where nothing else is named.
+    // A branch is no version, whatever it is called, and a commit is one where nothing else is named.
     for (name, version) in [
         ("main", None),
+        ("production", None),
+        ("release/1.4", None),
+        ("version-bump", None),
         ("refs/heads/v2", None),
+        ("v2.0.0", Some("2.0.0")),
+        ("2.0.0-rc.1", Some("2.0.0-rc.1")),
         ("refs/tags/v2.0.0", Some("2.0.0")),
+        ("refs/tags/nightly", Some("nightly")),
         (
             "f95f852bd8fca8fcc58a9a2d6c842781e32a215f",
             Some("f95f852bd8fca8fcc58a9a2d6c842781e32a215f"),
@@ -597,6 +603,16 @@ fn sentry_issues_and_metrics_come_and_go() {
         (back.state, back.started_at),
         (AlertState::Firing, at("2026-03-01T10:00:00Z"))
     );
+    // It never ended: a person took it out of the archive, or it grows.
+    for substatus in ["ongoing", "escalating", ""] {
+        let same = one(sentry("issue", &issue("unresolved", substatus)));
+        assert_eq!(
+            (same.state, same.started_at),
+            (AlertState::Firing, at("2026-02-01T20:58:37.391Z")),
+            "{substatus}"
+        );
+        assert_eq!(same.occurred_at, at("2026-03-01T10:00:00Z"));
+    }
     assert_eq!(
         one(sentry("issue", &issue("resolved", ""))).state,
         AlertState::Resolved

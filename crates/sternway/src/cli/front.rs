@@ -12,7 +12,7 @@ use domain::{
     application::Application,
     front::{
         adopted::Adopted,
-        adoption::{Refusal, runs_the_files_image},
+        adoption::{Refusal, nothing_acts, runs_the_files_image},
     },
 };
 use reqwest::Method;
@@ -54,31 +54,16 @@ async fn adopt(args: &FrontAdoptArgs, client: &Client, out: &Out) -> Result<Exit
     let before = proof::before(&site, &adopted, begun).await?;
     out.say(&show::adoption(&site, &adopted, two_versions, begun));
     confirmed(args.yes, "Do this now? [y/N]", out)?;
+    // It may take minutes, and must not come between the last look and the first act.
+    image_is_there(&site, &adopted, out).await?;
     let lock = locked(&site).await?;
     let site = again(client, &site, Some(&adopted), begun).await?;
-    image_is_there(&site, &adopted, out).await?;
     let put = async {
         acts::put_in_place(&site, &adopted, &lock, out).await?;
         proof::through_the_port(&site, &adopted, &before).await
     };
     if let Err(why) = put.await {
-        out.say(&format!(
-            "It does not serve through the balancer: {why}. Everything is put back."
-        ));
-        return Err(match acts::take_away(&site, &adopted, &lock, out).await {
-            Ok(()) => Failure::new(
-                Exit::Restored,
-                format!(
-                    "{} could not be put behind HAProxy: {why}",
-                    adopted.component
-                ),
-                &["everything is as it was: files, port and definition"],
-            ),
-            Err(left) => half_way(
-                &site,
-                format!("{why}; and it could not be put back: {left}"),
-            ),
-        });
+        return Err(not_served(&site, &adopted, &lock, why, out).await);
     }
     define(client, &site, |application| {
         behind(application, &adopted, two_versions)
@@ -90,6 +75,42 @@ async fn adopt(args: &FrontAdoptArgs, client: &Client, out: &Out) -> Result<Exit
         &show::adopted(&adopted, two_versions),
         out,
     ))
+}
+
+/// It does not serve through the balancer: everything is put back, unless it was adopted before. To take down what stands
+/// is `release`'s business.
+async fn not_served(
+    site: &Site,
+    adopted: &Adopted,
+    lock: &ProjectLock,
+    why: String,
+    out: &Out,
+) -> Failure {
+    if site.stands(adopted) {
+        let again = format!(
+            "bring {} to serve, then `sternway front adopt {}` once more: it goes on where this one ended",
+            adopted.component, site.application.name
+        );
+        let what = format!(
+            "{} was adopted before, and could not be brought to serve through HAProxy: {why}; nothing was taken away",
+            adopted.component
+        );
+        return Failure::new(Exit::NotVerified, what, &[&again]);
+    }
+    out.say(&format!(
+        "It does not serve through the balancer: {why}. Everything is put back."
+    ));
+    match acts::take_away(site, adopted, lock, out).await {
+        Ok(()) => Failure::new(
+            Exit::Restored,
+            format!(
+                "{} could not be put behind HAProxy: {why}",
+                adopted.component
+            ),
+            &["everything is as it was: files, port and definition"],
+        ),
+        Err(left) => half_way(site, format!("{why}; and it could not be put back: {left}")),
+    }
 }
 
 async fn release(args: &FrontReleaseArgs, client: &Client, out: &Out) -> Result<Exit, Failure> {
@@ -111,6 +132,8 @@ async fn release(args: &FrontReleaseArgs, client: &Client, out: &Out) -> Result<
     confirmed(args.yes, "Do this now? [y/N]", out)?;
     let lock = locked(&site).await?;
     let site = again(client, &site, Some(&adopted), true).await?;
+    site.may_be_released(&adopted)
+        .map_err(|refusal| refused(&refusal))?;
     define(client, &site, |application| without(application, &adopted)).await?;
     let away = acts::take_away(&site, &adopted, &lock, out).await;
     away.map_err(|why| half_way(&site, why))?;
@@ -197,6 +220,7 @@ async fn again(
         true => standing.as_ref() == adopted,
         false => standing.is_none() && site.files == shown.files && site.env == shown.env,
     };
+    nothing_acts(&site.look).map_err(|refusal| refused(&refusal))?;
     if as_shown && site.application == shown.application {
         return Ok(site);
     }

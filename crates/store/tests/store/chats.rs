@@ -15,7 +15,7 @@ use serde_json::json;
 use store::{ChatCard, ChatPerson, Desk, Idempotency, NewMessage, NewRollback, Page, Role, Shown};
 use uuid::Uuid;
 
-use crate::house::{Hand, House, ana, ask, now, worker};
+use crate::house::{Hand, House, actor, ana, ask, now, worker};
 
 const LEASE: Duration = Duration::from_secs(60);
 
@@ -260,6 +260,17 @@ async fn persons_and_tokens_go_with_their_chat() {
     assert!(matches!(gone, Err(store::Error::NotFound(_))));
 }
 
+fn mapped(person: &str) -> ChatPerson {
+    ChatPerson {
+        user: format!("T0001.{person}").parse().unwrap(),
+        person: actor(person),
+        role: Role::Operator,
+        applications: None,
+        mapped_by: ana(),
+        mapped_at: now(),
+    }
+}
+
 fn open_card(trigger: &TriggerName, plan: &Plan) -> ChatCard {
     ChatCard {
         id: Uuid::now_v7(),
@@ -303,14 +314,24 @@ async fn a_card_whose_taker_never_comes_back_says_so() {
     }
     // As long as its message waits to be taken up again, so does the card.
     assert_eq!(store.chat_cards_broken("it broke off").await.unwrap(), 0);
-    // One was asked for after all, by whoever died before the card could say so.
-    let mut request = asked_of(&other);
-    request.idempotency = Idempotency {
-        principal: "bob".to_owned(),
-        key: format!("chat/{}", asked.id),
-        body_hash: vec![1; 32],
+    // One was asked for after all, by whoever died before the card could say so. The key of the other is also somebody's
+    // who is not in the chat: keys are each principal's own.
+    store
+        .chat_person_put(&trigger, &mapped("bob"))
+        .await
+        .unwrap();
+    let keyed = |plan, card: &ChatCard, principal: &str| NewRollback {
+        idempotency: Idempotency {
+            principal: principal.to_owned(),
+            key: format!("chat/{}", card.id),
+            body_hash: vec![1; 32],
+        },
+        ..asked_of(plan)
     };
+    let request = keyed(&other, &asked, "bob");
     store.rollback_request(&request).await.unwrap();
+    let foreign = keyed(&plan, &lost, "eve");
+    store.rollback_request(&foreign).await.unwrap();
     for message in ["click 1", "click 2"] {
         let put = store.decisions_put(&trigger, message, Vec::new());
         assert!(put.await.unwrap());

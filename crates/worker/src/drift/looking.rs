@@ -20,7 +20,10 @@ use metrics::counter;
 use store::{DeployedComponent, NewReturn, Standpoint, Store};
 use tokio::time::Instant;
 
-use super::{following::Followed, watcher};
+use super::{
+    following::{self, Followed},
+    watcher,
+};
 use crate::{
     deployments::{deployed, keep},
     eyes::Origins,
@@ -41,6 +44,8 @@ pub(super) type Stable = (BTreeSet<(ContainerId, ImageId, bool)>, Instant);
 pub(super) struct Turn {
     pub(super) again: Again,
     pub(super) stable: Option<Stable>,
+    /// What came of following; none when nothing could be looked at.
+    pub(super) followed: Option<Followed>,
 }
 
 /// When to look again without a hint.
@@ -61,6 +66,7 @@ impl Turn {
         Self {
             again: Again::EngineAway,
             stable,
+            followed: None,
         }
     }
 
@@ -68,6 +74,7 @@ impl Turn {
         Self {
             again: Again::Soon,
             stable: None,
+            followed: None,
         }
     }
 }
@@ -115,6 +122,7 @@ impl Looking {
         if ledger.standpoint.acting {
             return Ok(Turn::soon());
         }
+        let fresh = following::fresh();
         let (mut look, origins) = match self.real.look_at_origins(&self.application).await? {
             Ok(seen) => seen,
             Err(said) => {
@@ -126,21 +134,15 @@ impl Looking {
             }
         };
         // First: clients wait for it.
-        let run = ledger.standpoint.run;
-        let following = self.real.follow_fronts(&self.application, run, &mut look);
+        let basis = (ledger.standpoint.run, fresh);
+        let following = self.real.follow_fronts(&self.application, basis, &mut look);
         let followed = following.await?;
         let turn = self
             .held_against(&mut ledger, &look, &origins, stable)
             .await?;
-        Ok(match (followed, turn.again) {
-            (Followed::Open, Again::InTurn) => Turn {
-                again: Again::Soon,
-                stable: turn.stable,
-            },
-            (Followed::True | Followed::Open, again) => Turn {
-                again,
-                stable: turn.stable,
-            },
+        Ok(Turn {
+            followed: Some(followed),
+            ..turn
         })
     }
 
@@ -165,6 +167,7 @@ impl Looking {
                     return Ok(Turn {
                         again: Again::In(Duration::from_millis(left.0)),
                         stable: Some(stable),
+                        followed: None,
                     });
                 }
                 Drift::Seen { deployment } => self.seen(deployment).await?,
@@ -190,6 +193,7 @@ impl Looking {
         Ok(Turn {
             again,
             stable: Some(stable),
+            followed: None,
         })
     }
 

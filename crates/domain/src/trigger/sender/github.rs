@@ -101,12 +101,20 @@ fn payload(body: &Value) -> Value {
     }
 }
 
-/// The version that a tag names. A branch names none: it is another one tomorrow.
+/// The version that a tag names, or the commit. A branch names none: it is another one tomorrow. What is deployed may be
+/// either, so a name is taken for a tag only where it says so or looks like a version.
 fn version_deployed(body: &Value) -> Option<String> {
     let name = text(body, "/deployment/ref")?;
     let branch = name.starts_with("refs/heads/")
         || text(body, "/repository/default_branch").is_some_and(|branch| branch == name);
-    (!branch).then(|| version_of(&name))
+    let tag = name.starts_with("refs/tags/") || is_commit(&name) || looks_like_a_version(&name);
+    (tag && !branch).then(|| version_of(&name))
+}
+
+/// `1.5.0`, `v2`, `2026-03-01`.
+fn looks_like_a_version(name: &str) -> bool {
+    let number = name.strip_prefix('v').unwrap_or(name);
+    number.starts_with(|letter: char| letter.is_ascii_digit())
 }
 
 fn release(settings: &Settings, body: &Value) -> Result<Notice, Unreadable> {

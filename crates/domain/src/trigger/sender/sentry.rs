@@ -120,9 +120,11 @@ fn issue(body: &Value, action: &str) -> Result<Notice, Unreadable> {
         AlertState::Firing
     };
     let (first, last) = (moment(found, "/firstSeen"), moment(found, "/lastSeen"));
-    // What came back began when it came back, however old it is.
+    // What came back began when it came back, however old it is. One that a person took out of the archive, or that
+    // grows, is told of as `unresolved` too, and never ended.
+    let back = text(found, "/substatus").is_some_and(|status| status == "regressed");
     let started = match action {
-        "unresolved" => last.or(first),
+        "unresolved" if back => last.or(first),
         _ => first,
     };
     alert(Found {

@@ -49,6 +49,7 @@ pub(super) async fn put_in_place(
             adopted,
             SocketAddr::from(([127, 0, 0, 1], adopted.port.port)),
         )?;
+        site.nothing_acts().await?;
         engine.compose_create(&request, &service, lock).await?;
     }
     let look = site.look_again().await?;
@@ -61,11 +62,13 @@ pub(super) async fn put_in_place(
             "{} is made anew without its port ...",
             adopted.component
         ));
+        site.nothing_acts().await?;
         engine
             .compose_up(&request, adopted.component.as_str(), lock)
             .await?;
     }
     let to = address(site, adopted).await?;
+    site.nothing_acts().await?;
     for balancer in balancers().await.map_err(|error| error.to_string())? {
         if balancer.runs {
             point(site, adopted, to).await?;
@@ -150,6 +153,8 @@ pub(super) async fn take_away(
     out: &Out,
 ) -> Result<(), String> {
     let engine = &site.engine;
+    // Before the files too: a line that came back beside a balancer that stays is a port that two of them want.
+    site.nothing_acts().await?;
     files::put_port_back(adopted)?;
     let compose = site.compose_with(adopted);
     let request = site.request(&compose);
@@ -158,6 +163,7 @@ pub(super) async fn take_away(
         .service_containers(&site.project, &adopted.service())
         .await;
     for balancer in found.map_err(|error| error.to_string())? {
+        site.nothing_acts().await?;
         let removed = engine.service_remove(&balancer).await;
         removed.map_err(|error| error.to_string())?;
     }
@@ -171,6 +177,7 @@ pub(super) async fn take_away(
             "{} is made anew with its port ...",
             adopted.component
         ));
+        site.nothing_acts().await?;
         engine
             .compose_up(&request, adopted.component.as_str(), lock)
             .await?;

@@ -15,7 +15,7 @@ use domain::{
         adoption::{self, LISTED_FRONT, Refusal},
         port_line,
     },
-    name::{ApplicationName, ComponentName},
+    name::{ApplicationName, ComponentName, RollbackId},
     specification::Shape,
 };
 
@@ -31,6 +31,7 @@ const READS_MAX: u8 = 3;
 
 /// What was looked at.
 pub(in crate::cli) struct Site {
+    client: Client,
     pub(super) application: Application,
     pub(super) etag: Option<String>,
     pub(super) project: ComponentName,
@@ -60,7 +61,7 @@ impl Site {
             return Err(Failure::new(Exit::Conflict, what, &[next]));
         };
         let engine = engine_of(&application)?;
-        let look = looked(&engine, &application).await?;
+        let look = looked(client, &engine, &application).await?;
         let request = ProjectRequest {
             name: project,
             definition: compose,
@@ -74,6 +75,7 @@ impl Site {
         };
         let env = read(compose, compose.env_file())?;
         Ok(Self {
+            client: client.clone(),
             etag: reply.etag,
             project: project.clone(),
             compose: compose.clone(),
@@ -110,8 +112,24 @@ impl Site {
 
     /// The application's engine, looked at now.
     pub(super) async fn look_again(&self) -> Result<EngineLook, String> {
-        let looked = looked(&self.engine, &self.application).await;
-        looked.map_err(|failure| failure.problem.detail.unwrap_or_default())
+        let looked = looked(&self.client, &self.engine, &self.application).await;
+        looked.map_err(said)
+    }
+
+    /// That no rollback acts on the application by now, of ours or of another control plane's: asked right before each
+    /// act, since the one before may have taken minutes.
+    pub(super) async fn nothing_acts(&self) -> Result<(), String> {
+        let under_way = nothing_acts(&self.client, &self.application.name);
+        under_way.await.map_err(said)?;
+        let look = self.look_again().await?;
+        adoption::nothing_acts(&look).map_err(|refusal| refusal.to_string())
+    }
+
+    /// Whether the definition says that the component is behind this balancer: it was adopted, and proved.
+    pub(super) fn stands(&self, adopted: &Adopted) -> bool {
+        let component = self.application.component(&adopted.component);
+        let front = component.and_then(|component| component.front.as_ref());
+        front.is_some_and(|front| adopted.is(front))
     }
 
     /// The component's container as it was looked at.
@@ -182,14 +200,12 @@ impl Site {
 
     /// Whether nothing is left to do.
     pub(super) async fn is_whole(&self, adopted: &Adopted) -> bool {
-        let component = self.application.component(&adopted.component);
-        let front = component.and_then(|component| component.front.as_ref());
         let taken = self.files.iter().any(|(_, text)| port_line::is_taken(text));
         let balancer = self
             .engine
             .service_containers(&self.project, &adopted.service())
             .await;
-        front.is_some_and(|front| adopted.is(front))
+        self.stands(adopted)
             && taken
             && !self.has_port(adopted)
             && balancer.is_ok_and(|found| found.iter().any(|one| one.runs))
@@ -270,7 +286,7 @@ async fn nothing_acts(client: &Client, name: &ApplicationName) -> Result<Option<
         let next = format!("wait for it: `sternway watch {id}`");
         return Err(Failure::new(
             Exit::Conflict,
-            format!("rollback {id} of {name} is under way; nothing was changed"),
+            format!("rollback {id} of {name} is under way"),
             &[&next],
         ));
     }
@@ -303,7 +319,11 @@ fn engine_of(application: &Application) -> Result<Engine, Failure> {
     Engine::connect(endpoint).map_err(|error| away(&error))
 }
 
-async fn looked(engine: &Engine, application: &Application) -> Result<EngineLook, Failure> {
+async fn looked(
+    client: &Client,
+    engine: &Engine,
+    application: &Application,
+) -> Result<EngineLook, Failure> {
     let request = LookRequest {
         application,
         images: &[],
@@ -312,11 +332,29 @@ async fn looked(engine: &Engine, application: &Application) -> Result<EngineLook
         specifications: true,
     };
     let mut looked = engine.look(&request).await.map_err(|error| away(&error))?;
-    // That nothing acts was asked of the server: a lock that is left over waits for a person, as ever.
     if let Some(lock) = &mut looked.look.lock {
-        lock.stale = true;
+        lock.stale = acts_no_more(client, lock.rollback).await?;
     }
     Ok(looked.look)
+}
+
+/// Whether a rollback that left a lock on the engine acts no more. One that the server does not know is another control
+/// plane's, and may.
+async fn acts_no_more(client: &Client, rollback: RollbackId) -> Result<bool, Failure> {
+    match client.get(&format!("/api/v1/rollbacks/{rollback}")).await {
+        Ok(reply) => Ok(matches!(
+            reply.raw["phase"].as_str(),
+            Some("watching" | "ended")
+        )),
+        Err(failure) if failure.exit == Exit::NotFound => Ok(false),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// What went wrong, as a sentence.
+fn said(failure: Failure) -> String {
+    let problem = *failure.problem;
+    problem.detail.unwrap_or(problem.title)
 }
 
 fn away(error: &docker::Error) -> Failure {
