@@ -149,14 +149,16 @@ fn intention(plan: &Plan, effect: &Effect) -> String {
             to,
         } => format!("sending the clients of {component} ({server}) to {to}"),
         Effect::Record => "writing the rollback into the ledger".to_owned(),
-        Effect::Together { effects } => {
-            let acts: Vec<String> = effects
-                .iter()
-                .map(|effect| intention(plan, effect))
-                .collect();
-            acts.join("; ")
-        }
+        Effect::Together { effects } => intentions(plan, effects),
     }
+}
+
+fn intentions(plan: &Plan, effects: &[Effect]) -> String {
+    let acts: Vec<String> = effects
+        .iter()
+        .map(|effect| intention(plan, effect))
+        .collect();
+    acts.join("; ")
 }
 
 /// A former container by its name; one that the rollback made itself by its id, which no plan knows.

@@ -151,9 +151,8 @@ impl Engine {
             | Effect::Build { .. }
             | Effect::DropBuild { .. } => Err(no_single_call()),
         };
-        let outcome = result.map_or_else(Error::into_outcome, |()| Outcome::Done);
         Performed {
-            outcome,
+            outcome: result.map_or_else(Error::into_outcome, |()| Outcome::Done),
             capture: None,
         }
     }
