@@ -271,13 +271,18 @@ const PHASES: [(&str, &str, usize); 7] = [
 ];
 
 /// Rolls back once for each phase, with something done to the engine in its middle.
-fn in_each_phase(what: &str, options: &[&str], blow: impl Fn(&mut PrivateEngine)) {
+fn in_each(
+    phases: &[(&str, &str, usize)],
+    what: &str,
+    options: &[&str],
+    blow: impl Fn(&mut PrivateEngine),
+) {
     let mut private = PrivateEngine::new(None, options);
     let house = House::inside(&private).build();
     let mut shop = Application::shop(&private.engine, what);
     house.know(&shop.definition());
     house.deploy_until(&mut shop, "1.4.2", "good");
-    for (phase, call, nth) in PHASES {
+    for (phase, call, nth) in phases.iter().copied() {
         house.deploy(&mut shop, "1.5.0");
         let sprung = house.door.sprung();
         house
@@ -297,15 +302,16 @@ fn in_each_phase(what: &str, options: &[&str], blow: impl Fn(&mut PrivateEngine)
 
 #[test]
 fn an_engine_killed_in_any_phase_is_waited_for() {
-    in_each_phase("dockerd", &["--live-restore"], |private| {
+    in_each(&PHASES, "dockerd", &["--live-restore"], |private| {
         private.kill();
         private.start();
     });
 }
 
+/// Every container is stopped and started with it, which takes half a minute: only where something is in between.
 #[test]
-fn an_engine_restarted_in_any_phase_is_waited_for() {
-    in_each_phase("restart", &[], |private| {
+fn an_engine_restarted_in_the_middle_is_waited_for() {
+    in_each(&PHASES[4..6], "restart", &[], |private| {
         private.stop();
         private.start();
     });

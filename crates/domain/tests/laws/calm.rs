@@ -265,5 +265,5 @@ fn a_late_switch_starts_what_it_stopped_for() {
             );
         }
     }
-    assert!(starts >= 2 && stops >= 2, "{starts} starts, {stops} stops");
+    assert!(starts >= 1 && stops >= 2, "{starts} starts, {stops} stops");
 }
