@@ -71,12 +71,17 @@ fn share_with_their_parent(shop: &Application) {
 /// Which container each act of this kind was about, in order.
 fn acts(house: &House, id: &str, kind: &str) -> Vec<String> {
     let log = house.log_of(id);
-    let of_kind = log
-        .iter()
-        .filter(|event| event["event"] == "intended" && event["effect"]["do"] == kind);
-    of_kind
-        .filter_map(|event| event["effect"]["container"].as_str())
-        .map(str::to_owned)
+    let intended = log.iter().filter(|event| event["event"] == "intended");
+    // What is done together is one intent of several parts.
+    let parts = |event: &Value| {
+        let effect: &Value = &event["effect"];
+        let together = effect["effects"].as_array().cloned();
+        together.unwrap_or_else(|| vec![effect.clone()])
+    };
+    intended
+        .flat_map(parts)
+        .filter(|effect| effect["do"] == kind)
+        .filter_map(|effect| effect["container"].as_str().map(str::to_owned))
         .collect()
 }
 
