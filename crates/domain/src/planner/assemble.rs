@@ -73,7 +73,7 @@ pub(super) fn assemble(
 }
 
 /// Everything that can be done before anything is touched comes first, the stages of every component included.
-/// Components that need nothing of each other boot and change over at the same time. Ports and balancers are moved
+/// Components that need nothing of each other boot at the same time and are stopped one by one. Ports and balancers are moved
 /// one after the other: each move takes a fraction of a second, and would take longer beside another one.
 fn steps(application: &Application, parts: &Parts) -> Vec<Step> {
     if parts.swaps.is_empty() {

@@ -88,7 +88,11 @@ pub(super) fn explain(plan: &Plan, act: Act, components: &[ComponentName]) -> St
     let sentences: Vec<String> = parts(act, components)
         .map(|part| part.explain(plan))
         .collect();
-    format!("At the same time: {}", sentences.join(" "))
+    let how = match act {
+        Act::Switch => "Together, one stop at a time:",
+        Act::Create | Act::Stage | Act::Raise => "At the same time:",
+    };
+    format!("{how} {}", sentences.join(" "))
 }
 
 /// One that can not reach its goal ends the wave: the run turns, and whoever was under way is brought back with the
