@@ -196,176 +196,110 @@ impl Effect {
     /// The single acts that it is made of.
     #[must_use]
     pub fn parts(&self) -> &[Self] {
-        match self {
-            Self::Together { effects } => effects,
-            Self::TakeLock { .. }
-            | Self::KeepImage { .. }
-            | Self::PullImage { .. }
-            | Self::LoadImage { .. }
-            | Self::Capture { .. }
-            | Self::CreateContainer { .. }
-            | Self::StopContainer { .. }
-            | Self::StartContainer { .. }
-            | Self::RenameContainer { .. }
-            | Self::RemoveContainer { .. }
-            | Self::WritePin { .. }
-            | Self::PutBackPin { .. }
-            | Self::Build { .. }
-            | Self::DropBuild { .. }
-            | Self::SetStage { .. }
-            | Self::EnterStage { .. }
-            | Self::LeaveStage { .. }
-            | Self::ClearStage { .. }
-            | Self::HandOver { .. }
-            | Self::PointFront { .. }
-            | Self::Record => std::slice::from_ref(self),
+        if let Self::Together { effects } = self {
+            effects
+        } else {
+            std::slice::from_ref(self)
         }
     }
 
     /// Whether a replica may be another one after it: from then on the run has something to undo that clients see.
     #[must_use]
     pub fn touches(&self) -> bool {
-        match self {
-            Self::Together { effects } => effects.iter().any(Self::touches),
-            Self::StopContainer { .. }
-            | Self::StartContainer { .. }
-            | Self::RenameContainer { .. }
-            | Self::HandOver { .. }
-            | Self::PointFront { .. } => true,
-            Self::TakeLock { .. }
-            | Self::KeepImage { .. }
-            | Self::PullImage { .. }
-            | Self::LoadImage { .. }
-            | Self::Capture { .. }
-            | Self::CreateContainer { .. }
-            | Self::RemoveContainer { .. }
-            | Self::WritePin { .. }
-            | Self::PutBackPin { .. }
-            | Self::Build { .. }
-            | Self::DropBuild { .. }
-            | Self::SetStage { .. }
-            | Self::EnterStage { .. }
-            | Self::LeaveStage { .. }
-            | Self::ClearStage { .. }
-            | Self::Record => false,
-        }
+        self.parts().iter().any(|part| part.nature().touches)
     }
 
-    /// The container that it changes or looks at; none when it is about something else.
+    /// The container that it changes or looks at; none when it is about something else, or several.
     #[must_use]
     pub fn container(&self) -> Option<&ContainerId> {
-        match self {
-            // They are asked one by one.
-            Self::Together { .. } => None,
-            Self::Capture { container, .. }
-            | Self::StopContainer { container, .. }
-            | Self::StartContainer { container, .. }
-            | Self::RenameContainer { container, .. }
-            | Self::RemoveContainer { container } => Some(container),
-            Self::TakeLock { .. }
-            | Self::KeepImage { .. }
-            | Self::PullImage { .. }
-            | Self::LoadImage { .. }
-            | Self::CreateContainer { .. }
-            | Self::WritePin { .. }
-            | Self::PutBackPin { .. }
-            | Self::Build { .. }
-            | Self::DropBuild { .. }
-            | Self::SetStage { .. }
-            | Self::EnterStage { .. }
-            | Self::LeaveStage { .. }
-            | Self::ClearStage { .. }
-            | Self::HandOver { .. }
-            | Self::PointFront { .. }
-            | Self::Record => None,
-        }
+        self.nature().container
     }
 
     /// The container that is on its way out by it.
     #[must_use]
     pub fn removes(&self) -> Option<&ContainerId> {
-        match self {
-            Self::Together { .. } => None,
-            Self::StopContainer { container, .. } | Self::RemoveContainer { container } => {
-                Some(container)
-            }
-            Self::TakeLock { .. }
-            | Self::KeepImage { .. }
-            | Self::PullImage { .. }
-            | Self::LoadImage { .. }
-            | Self::Capture { .. }
-            | Self::CreateContainer { .. }
-            | Self::StartContainer { .. }
-            | Self::RenameContainer { .. }
-            | Self::WritePin { .. }
-            | Self::PutBackPin { .. }
-            | Self::Build { .. }
-            | Self::DropBuild { .. }
-            | Self::SetStage { .. }
-            | Self::EnterStage { .. }
-            | Self::LeaveStage { .. }
-            | Self::ClearStage { .. }
-            | Self::HandOver { .. }
-            | Self::PointFront { .. }
-            | Self::Record => None,
-        }
+        let nature = self.nature();
+        nature.container.filter(|_| nature.removes)
     }
 
     /// Whether something that serves or that holds the way back may be lost by it.
     #[must_use]
     pub fn destructive(&self) -> bool {
+        self.parts().iter().any(|part| part.nature().destructive)
+    }
+
+    /// Whether it may take minutes and may be let go of at any moment, since nothing depends on it yet.
+    #[must_use]
+    pub fn may_be_let_go(&self) -> bool {
+        self.parts().iter().all(|part| part.nature().may_be_let_go)
+    }
+
+    /// What sets a single act apart, in one table.
+    fn nature(&self) -> Nature<'_> {
         match self {
-            Self::Together { effects } => effects.iter().any(Self::destructive),
-            Self::StopContainer { .. } | Self::RemoveContainer { .. } | Self::HandOver { .. } => {
-                true
+            Self::PullImage { .. } | Self::LoadImage { .. } | Self::Build { .. } => Nature {
+                may_be_let_go: true,
+                ..Nature::default()
+            },
+            Self::Capture { container, .. } => Nature::of(container),
+            Self::StartContainer { container, .. } | Self::RenameContainer { container, .. } => {
+                Nature {
+                    touches: true,
+                    ..Nature::of(container)
+                }
             }
-            Self::TakeLock { .. }
+            Self::StopContainer { container, .. } => Nature {
+                touches: true,
+                removes: true,
+                destructive: true,
+                ..Nature::of(container)
+            },
+            Self::RemoveContainer { container } => Nature {
+                removes: true,
+                destructive: true,
+                ..Nature::of(container)
+            },
+            Self::HandOver { .. } => Nature {
+                touches: true,
+                destructive: true,
+                ..Nature::default()
+            },
+            Self::PointFront { .. } => Nature {
+                touches: true,
+                ..Nature::default()
+            },
+            // Of several, each is asked.
+            Self::Together { .. }
+            | Self::TakeLock { .. }
             | Self::KeepImage { .. }
-            | Self::PullImage { .. }
-            | Self::LoadImage { .. }
-            | Self::Capture { .. }
             | Self::CreateContainer { .. }
-            | Self::StartContainer { .. }
-            | Self::RenameContainer { .. }
             | Self::WritePin { .. }
             | Self::PutBackPin { .. }
-            | Self::Build { .. }
             | Self::DropBuild { .. }
             | Self::SetStage { .. }
             | Self::EnterStage { .. }
             | Self::LeaveStage { .. }
             | Self::ClearStage { .. }
-            | Self::PointFront { .. }
-            | Self::Record => false,
+            | Self::Record => Nature::default(),
         }
     }
 }
 
-impl Effect {
-    /// Whether it may take minutes and may be let go of at any moment, since nothing depends on it yet.
-    #[must_use]
-    pub fn may_be_let_go(&self) -> bool {
-        match self {
-            Self::Together { effects } => effects.iter().all(Self::may_be_let_go),
-            Self::PullImage { .. } | Self::LoadImage { .. } | Self::Build { .. } => true,
-            Self::TakeLock { .. }
-            | Self::KeepImage { .. }
-            | Self::Capture { .. }
-            | Self::CreateContainer { .. }
-            | Self::StopContainer { .. }
-            | Self::StartContainer { .. }
-            | Self::RenameContainer { .. }
-            | Self::RemoveContainer { .. }
-            | Self::WritePin { .. }
-            | Self::PutBackPin { .. }
-            | Self::DropBuild { .. }
-            | Self::SetStage { .. }
-            | Self::EnterStage { .. }
-            | Self::LeaveStage { .. }
-            | Self::ClearStage { .. }
-            | Self::HandOver { .. }
-            | Self::PointFront { .. }
-            | Self::Record => false,
+/// What is to be known of a single act, whatever it does.
+#[derive(Clone, Copy, Debug, Default)]
+struct Nature<'a> {
+    container: Option<&'a ContainerId>,
+    touches: bool,
+    removes: bool,
+    destructive: bool,
+    may_be_let_go: bool,
+}
+
+impl<'a> Nature<'a> {
+    fn of(container: &'a ContainerId) -> Self {
+        Self {
+            container: Some(container),
+            ..Self::default()
         }
     }
 }

@@ -1,6 +1,9 @@
 //! What a step wants to see, and how long it may be tried.
 
-use super::{Step, wave};
+use super::{
+    Step,
+    wave::{self, Act},
+};
 use crate::{name::ComponentName, plan::Plan, time::Millis};
 
 /// Longest time that bringing images may take: ten gigabytes over a line of 50 Mbit/s. What runs goes on serving.
@@ -141,11 +144,20 @@ impl Step {
     pub fn time_limit(&self, plan: &Plan, forward: bool) -> Millis {
         match self {
             // What is stopped is stopped one after the other.
-            Self::Wave { act, components } => {
+            Self::Wave {
+                act: Act::Switch,
+                components,
+            } => {
+                let graces = components.iter().map(|component| graces(plan, component).0);
+                Millis::from_secs(plan.application.timeouts.step_s).and(Millis(graces.sum()))
+            }
+            Self::Wave {
+                act: act @ (Act::Create | Act::Stage | Act::Raise),
+                components,
+            } => {
                 let parts = wave::parts(*act, components);
                 let longest = parts.map(|part| part.time_limit(plan, forward)).max();
-                let graces = components.iter().map(|component| graces(plan, component).0);
-                longest.unwrap_or(Millis(0)).and(Millis(graces.sum()))
+                longest.unwrap_or(Millis(0))
             }
             // Nothing is proved there on the way back; what is left of the stage is taken down, however short a proof is.
             Self::Stage { .. } | Self::Raise { .. } if !forward => plan
