@@ -108,9 +108,7 @@ fn a_rollback_goes_on_when_the_database_is_back() {
         Luck::Delay(seconds(1)),
     );
     let id = house.roll_back(&shop, &json!("last_known_good"));
-    until("it is in the middle", seconds(30), || {
-        (house.door.sprung() == 1).then_some(())
-    });
+    house.door.springs("it is in the middle");
     database.stop();
 
     // Longer than the lease; the default one is 15 s of the runbook's minute, here both are shorter.
@@ -133,9 +131,7 @@ fn a_rollback_goes_on_when_the_database_is_back() {
         .ask("POST", &path, &body)
         .problem(503, "database_unavailable");
     database.start();
-    until("it is ready again", seconds(20), || {
-        (house.ask("GET", "/health/ready", &Value::Null).status == 200).then_some(())
-    });
+    house.ready_again();
     house.verdict(&id, "rolled_back");
     shop.serves_alone("1.4.2");
 }
@@ -156,14 +152,10 @@ fn a_database_killed_in_the_middle_loses_nothing() {
         Luck::Delay(seconds(1)),
     );
     let id = house.roll_back(&shop, &json!("last_known_good"));
-    until("it is in the middle", seconds(30), || {
-        (house.door.sprung() == 1).then_some(())
-    });
+    house.door.springs("it is in the middle");
     database.kill();
     database.start();
-    until("it is ready again", seconds(20), || {
-        (house.ask("GET", "/health/ready", &Value::Null).status == 200).then_some(())
-    });
+    house.ready_again();
     house.verdict(&id, "rolled_back");
     shop.serves_alone("1.4.2");
 }
@@ -180,9 +172,7 @@ fn the_embedded_database_killed_in_the_middle_loses_nothing() {
         Luck::Delay(seconds(1)),
     );
     let id = house.roll_back(&shop, &json!("last_known_good"));
-    until("it is in the middle", seconds(30), || {
-        (house.door.sprung() == 1).then_some(())
-    });
+    house.door.springs("it is in the middle");
     signal_pid(house.postgres(), Signal::KILL);
     // It may bring its database back itself, or end so that its supervisor does.
     until("it is ready again", seconds(40), || {

@@ -68,9 +68,7 @@ fn a_rollback_waits_for_an_engine_that_is_away_and_goes_on() {
         .door
         .trap("POST /containers/{id}/stop", 1, When::After, Luck::Cut);
     let id = house.roll_back(&shop, &json!("last_known_good"));
-    until("the stop is cut off", seconds(30), || {
-        (house.door.sprung() == 1).then_some(())
-    });
+    house.door.springs("the stop is cut off");
     house.door.close();
     until(
         "it is written down that the engine is lost",
@@ -102,9 +100,7 @@ fn an_engine_that_stays_away_calls_a_person() {
         .door
         .trap("POST /containers/{id}/stop", 1, When::After, Luck::Cut);
     let id = house.roll_back(&shop, &json!("last_known_good"));
-    until("the stop is cut off", seconds(30), || {
-        (house.door.sprung() == 1).then_some(())
-    });
+    house.door.springs("the stop is cut off");
     house.door.close();
     let ended = house.verdict(&id, "needs_human");
     assert_eq!(ended["cause"]["code"], "engine_unreachable", "{ended}");
@@ -150,9 +146,7 @@ fn a_name_that_somebody_took_turns_it_back() {
         Luck::Delay(seconds(2)),
     );
     let id = house.roll_back(&shop, &json!("last_known_good"));
-    until("the lock is being taken", seconds(20), || {
-        (house.door.sprung() == 1).then_some(())
-    });
+    house.door.springs("the lock is being taken");
     let short = &id.replace('-', "")[20..];
     let stranger = shop.engine.create(
         &format!("{api}.former-{short}"),
@@ -234,9 +228,7 @@ fn a_full_disk_is_seen_before_anything_is_stopped() {
         Luck::Delay(seconds(2)),
     );
     let id = house.roll_back(&shop, &json!("last_known_good"));
-    until("the first container is being created", seconds(20), || {
-        (house.door.sprung() == 1).then_some(())
-    });
+    house.door.springs("the first container is being created");
     private.fill_up();
     let ended = house.verdict(&id, "refused");
     assert_eq!(ended["cause"]["code"], "disk_full", "{ended}");
@@ -332,9 +324,7 @@ fn another_control_plane_on_the_same_engine_is_respected() {
         Luck::Delay(seconds(4)),
     );
     let id = house.roll_back(&shop, &json!("last_known_good"));
-    until("the first one is in the middle", seconds(30), || {
-        (house.door.sprung() == 1).then_some(())
-    });
+    house.door.springs("the first one is in the middle");
     let reply = other.ask_plan(&shop, &json!({ "version": "1.5.0" }));
     let problem = reply.problem(409, "plan_blocked");
     let codes: Vec<&Value> = problem["blockers"]

@@ -276,9 +276,7 @@ fn a_rollback_is_called_off_at_a_safe_point() {
         Luck::Delay(seconds(2)),
     );
     let id = house.roll_back(&shop, &json!("previous"));
-    until("the first container is being stopped", seconds(20), || {
-        (house.door.sprung() == 1).then_some(())
-    });
+    house.door.springs("the first container is being stopped");
     house
         .ask(
             "POST",
@@ -310,9 +308,7 @@ fn it_is_too_late_to_call_off_what_is_proved() {
         Luck::Delay(seconds(2)),
     );
     let id = house.roll_back(&shop, &json!("previous"));
-    until("the former container is being removed", seconds(30), || {
-        (house.door.sprung() == 1).then_some(())
-    });
+    house.door.springs("the former container is being removed");
     house
         .ask(
             "POST",

@@ -171,14 +171,7 @@ fn a_second_copy_brings_the_past_back_when_the_engine_lost_it() {
         shop.release("1.5.0", &["BAD=1"]);
         house.know(&definition);
         house.deploy_until(&mut shop, "1.4.2", "good");
-        let digest = shop.digest("1.4.2");
-        until("a second copy is made", seconds(90), || {
-            let copies = house.sql(&format!(
-                "select count(*) from image_copy where application = '{}' and image = '{digest}'",
-                shop.name
-            ));
-            (copies == "1").then_some(())
-        });
+        let digest = house.copied(&shop, "1.4.2");
         house.deploy(&mut shop, "1.5.0");
         shop.engine.remove_image(&digest);
         let found = until("it is seen to be elsewhere", seconds(90), || {

@@ -92,9 +92,7 @@ fn a_registry_that_is_away_leaves_production_as_it_is() {
         Luck::Delay(seconds(2)),
     );
     let id = accepted(&house, &digest);
-    until("the lock is being taken", seconds(20), || {
-        (house.door.sprung() == 1).then_some(())
-    });
+    house.door.springs("the lock is being taken");
     registry.down();
     let ended = house.verdict(&id, "refused");
     assert_eq!(ended["cause"]["code"], "image_missing", "{ended}");
@@ -121,9 +119,7 @@ fn a_long_pull_is_called_off_at_once() {
         Luck::Delay(seconds(45)),
     );
     let id = accepted(&house, &digest);
-    until("the pull is under way", seconds(20), || {
-        (house.door.sprung() == 1).then_some(())
-    });
+    house.door.springs("the pull is under way");
     let began = std::time::Instant::now();
     let reply = house.ask(
         "POST",
@@ -210,14 +206,7 @@ fn a_disk_that_fills_while_an_image_is_loaded_leaves_production_as_it_is() {
     definition["retain"] = json!({ "copy": { "archive": folder.path() } });
     house.know(&definition);
     house.deploy_until(&mut shop, "1.4.2", "good");
-    let digest = shop.digest("1.4.2");
-    until("a second copy is made", seconds(90), || {
-        let copies = house.sql(&format!(
-            "select count(*) from image_copy where application = '{}' and image = '{digest}'",
-            shop.name
-        ));
-        (copies == "1").then_some(())
-    });
+    let digest = house.copied(&shop, "1.4.2");
     house.deploy(&mut shop, "1.5.0");
     until("the image is cleaned away", seconds(30), || {
         shop.engine.remove_image(&digest);

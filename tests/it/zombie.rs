@@ -57,11 +57,9 @@ fn a_server_that_slept_through_its_lease_changes_nothing_any_more() {
         .as_str()
         .unwrap()
         .to_owned();
-    until(
-        "the first server is stopped in the middle",
-        seconds(30),
-        || (first.door.sprung() == 1).then_some(()),
-    );
+    first
+        .door
+        .springs("the first server is stopped in the middle");
 
     second.start();
     second.verdict(&id, "rolled_back");
@@ -109,11 +107,9 @@ fn a_server_that_wakes_while_another_acts_keeps_its_hands_off() {
         .as_str()
         .unwrap()
         .to_owned();
-    until(
-        "the first server is stopped in the middle",
-        seconds(30),
-        || (first.door.sprung() == 1).then_some(()),
-    );
+    first
+        .door
+        .springs("the first server is stopped in the middle");
     let changed = first.door.changes().len();
 
     // The second one is held up in the middle of its own act when the first one wakes.
@@ -124,9 +120,7 @@ fn a_server_that_wakes_while_another_acts_keeps_its_hands_off() {
         Luck::Delay(seconds(3)),
     );
     second.start();
-    until("the second server acts", seconds(30), || {
-        (second.door.sprung() == 1).then_some(())
-    });
+    second.door.springs("the second server acts");
     first.signal(Signal::CONT);
     second.verdict(&id, "rolled_back");
     assert_eq!(
@@ -177,11 +171,9 @@ fn frozen_at(call: &str, nth: usize, when: When) {
         .as_str()
         .unwrap()
         .to_owned();
-    until(
-        &format!("the first server is stopped at {call}"),
-        seconds(30),
-        || (first.door.sprung() == 1).then_some(()),
-    );
+    first
+        .door
+        .springs(&format!("the first server is stopped at {call}"));
     second.start();
     second.verdict(&id, "rolled_back");
     // A call that was let through before the stop may be answered now; no other may follow.

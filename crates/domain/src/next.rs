@@ -294,53 +294,17 @@ fn record(plan: &Plan, run: &Run, world: &World, now: Moment) -> Turn {
 }
 
 fn probed(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Option<Tally> {
-    match (step, forward) {
-        (Step::Check, true) => Some(steps::tally(ctx, Side::Former)),
-        (Step::Prove, true) => Some(steps::tally(ctx, Side::Target)),
-        (
-            Step::Check
-            | Step::Build { .. }
-            | Step::Lock
-            | Step::Supply
-            | Step::Keep
-            | Step::Capture
-            | Step::Pin
-            | Step::Create { .. }
-            | Step::Stage { .. }
-            | Step::Raise { .. }
-            | Step::Switch { .. }
-            | Step::Handover { .. }
-            | Step::Point { .. }
-            | Step::Wave { .. }
-            | Step::Prove
-            | Step::Record
-            | Step::Retire,
-            _,
-        ) => None,
-    }
+    let side = [(Step::Check, Side::Former), (Step::Prove, Side::Target)]
+        .into_iter()
+        .find_map(|(one, side)| (one == *step).then_some(side));
+    side.filter(|_| forward).map(|side| steps::tally(ctx, side))
 }
 
 fn built(ctx: &Ctx<'_>, step: &Step, forward: bool) -> Option<ImageId> {
-    match step {
-        Step::Build { component } if forward => steps::built(ctx, component),
-        Step::Build { .. }
-        | Step::Check
-        | Step::Lock
-        | Step::Supply
-        | Step::Keep
-        | Step::Capture
-        | Step::Pin
-        | Step::Create { .. }
-        | Step::Stage { .. }
-        | Step::Raise { .. }
-        | Step::Switch { .. }
-        | Step::Handover { .. }
-        | Step::Point { .. }
-        | Step::Wave { .. }
-        | Step::Prove
-        | Step::Record
-        | Step::Retire => None,
-    }
+    let Step::Build { component } = step else {
+        return None;
+    };
+    forward.then(|| steps::built(ctx, component)).flatten()
 }
 
 /// What a step that is done leaves in the log beside its sentence.

@@ -253,23 +253,8 @@ impl Step {
     /// Whether an act of this step may change what clients see. What is created beside the present containers and
     /// started there serves nobody yet.
     pub(crate) fn touches(&self, plan: &Plan, effect: &Effect) -> bool {
-        let beside = match self {
-            Self::Wave { act, .. } => matches!(act, Act::Create | Act::Raise),
-            Self::Create { .. } | Self::Raise { .. } | Self::Lock => true,
-            Self::Check
-            | Self::Build { .. }
-            | Self::Supply
-            | Self::Keep
-            | Self::Capture
-            | Self::Pin
-            | Self::Stage { .. }
-            | Self::Switch { .. }
-            | Self::Handover { .. }
-            | Self::Point { .. }
-            | Self::Prove
-            | Self::Record
-            | Self::Retire => false,
-        };
+        let beside =
+            *self == Self::Lock || matches!(self.act(), Some((Act::Create | Act::Raise, _)));
         let found = |id: &ContainerId| {
             plan.swaps
                 .iter()

@@ -201,6 +201,28 @@ impl House {
             .collect()
     }
 
+    /// Waits until the server finds everything that it needs again.
+    #[track_caller]
+    pub(crate) fn ready_again(&self) {
+        until("it is ready again", seconds(20), || {
+            (self.ask("GET", "/health/ready", &Value::Null).status == 200).then_some(())
+        });
+    }
+
+    /// Waits for the second copy of a version's image; its digest.
+    #[track_caller]
+    pub(crate) fn copied(&self, shop: &Application, version: &str) -> String {
+        let digest = shop.digest(version);
+        until("a second copy is made", seconds(90), || {
+            let copies = self.sql(&format!(
+                "select count(*) from image_copy where application = '{}' and image = '{digest}'",
+                shop.name
+            ));
+            (copies == "1").then_some(())
+        });
+        digest
+    }
+
     /// Lets a held version come back; what was answered.
     #[track_caller]
     pub(crate) fn release_hold(&self, shop: &Application, version: &str) -> Value {

@@ -20,6 +20,7 @@ use rustix::process::Signal;
 use super::{
     child::signal_pid,
     engine::Engine,
+    wait::{seconds, until},
     wire::{Head, read_chunk},
 };
 
@@ -136,6 +137,12 @@ impl EngineDoor {
     /// How many traps were sprung so far.
     pub(crate) fn sprung(&self) -> usize {
         lock(&self.book).sprung
+    }
+
+    /// Waits until the first trap has sprung; `what` says when that is.
+    #[track_caller]
+    pub(crate) fn springs(&self, what: &str) {
+        until(what, seconds(30), || (self.sprung() == 1).then_some(()));
     }
 
     /// Takes away the traps that were not sprung.

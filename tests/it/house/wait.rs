@@ -11,6 +11,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(25);
 /// What `look` finds, as soon as it finds something.
 ///
 /// Panics with the sentence when the deadline passes first.
+#[track_caller]
 pub(crate) fn until<T>(what: &str, deadline: Duration, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {

@@ -87,25 +87,7 @@ pub(super) fn project(
 
 /// The version is written before the first container is made, since Compose is asked what it makes of it.
 pub(super) fn pin(plan: &mut Plan, project: Option<PlannedProject>) {
-    let creates = |step: &Step| match step {
-        Step::Create { .. } => true,
-        Step::Wave { act, .. } => *act == Act::Create,
-        Step::Check
-        | Step::Build { .. }
-        | Step::Lock
-        | Step::Supply
-        | Step::Keep
-        | Step::Capture
-        | Step::Pin
-        | Step::Stage { .. }
-        | Step::Raise { .. }
-        | Step::Switch { .. }
-        | Step::Handover { .. }
-        | Step::Point { .. }
-        | Step::Prove
-        | Step::Record
-        | Step::Retire => false,
-    };
+    let creates = |step: &Step| matches!(step.act(), Some((Act::Create, _)));
     if project.is_some() {
         let at = plan.steps.iter().position(creates);
         plan.steps.insert(at.unwrap_or(0), Step::Pin);

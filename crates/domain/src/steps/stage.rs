@@ -238,32 +238,10 @@ pub(super) fn backward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
             return Next::Do(leave(swap, next));
         }
     }
-    let first = ctx.plan.steps.iter().find_map(|step| match step {
-        Step::Stage { component } => Some(component),
-        Step::Wave {
-            act: Act::Stage,
-            components,
-        } => components.first(),
-        Step::Wave {
-            act: Act::Create | Act::Raise | Act::Switch,
-            ..
-        } => None,
-        Step::Check
-        | Step::Build { .. }
-        | Step::Lock
-        | Step::Supply
-        | Step::Keep
-        | Step::Capture
-        | Step::Pin
-        | Step::Create { .. }
-        | Step::Raise { .. }
-        | Step::Switch { .. }
-        | Step::Handover { .. }
-        | Step::Point { .. }
-        | Step::Prove
-        | Step::Record
-        | Step::Retire => None,
-    });
+    let mut staged = ctx.plan.steps.iter().filter_map(Step::act);
+    let first = staged
+        .find(|(act, _)| *act == Act::Stage)
+        .and_then(|(_, components)| components.first());
     // One that landed late, when its own step was undone already, leaves before the stage is taken from under it.
     let somebody = ctx
         .plan

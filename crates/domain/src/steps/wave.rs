@@ -63,6 +63,32 @@ impl Act {
     }
 }
 
+impl Step {
+    /// Which of these acts it is, and of which components; none of any other step.
+    pub(crate) fn act(&self) -> Option<(Act, &[ComponentName])> {
+        let (act, component) = match self {
+            Self::Wave { act, components } => return Some((*act, components)),
+            Self::Create { component } => (Act::Create, component),
+            Self::Stage { component } => (Act::Stage, component),
+            Self::Raise { component } => (Act::Raise, component),
+            Self::Switch { component } => (Act::Switch, component),
+            Self::Check
+            | Self::Build { .. }
+            | Self::Lock
+            | Self::Supply
+            | Self::Keep
+            | Self::Capture
+            | Self::Pin
+            | Self::Handover { .. }
+            | Self::Point { .. }
+            | Self::Prove
+            | Self::Record
+            | Self::Retire => return None,
+        };
+        Some((act, std::slice::from_ref(component)))
+    }
+}
+
 /// The steps of one component each.
 pub(crate) fn parts(act: Act, components: &[ComponentName]) -> impl Iterator<Item = Step> {
     components.iter().cloned().map(move |one| act.of(one))
