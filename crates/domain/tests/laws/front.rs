@@ -35,6 +35,8 @@ pub(crate) struct Fronts {
     away_until: Option<Moment>,
     /// Somebody edited its file.
     pub(crate) edited: bool,
+    /// It came back as it was at first, and nobody has looked since.
+    pub(crate) forgot: bool,
 }
 
 /// Where a container is: made of its identity, so that it stays the same.
@@ -70,6 +72,7 @@ impl Fronts {
         self.before.clear();
         if forgets {
             self.aims.clone_from(&self.at_first);
+            self.forgot = true;
         }
     }
 

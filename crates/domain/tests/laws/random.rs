@@ -95,7 +95,7 @@ fn part(dice: &mut Dice) -> Part {
         missing: dice.one_in(6),
         stubborn: dice.one_in(12),
         side_car_of: None,
-        after: false,
+        after: dice.one_in(3),
         behind: dice.pick(&[
             Behind::Port,
             Behind::Port,
