@@ -485,43 +485,4 @@ fn version_elsewhere(plan: &Plan, notes: &[String]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn plan(pin: serde_json::Value) -> Plan {
-        serde_json::from_value(serde_json::json!({
-            "format": 1, "strategy": "quick",
-            "application": {"name": "shop", "environment": "production", "project": "shop", "components": [{"name": "api"}]},
-            "target": "last_known_good", "from": "1.5.0", "to": "1.4.2", "deployment": uuid::Uuid::nil(),
-            "swaps": [], "settled": [], "keep": [], "disk_free_min": 0, "steps": [],
-            "project": {"pin": pin, "understood": []}
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn a_file_that_was_pinned_is_not_to_be_set_again() {
-        let pin = serde_json::json!({"path": "/srv/shop/.env", "variable": "VERSION", "from": "1.5.0", "to": "1.4.2"});
-        let pinned = plan(pin);
-        let said = version_elsewhere(&pinned, &[]);
-        assert!(
-            said.contains("shells that set VERSION") && !said.contains("`.env`"),
-            "{said}"
-        );
-        let drifted = "step `pin` was given up: VERSION=1.4.2 stands in /srv/shop/.env, but Compose was not asked";
-        let other = "ana ended the watch window early";
-        let notes = [other.to_owned(), drifted.to_owned()];
-        assert_eq!(version_elsewhere(&pinned, &notes), said);
-        let images = serde_json::json!({"path": "/srv/shop/docker-compose.override.yml", "from": null, "to": "api=sha256:00"});
-        let said = version_elsewhere(&plan(images), &[]);
-        assert!(said.contains("override.yml pins api=sha256:00"), "{said}");
-        let left = ["step `pin` was given up: /srv/shop/.env was edited meanwhile".to_owned()];
-        let unpinned = plan(serde_json::Value::Null);
-        for by_hand in [
-            version_elsewhere(&pinned, &left),
-            version_elsewhere(&unpinned, &[]),
-        ] {
-            assert!(by_hand.contains("`.env` and CI back too"), "{by_hand}");
-        }
-    }
-}
+mod tests;
