@@ -173,6 +173,9 @@ impl Engine {
             }
             containers.push(container);
         }
+        for (container, (_, inspect, _)) in containers.iter_mut().zip(&inspected) {
+            container::add_linked(container, inspect, &names);
+        }
         let neighbours = self.neighbours(&list, &containers, request, &kinds).await?;
         containers.sort_by(|a, b| a.name.cmp(&b.name));
         let name = &request.application.name;

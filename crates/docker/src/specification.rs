@@ -14,7 +14,7 @@ pub(crate) use body::joined;
 pub use body::{Creation, create_body};
 pub use privilege::no_rise;
 pub use replica::Replica;
-pub(crate) use replica::{joined_to, shared_with};
+pub(crate) use replica::{joined_to, linked_to, shared_with};
 pub use whole::{ImageSettings, subtract_whole};
 
 use std::collections::BTreeMap;

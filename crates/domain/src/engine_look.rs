@@ -163,7 +163,8 @@ pub struct Container {
     pub address: Option<IpAddr>,
     /// Whether the engine removes it as soon as it stops (`--rm`).
     pub auto_remove: bool,
-    /// Containers whose network, memory or processes it shares, by their identities: without them it does not run.
+    /// Containers whose network, memory or processes it shares, or that it is linked to on the default bridge, by their
+    /// identities: without them it does not start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub joins: Vec<ContainerId>,
     /// Seconds between asking it to stop and killing it.

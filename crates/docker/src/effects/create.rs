@@ -199,7 +199,7 @@ impl Engine {
             let parent = parent.container();
             if self.inspect(parent).await?.is_none() {
                 let said = format!(
-                    "container {}, whose network, processes or volumes it is to share, is gone",
+                    "container {}, whose network, processes or volumes it is to share or that it is linked to, is gone",
                     parent.get(..12).unwrap_or(parent)
                 );
                 return Err(Error::new(Kind::Missing, said));

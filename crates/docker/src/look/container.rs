@@ -1,6 +1,6 @@
 //! From an inspection to the facts that decisions are made on.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use bollard::models::{
     ContainerInspectResponse, ContainerState as StateOfBollard, ContainerStateStatusEnum as Status,
@@ -18,7 +18,7 @@ use super::Found;
 use crate::{
     error::{Error, Kind},
     label,
-    specification::{joined_to, shared_with},
+    specification::{joined_to, linked_to, shared_with},
 };
 
 /// What an engine waits for when nothing was said.
@@ -70,7 +70,7 @@ pub(super) fn read(
         stop_grace_s: grace(config.stop_timeout),
         mark,
         specification: None,
-        env: std::collections::BTreeMap::new(),
+        env: BTreeMap::new(),
         commands: None,
         shape: None,
         live: Live::default(),
@@ -138,6 +138,20 @@ fn joins_of(host: &HostConfig) -> Vec<ContainerId> {
         }
     }
     joins
+}
+
+/// A link of the default bridge is bound to one container as well; an engine says it by the name that it has now.
+pub(super) fn add_linked(
+    container: &mut Container,
+    inspect: &ContainerInspectResponse,
+    names: &BTreeMap<String, ContainerId>,
+) {
+    let host = inspect.host_config.iter();
+    for parent in host.flat_map(linked_to).filter_map(|name| names.get(name)) {
+        if !container.joins.contains(parent) {
+            container.joins.push(parent.clone());
+        }
+    }
 }
 
 fn state_of(state: &StateOfBollard) -> ContainerState {

@@ -131,6 +131,13 @@ fn follow_parents(host: &mut HostConfig, replica: &Replica) {
             *from = format!("{now}{}", option.unwrap_or_default());
         }
     }
+    for link in host.links.iter_mut().flatten() {
+        let named = link.split_once(':').unwrap_or((link, link));
+        let now = shared.links.iter().find(|(name, _)| name == named.0);
+        if let Some((_, now)) = now {
+            *link = format!("{now}:{}", named.1);
+        }
+    }
 }
 
 /// The mode of a container that shares another's network.

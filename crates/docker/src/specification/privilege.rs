@@ -48,6 +48,7 @@ fn host_rise<'a>(recorded: &'a Value, asked: &'a Value) -> Option<&'a str> {
             "Mounts" => mounts_rise(had, has),
             "NetworkMode" | "IpcMode" | "PidMode" => had != has && !(joins(had) && joins(has)),
             "VolumesFrom" => options_of(had) != options_of(has),
+            "Links" => aliases_of(had) != aliases_of(has),
             "PortBindings" => ports_rise(had, has),
             _ => had != has,
         }
@@ -96,6 +97,15 @@ fn options_of(volumes_from: &Value) -> Vec<String> {
             .map_or_else(|| "rw".to_owned(), |(_, option)| option.to_owned())
     };
     strings(volumes_from).iter().map(option).collect()
+}
+
+/// Of links, by which names: what they lead to may be a successor.
+fn aliases_of(links: &Value) -> Vec<String> {
+    let alias = |link: &String| {
+        let (_, alias) = link.split_once(':').unwrap_or((link, link));
+        alias.to_owned()
+    };
+    strings(links).iter().map(alias).collect()
 }
 
 /// The same ports, and none for more of the world; the number on the host may be a replica's own.

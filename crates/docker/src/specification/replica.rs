@@ -37,6 +37,9 @@ pub struct Shared {
     pub pid: Option<String>,
     /// Its volumes, each the container alone.
     pub volumes: Vec<String>,
+    /// Links of the default bridge: the name in each, and the container that it leads to. An engine binds a link to the
+    /// container that has the name when the link is made, and to no other one that gets the name later.
+    pub links: Vec<(String, String)>,
 }
 
 impl Shared {
@@ -44,7 +47,8 @@ impl Shared {
     pub fn parents(&mut self) -> impl Iterator<Item = Parent<'_>> {
         let modes = [&mut self.network, &mut self.ipc, &mut self.pid];
         let modes = modes.into_iter().flatten().map(Parent::Mode);
-        modes.chain(self.volumes.iter_mut().map(Parent::Volumes))
+        let linked = self.links.iter_mut().map(|(_, now)| now);
+        modes.chain(self.volumes.iter_mut().chain(linked).map(Parent::Alone))
     }
 }
 
@@ -53,8 +57,8 @@ impl Shared {
 pub enum Parent<'a> {
     /// In a mode, after `container:`.
     Mode(&'a mut String),
-    /// As an owner of volumes.
-    Volumes(&'a mut String),
+    /// By itself: an owner of volumes, the end of a link.
+    Alone(&'a mut String),
 }
 
 impl Parent<'_> {
@@ -63,7 +67,7 @@ impl Parent<'_> {
     pub fn container(&self) -> &str {
         match self {
             Self::Mode(mode) => joined_to(mode).unwrap_or(mode),
-            Self::Volumes(container) => container,
+            Self::Alone(container) => container,
         }
     }
 
@@ -71,7 +75,7 @@ impl Parent<'_> {
     pub fn become_of(self, container: &str) {
         match self {
             Self::Mode(mode) => *mode = format!("{JOINS}{container}"),
-            Self::Volumes(own) => container.clone_into(own),
+            Self::Alone(own) => container.clone_into(own),
         }
     }
 }
@@ -93,7 +97,21 @@ pub(crate) fn shared_with(host: &HostConfig) -> Shared {
         ipc: joins(&host.ipc_mode),
         pid: joins(&host.pid_mode),
         volumes: host.volumes_from.iter().flatten().map(owner).collect(),
+        links: linked_to(host)
+            .map(|name| (name.to_owned(), name.to_owned()))
+            .collect(),
     }
+}
+
+/// The containers that links of the default bridge lead to, as the engine or a specification names them.
+pub(crate) fn linked_to(host: &HostConfig) -> impl Iterator<Item = &str> {
+    let links = host.links.iter().flatten();
+    links.map(|link| {
+        link.split(':')
+            .next()
+            .unwrap_or(link)
+            .trim_start_matches('/')
+    })
 }
 
 /// What hand-made replicas of one component do not share.

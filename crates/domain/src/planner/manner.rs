@@ -138,7 +138,10 @@ fn may_run_twice(component: &Component, former: &Container, target: &Shape) -> R
 /// A share names a container by its identity: it lasts exactly as long as both run, so neither end is moved alone.
 fn shares_with_nobody(look: &EngineLook, former: &Container) -> Result<(), String> {
     if !former.joins.is_empty() {
-        return Err("it shares the memory or the processes of another container".to_owned());
+        return Err(
+            "it shares the memory or the processes of another container, or is linked to it"
+                .to_owned(),
+        );
     }
     let by_part = look
         .containers
@@ -150,7 +153,7 @@ fn shares_with_nobody(look: &EngineLook, former: &Container) -> Result<(), Strin
     let mut all = by_part.chain(lodgers).chain(by_guest.map(|(name, _)| name));
     match all.next() {
         Some(lodger) => Err(format!(
-            "{lodger} shares its network, memory or processes and would lose them"
+            "{lodger} shares its network, memory or processes, or is linked to it, and would lose them"
         )),
         None => Ok(()),
     }
