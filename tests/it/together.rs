@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::house::{Application, Engine, House};
+use crate::house::{Application, Engine, House, Luck, When, seconds};
 
 /// `envoy` stands on the network of `api`, and so does `agent`, whose image is no release of the shop's own.
 const SIDE_CARS: &str = r#"
@@ -83,6 +83,79 @@ fn acts(house: &House, id: &str, kind: &str) -> Vec<String> {
         .filter(|effect| effect["do"] == kind)
         .filter_map(|effect| effect["container"].as_str().map(str::to_owned))
         .collect()
+}
+
+/// The default bridge knows no names: an engine writes where the linked container is when the other one starts.
+const LINKED: &str = r#"
+version: "2.4"
+services:
+  api:
+    image: ${IMAGE}
+    command: ["api"]
+    network_mode: bridge
+    ports: ["127.0.0.1:${PORT}:8080"]
+    links: ["db:database"]
+    stop_grace_period: 2s
+  db:
+    image: ${IMAGE}
+    command: ["worker"]
+    network_mode: bridge
+    stop_grace_period: 2s
+"#;
+
+/// Fails unless the API finds the present database.
+#[track_caller]
+fn is_linked(shop: &Application) {
+    let (api, db) = (shop.replica("api", 1), shop.replica("db", 1));
+    let link = format!(
+        "{}:{}/database",
+        db["Name"].as_str().unwrap(),
+        api["Name"].as_str().unwrap()
+    );
+    let links = api["HostConfig"]["Links"].as_array().unwrap();
+    assert!(links.contains(&json!(link)), "{link}: {links:?}");
+    let address = db["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
+        .as_str()
+        .unwrap();
+    let hosts = shop.engine.read(api["Id"].as_str().unwrap(), "/etc/hosts");
+    let line = hosts.lines().find(|line| line.contains("database"));
+    let found = line.and_then(|line| line.split_whitespace().next());
+    assert_eq!(found, Some(address), "{hosts}");
+}
+
+#[test]
+fn who_is_linked_on_the_default_bridge_goes_back_with_what_it_is_linked_to() {
+    let (house, engine) = (House::new(), Engine::of_this_machine());
+    let mut shop = Application::compose(&engine, "linked", &["api", "db"], LINKED);
+    deployed(&house, &mut shop);
+    is_linked(&shop);
+    let id = house.roll_back(&shop, &json!("last_known_good"));
+    house.verdict(&id, "rolled_back");
+    shop.serves_alone("1.4.2");
+    is_linked(&shop);
+    shop.compose_agrees("1.4.2", &[]);
+    // Called off once the other database runs: the former ones find each other again.
+    house.release_hold(&shop, "1.5.0");
+    let former = ["api", "db"].map(|name| id_of(&shop, name));
+    house.door.trap(
+        "POST /containers/{id}/start",
+        1,
+        When::After,
+        Luck::Delay(seconds(1)),
+    );
+    let id = house.roll_back(&shop, &json!({ "version": "1.5.0" }));
+    house.door.springs("the database is being started");
+    house
+        .ask(
+            "POST",
+            &format!("/api/v1/rollbacks/{id}/cancel"),
+            &Value::Null,
+        )
+        .expect(202);
+    house.verdict(&id, "cancelled");
+    assert_eq!(["api", "db"].map(|name| id_of(&shop, name)), former);
+    is_linked(&shop);
+    shop.serves_alone("1.4.2");
 }
 
 fn id_of(shop: &Application, component: &str) -> String {

@@ -370,7 +370,7 @@ fn judge(guard: Guard, facts: &Facts, policy: &Policy, now: Moment) -> GuardAnsw
         Guard::Settle => episode::settle(facts, policy, now),
         Guard::Flap => episode::flap(facts, policy, now),
         Guard::DeployCorrelation => cause::correlation(facts, policy),
-        Guard::NeverTwice => cause::never_twice(facts),
+        Guard::NeverTwice => cause::never_twice(facts, now),
         Guard::TargetKnownGood => target::known_good(facts, policy),
         Guard::TargetRestorable => target::restorable(facts),
         Guard::Hold => target::hold(facts),

@@ -278,7 +278,13 @@ impl Actor {
     /// Whether it is a trigger: an alert that was let through.
     #[must_use]
     pub fn is_trigger(&self) -> bool {
-        self.0.starts_with(TRIGGER_MARK)
+        self.trigger().is_some()
+    }
+
+    /// The name of the trigger that it is, if it is one.
+    #[must_use]
+    pub fn trigger(&self) -> Option<&str> {
+        self.0.strip_prefix(TRIGGER_MARK)
     }
 
     /// Whether it acts by itself, with nobody who asked: what the kill switch stops.

@@ -5,7 +5,7 @@ use domain::{
     guard::{
         Asker, EpisodeFacts, EpisodeState, Facts, NewestDeployment, Recent, Subject, TriggerFacts,
     },
-    name::{Actor, ApplicationName, RollbackId, TriggerName},
+    name::{Actor, ApplicationName, RollbackId, TriggerName, Version},
     seen::Seen,
     time::Moment,
     trigger::{
@@ -26,6 +26,7 @@ use crate::{
     error::{Error, Result, corrupt},
     ledger::kind,
     overrides,
+    releases::{self, Marks},
     requests::{NewRollback, Requested},
     windows,
 };
@@ -39,6 +40,8 @@ const WAITING_MAX: i64 = 200;
 const WAITING_BYTES_MAX: i64 = 8 << 20;
 /// Most earlier words on one trouble.
 const STATES_MAX: i64 = 200;
+/// Most words on earlier episodes of a trouble that comes again.
+const EARLIER_MAX: i64 = 50;
 /// Most rollbacks of a day that are looked at.
 const RECENT_MAX: i64 = 500;
 
@@ -85,6 +88,18 @@ impl Deciding {
             Ok(facts)
         })
         .await
+    }
+
+    /// Why a release is held, and why it is insecure, at this moment.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn marks(
+        &mut self,
+        application: &ApplicationName,
+        version: &Version,
+    ) -> Result<Marks> {
+        timed(releases::marks(&mut self.tx, application, version)).await
     }
 
     /// Asks for the rollback, writes the decision that led to it, and gives the right back, in one commit.
@@ -211,10 +226,6 @@ async fn episode(
     .bind(told.event_id)
     .fetch_all(&mut *session)
     .await?;
-    let state = |alert: &Alert| EpisodeState {
-        at: alert.occurred_at,
-        state: alert.state,
-    };
     let (mut states, mut decided) = (vec![state(told.alert)], None);
     for (event, outcome, notice) in rows {
         if matches!(outcome.as_str(), "acted" | "proposed") {
@@ -223,26 +234,70 @@ async fn episode(
         // What another program wrote in another form tells nothing.
         states.extend(serde_json::from_value::<Alert>(notice).iter().map(state));
     }
+    let mut earlier = earlier(session, name, told.alert).await?;
     let waiting = match backlog {
         true => waiting(session, name, told.event_id).await?,
         false => Vec::new(),
     };
     for waiting in waiting {
-        let earlier =
+        let before =
             (waiting.received_at, waiting.event_id.as_str()) < (told.received_at, told.event_id);
         for part in sorted(told.trigger, &waiting.headers, &waiting.body) {
-            let alert: Option<Alert> = serde_json::from_value(part.notice).ok();
-            let Some(alert) = alert.filter(|alert| alert.episode == *key) else {
+            let Ok(alert) = serde_json::from_value::<Alert>(part.notice) else {
                 continue;
             };
-            if earlier && matches!(part.matter, Matter::Alert(_)) {
+            if alert.episode != *key {
+                let again = alert.recurs.is_some() && alert.recurs == told.alert.recurs;
+                earlier.extend(again.then(|| state(&alert)));
+                continue;
+            }
+            if before && matches!(part.matter, Matter::Alert(_)) {
                 decided = decided.or_else(|| Some(waiting.event_id.clone()));
             }
             states.push(state(&alert));
         }
     }
     states.sort_by_key(|state| (state.at, state.state == AlertState::Firing));
-    Ok(EpisodeFacts { states, decided })
+    Ok(EpisodeFacts {
+        states,
+        earlier,
+        decided,
+    })
+}
+
+/// What was said of earlier episodes of a trouble that comes again under another key each time.
+async fn earlier(
+    session: &mut PgConnection,
+    trigger: &TriggerName,
+    alert: &Alert,
+) -> Result<Vec<EpisodeState>> {
+    let Some(recurs) = &alert.recurs else {
+        return Ok(Vec::new());
+    };
+    let notices: Vec<Value> = sqlx::query_scalar(
+        "select notice from decision
+         where trigger_name = $1 and notice ->> 'recurs' = $2 and episode is distinct from $3
+           and decided_at > now() - interval '1 hour'
+         order by id desc limit $4",
+    )
+    .bind(trigger.as_str())
+    .bind(recurs)
+    .bind(&alert.episode)
+    .bind(EARLIER_MAX)
+    .fetch_all(session)
+    .await?;
+    let read = notices.into_iter().filter_map(|notice| {
+        let alert: Alert = serde_json::from_value(notice).ok()?;
+        Some(state(&alert))
+    });
+    Ok(read.collect())
+}
+
+fn state(alert: &Alert) -> EpisodeState {
+    EpisodeState {
+        at: alert.occurred_at,
+        state: alert.state,
+    }
 }
 
 async fn waiting(
@@ -275,13 +330,17 @@ async fn waiting(
     Ok(rows.into_iter().map(waiting).collect())
 }
 
-/// The newest entry of the ledger that counts.
+/// The newest entry of the ledger that counts. What was detected before it was told of was there then.
 async fn deployment_newest(
     session: &mut PgConnection,
     name: &ApplicationName,
 ) -> Result<Option<NewestDeployment>> {
-    let row: Option<(Uuid, String, String, OffsetDateTime, String)> = sqlx::query_as(
-        "select d.id, d.version, d.kind, d.deployed_at, f.state
+    let row: Option<(Uuid, String, String, OffsetDateTime, String, bool)> = sqlx::query_as(
+        "select d.id, d.version, d.kind,
+                least(d.deployed_at, (
+                    select min(m.deployed_at) from deployment m join deployment_fact mf on mf.deployment_id = m.id
+                    where mf.merged_into = d.id
+                )), f.state, f.seen_at is not null
          from deployment d join deployment_fact f on f.deployment_id = d.id
          where d.application = $1 and f.state <> 'refused' and f.merged_into is null
          order by d.deployed_at desc, d.id desc limit 1",
@@ -289,7 +348,7 @@ async fn deployment_newest(
     .bind(name.as_str())
     .fetch_optional(session)
     .await?;
-    let Some((id, version, word, at, state)) = row else {
+    let Some((id, version, word, at, state, seen)) = row else {
         return Ok(None);
     };
     let version = version.parse();
@@ -299,11 +358,13 @@ async fn deployment_newest(
         kind: kind(&word)?,
         at: at.into(),
         finished: state != "resolving",
+        seen,
     }))
 }
 
 /// Rollbacks that act or were asked for within a day, and those of this application since then; without those that ended
-/// before they did anything, such as a proposal that nobody accepted.
+/// before they did anything, such as a proposal that nobody accepted. What an alert started counts even so: in a storm the
+/// next alert would start the next one.
 async fn rollbacks_recent(
     session: &mut PgConnection,
     name: &ApplicationName,
@@ -312,13 +373,19 @@ async fn rollbacks_recent(
     let rows: Vec<RecentRow> = sqlx::query_as(
         "select b.id, b.application, b.requested_by, b.requested_at, r.acts, r.phase,
                 coalesce(r.proved_at, r.ended_at) as rested_at,
-                (select d.episode from decision d where d.rollback_id = b.id order by d.id limit 1) as episode,
-                (select d.id from deployment d join deployment_fact f on f.deployment_id = d.id
-                 where d.application = b.application and d.deployed_at <= b.requested_at
-                   and f.state <> 'refused' and f.merged_into is null
-                 order by d.deployed_at desc, d.id desc limit 1) as undid
+                asked.episode, undone.id as undid, undone.version as left_version
          from rollback b join rollback_run r on r.rollback_id = b.id
-         where r.acts or (r.state->>'acted_at' is not null
+         left join lateral (
+             select d.episode, d.outcome from decision d where d.rollback_id = b.id order by d.id limit 1
+         ) asked on true
+         left join lateral (
+             select coalesce(f.merged_into, d.id) as id, d.version
+             from deployment d join deployment_fact f on f.deployment_id = d.id
+             where d.application = b.application and d.deployed_at <= b.requested_at and f.state <> 'refused'
+               and (r.acts or r.state->>'acted_at' is not null)
+             order by d.deployed_at desc, d.id desc limit 1
+         ) undone on true
+         where r.acts or ((r.state->>'acted_at' is not null or asked.outcome = 'acted')
                           and (b.requested_at > now() - interval '24 hours'
                                or (b.application = $1 and b.requested_at >= $2)))
          order by b.id desc limit $3",
@@ -357,6 +424,7 @@ struct RecentRow {
     rested_at: Option<OffsetDateTime>,
     episode: Option<String>,
     undid: Option<Uuid>,
+    left_version: Option<String>,
 }
 
 fn recent(row: RecentRow) -> Result<Recent> {
@@ -380,5 +448,11 @@ fn recent(row: RecentRow) -> Result<Recent> {
         rested_at,
         episode: row.episode,
         undid: row.undid,
+        left: row
+            .left_version
+            .map(|version| version.parse())
+            .transpose()
+            .map_err(|error| corrupt("deployment", error))?,
+        trigger: requested_by.trigger().map(ToOwned::to_owned),
     })
 }

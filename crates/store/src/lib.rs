@@ -76,7 +76,7 @@ pub use migrate::{Migrated, migrate};
 pub use overrides::{OVERRIDES_MAX, StoredOverride};
 pub use page::{Listed, PAGE_MAX, Page};
 pub use pins::{HeldPin, NewPin, Pinned, ReleasedPin};
-pub use releases::{ReleaseDetails, SpecificationView};
+pub use releases::{Marks, ReleaseDetails, SpecificationView};
 pub use requests::{Idempotency, NewRollback, OrderPut, Requested};
 pub use returns::{HeldReturn, NewReturn, ReturnOutcome};
 pub use rollbacks::{RollbackFilter, RollbackSummary, RollbackView};

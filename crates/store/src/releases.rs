@@ -10,7 +10,7 @@ use domain::{
     time::Moment,
 };
 use serde_json::Value;
-use sqlx::types::Json;
+use sqlx::{PgConnection, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -274,6 +274,33 @@ const RELEASES: &str = "
     left join proved p on p.version = u.version
     left join held h on h.version = u.version
     order by u.deployed_at desc, u.deployment desc limit $3";
+
+/// What persons and rollbacks say against a release.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// Why it is held.
+    pub hold: Option<String>,
+    /// Why it is insecure.
+    pub insecure: Option<String>,
+}
+
+/// Against a release at this moment; nothing against one that there is not.
+pub(crate) async fn marks(
+    session: &mut PgConnection,
+    application: &ApplicationName,
+    version: &Version,
+) -> Result<Marks> {
+    let row: Option<Row> = sqlx::query_as(RELEASES)
+        .bind(application.as_str())
+        .bind(version.as_str())
+        .bind(1_i64)
+        .fetch_optional(session)
+        .await?;
+    Ok(row.map_or_else(Marks::default, |row| Marks {
+        hold: row.hold,
+        insecure: row.insecure,
+    }))
+}
 
 fn release(
     row: Row,

@@ -239,7 +239,10 @@ async fn decisions(desk: &Desk, due: &Due) -> Result<Decided, StoreAway> {
     for (at, part) in (0_i32..).zip(parts) {
         match decision(desk, due, at, part, &mut seen).await? {
             Judged::Decided(decision) => decisions.push(*decision),
-            Judged::Later(until) => later = later.max(Some(until)),
+            // The first that may be decided is: the others are asked again then.
+            Judged::Later(until) => {
+                later = Some(later.map_or(until, |later: Moment| later.min(until)));
+            }
         }
     }
     // What was started meanwhile for another of its alerts is found again by its key.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Asker, Facts, Guard, GuardAnswer, Policy, Recent, policy::HOUR};
+use super::{
+    Asker, Facts, Guard, GuardAnswer, Policy, Recent,
+    policy::{DAY, HOUR},
+};
 use crate::{seen::Seen, time::Moment};
 
 /// Rollbacks of the last hours; none known, no pass.
@@ -96,7 +99,20 @@ pub(super) fn rate(facts: &Facts, policy: &Policy, now: Moment) -> GuardAnswer {
         .filter(by_alert)
         .filter(|recent| now.since(recent.asked_at) < HOUR);
     let count = of_hour.count();
-    let answer = if count >= policy.an_hour_max {
+    let mine = rollbacks.iter().filter(by_alert).filter(|recent| {
+        recent.trigger.as_ref() == Some(&facts.trigger.name) && now.since(recent.asked_at) < DAY
+    });
+    let of_day = mine.count();
+    let answer = if of_day >= policy.a_day_max {
+        GuardAnswer::ask(
+            guard,
+            format!(
+                "{} started {of_day} rollbacks within a day, which is as many as one trigger may",
+                facts.trigger.name
+            ),
+            "look why it asks for so many before more is rolled back",
+        )
+    } else if count >= policy.an_hour_max {
         GuardAnswer::ask(
             guard,
             format!(
@@ -113,6 +129,8 @@ pub(super) fn rate(facts: &Facts, policy: &Policy, now: Moment) -> GuardAnswer {
     answer
         .with("count", count)
         .with("limit", policy.an_hour_max)
+        .with("count_of_day", of_day)
+        .with("limit_of_day", policy.a_day_max)
 }
 
 pub(super) fn blast(facts: &Facts, policy: &Policy) -> GuardAnswer {

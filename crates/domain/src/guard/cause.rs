@@ -1,7 +1,7 @@
 //! Guards on the cause: a rollback only helps against a deployment.
 
-use super::{Asker, Facts, Guard, GuardAnswer, NewestDeployment, Policy};
-use crate::{ledger::DeploymentKind, seen::Seen};
+use super::{Asker, Facts, Guard, GuardAnswer, NewestDeployment, Policy, policy::DAY};
+use crate::{ledger::DeploymentKind, seen::Seen, time::Moment};
 
 /// The newest deployment; none known, no pass.
 fn newest(facts: &Facts, guard: Guard) -> Result<&NewestDeployment, GuardAnswer> {
@@ -29,6 +29,9 @@ pub(super) fn correlation(facts: &Facts, policy: &Policy) -> GuardAnswer {
     let answer = if !newest.finished {
         let what = format!("{version} is still being put in service");
         GuardAnswer::ask(guard, what, "wait until it is done, then look again")
+    } else if !newest.seen {
+        let what = format!("{version} was told of, and was not seen to run");
+        GuardAnswer::ask(guard, what, next)
     } else if newest.at > began {
         let what =
             format!("{version} was put in service after the trouble began, so it is not its cause");
@@ -49,7 +52,7 @@ pub(super) fn correlation(facts: &Facts, policy: &Policy) -> GuardAnswer {
         .with("began_at", began)
 }
 
-pub(super) fn never_twice(facts: &Facts) -> GuardAnswer {
+pub(super) fn never_twice(facts: &Facts, now: Moment) -> GuardAnswer {
     let guard = Guard::NeverTwice;
     let newest = match newest(facts, guard) {
         Ok(newest) => newest,
@@ -74,8 +77,15 @@ pub(super) fn never_twice(facts: &Facts) -> GuardAnswer {
         Seen::Unknown(why) => return GuardAnswer::unseen(guard, "earlier rollbacks", why),
     };
     let before = rollbacks.iter().find(|recent| {
+        let here = facts
+            .subject()
+            .is_some_and(|here| here.name == recent.application);
+        // Deployed again it is another deployment, and the same thing.
+        let again = here
+            && recent.left.as_ref() == Some(&newest.version)
+            && now.since(recent.asked_at) < DAY;
         // What is only proposed undid nothing yet.
-        recent.undid == Some(newest.id)
+        (recent.undid == Some(newest.id) || again)
             && !recent.proposed
             && match recent.by {
                 Asker::Trigger | Asker::Watcher => true,
@@ -84,12 +94,12 @@ pub(super) fn never_twice(facts: &Facts) -> GuardAnswer {
     });
     match before {
         Some(before) => {
-            let what = format!(
-                "this deployment of {} was rolled back by itself before",
-                newest.version
-            );
+            let what = format!("{} was rolled back by itself before", newest.version);
             GuardAnswer::ask(guard, what, next).with("rollback", before.rollback)
         }
-        None => GuardAnswer::pass(guard, "this deployment was never rolled back by itself"),
+        None => GuardAnswer::pass(
+            guard,
+            format!("{} was not rolled back by itself before", newest.version),
+        ),
     }
 }

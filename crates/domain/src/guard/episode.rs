@@ -54,6 +54,10 @@ pub(super) fn episode(facts: &Facts) -> GuardAnswer {
         state.at >= alert.occurred_at
             && matches!(state.state, AlertState::Resolved | AlertState::Merged)
     });
+    let in_hand = known
+        .states
+        .iter()
+        .any(|state| state.at >= alert.occurred_at && state.state == AlertState::Acknowledged);
     if let Some(ended) = ended {
         let what = match ended.state {
             AlertState::Resolved => "a later message says that the trouble is over",
@@ -62,6 +66,11 @@ pub(super) fn episode(facts: &Facts) -> GuardAnswer {
             }
         };
         return refuse(what, "nothing").with("ended_at", ended.at);
+    }
+    if in_hand {
+        let what = "a person took it in hand since";
+        let next = "theirs is the decision: accept the proposal if the deployment is the cause";
+        return GuardAnswer::ask(guard, what, next).with("episode", &alert.episode);
     }
     GuardAnswer::pass(guard, "it is the first word of a trouble that is there")
         .with("episode", &alert.episode)
@@ -167,7 +176,7 @@ fn changes(known: &EpisodeFacts, counts: impl Fn(Moment) -> bool) -> usize {
         AlertState::Firing | AlertState::Acknowledged => true,
         AlertState::Resolved | AlertState::Merged => false,
     };
-    let mut states = known.states.clone();
+    let mut states = [known.earlier.as_slice(), &known.states].concat();
     states.sort_by_key(|state| state.at);
     let pairs = states.iter().zip(states.iter().skip(1));
     let between = pairs

@@ -44,7 +44,8 @@ pub struct Facts {
     /// What the planner would go back to; absent when there is no such release.
     pub target: Seen<TargetFacts>,
     /// Rollbacks of every application that act now, or were asked for in the last 24 hours, or undid the newest
-    /// deployment of this one however long ago; without those that ended before they did anything.
+    /// deployment of this one however long ago; without those that ended before they did anything, unless an alert
+    /// had started them.
     pub rollbacks: Seen<Vec<Recent>>,
     /// Freeze windows of this application and of all.
     pub windows: Seen<Vec<Window>>,
@@ -135,6 +136,9 @@ pub struct Switch {
 pub struct EpisodeFacts {
     /// Every state that messages of this episode's key told of in the last hours, this one's included, oldest first.
     pub states: Vec<EpisodeState>,
+    /// The same of earlier episodes of what comes again under a key of its own each time, in the last hour.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<EpisodeState>,
     /// The event of an earlier message about the same trouble that waits to be decided, or was decided as `auto` or
     /// `propose`.
     pub decided: Option<String>,
@@ -167,10 +171,12 @@ pub struct NewestDeployment {
     pub version: Version,
     /// How.
     pub kind: DeploymentKind,
-    /// When.
+    /// When, as far as it is known: by the first who told of it, and not later than what runs was started.
     pub at: Moment,
     /// Whether it is done.
     pub finished: bool,
+    /// Whether its images were ever seen to run: what is only told of may not have come about.
+    pub seen: bool,
 }
 
 /// What the planner would go back to.
@@ -207,8 +213,14 @@ pub struct Recent {
     pub rested_at: Option<Moment>,
     /// The alert's episode that it was started by.
     pub episode: Option<String>,
-    /// The deployment that it undid.
+    /// The deployment that it undid; none when it ended before it did anything.
     pub undid: Option<Uuid>,
+    /// The version of that deployment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Version>,
+    /// The trigger that asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<String>,
     /// Whether it is only proposed: an alert asked for it, and a person's yes is waited for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub proposed: bool,

@@ -23,6 +23,8 @@ pub struct Policy {
     /// Rollbacks that alerts may start within an hour, over all applications: more than that is no longer one bad
     /// deployment.
     pub an_hour_max: usize,
+    /// Rollbacks that one trigger may start within a day: who needs more of them needs a person.
+    pub a_day_max: usize,
     /// Rollbacks that alerts may have acting at the same time, over all applications.
     pub at_once_max: usize,
     /// Applications that alerts of one episode may roll back: a trouble that shows in many rarely comes from each.
@@ -35,6 +37,8 @@ pub struct Policy {
 
 /// An hour, for the cap by the hour.
 pub(super) const HOUR: Millis = Millis::from_secs(3600);
+/// A day, for the cap by the day and for what is never done twice.
+pub(super) const DAY: Millis = Millis::from_secs(86_400);
 
 impl Default for Policy {
     fn default() -> Self {
@@ -46,6 +50,7 @@ impl Default for Policy {
             served_min: Millis::from_secs(600),
             cooldown: Millis::from_secs(600),
             an_hour_max: 3,
+            a_day_max: 8,
             at_once_max: 1,
             an_episode_max: 1,
             flap_changes: 4,

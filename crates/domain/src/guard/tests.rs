@@ -15,7 +15,7 @@ use crate::{
         alert::{Alert, AlertState},
         trust::TrustTier,
     },
-    window::Window,
+    window::{Window, Zone},
 };
 
 const NOON: i64 = 1_795_348_800_000;
@@ -40,6 +40,7 @@ fn fine() -> Facts {
         },
         alert: Alert {
             episode: "Q1".to_owned(),
+            recurs: None,
             state: AlertState::Firing,
             title: "shop: 5xx rate 14%".to_owned(),
             url: None,
@@ -63,6 +64,7 @@ fn fine() -> Facts {
                 at: at(-40),
                 state: AlertState::Firing,
             }],
+            earlier: Vec::new(),
             decided: None,
         }),
         opinion: Seen::Known(Opinion {
@@ -75,6 +77,7 @@ fn fine() -> Facts {
             kind: DeploymentKind::Deploy,
             at: at(-500),
             finished: true,
+            seen: true,
         }),
         target: Seen::Known(TargetFacts {
             version: "1.4.2".parse().unwrap(),
@@ -112,6 +115,8 @@ fn recent(application: &str, by: Asker, asked: i64, rested: Option<i64>) -> Rece
         rested_at: rested.map(at),
         episode: None,
         undid: None,
+        left: None,
+        trigger: (by == Asker::Trigger).then(|| "other".to_owned()),
         proposed: false,
     }
 }
@@ -153,6 +158,11 @@ fn failures() -> Vec<(Guard, Answer, Change)> {
         (Guard::FreezeWindow, Ask, |f| {
             f.windows = Seen::Known(vec![window("allow", "0 3 * * *", true)]);
         }),
+        (Guard::FreezeWindow, Ask, |f| {
+            let mut nowhere = window("deny", "0 12 * * *", true);
+            nowhere.zone = Zone::stored("Nowhere/At_all".to_owned());
+            f.windows = Seen::Known(vec![nowhere]);
+        }),
         (Guard::Severity, Ask, |f| f.alert.severity = None),
         (Guard::Severity, Ask, |f| {
             f.alert.severity = Some("warning".to_owned())
@@ -162,6 +172,9 @@ fn failures() -> Vec<(Guard, Answer, Change)> {
         }),
         (Guard::Severity, Ask, |f| {
             f.alert.severity = Some("security".to_owned())
+        }),
+        (Guard::Severity, Ask, |f| {
+            f.alert.severity = Some("info".to_owned())
         }),
         (Guard::Severity, Ask, |f| {
             f.alert.title = "orders are CORRUPTED".to_owned()
@@ -174,7 +187,7 @@ fn failures() -> Vec<(Guard, Answer, Change)> {
         (Guard::Approval, Ask, |f| {
             known(&mut f.application, |it| it.approval = true)
         }),
-    ] as [(Guard, Answer, Change); 13]);
+    ] as [(Guard, Answer, Change); 15]);
     all
 }
 
@@ -205,7 +218,7 @@ fn of_origin() -> [(Guard, Answer, Change); 7] {
     ]
 }
 
-fn of_the_trouble() -> [(Guard, Answer, Change); 15] {
+fn of_the_trouble() -> [(Guard, Answer, Change); 18] {
     use Answer::{Ask, Refuse, Wait};
     [
         (Guard::Episode, Refuse, |f| {
@@ -225,6 +238,12 @@ fn of_the_trouble() -> [(Guard, Answer, Change); 15] {
             said(f, -20, AlertState::Resolved)
         }),
         (Guard::Episode, Refuse, |f| said(f, -20, AlertState::Merged)),
+        (Guard::Episode, Refuse, |f| {
+            said(f, -40, AlertState::Resolved)
+        }),
+        (Guard::Episode, Ask, |f| {
+            said(f, -20, AlertState::Acknowledged)
+        }),
         (Guard::Lateness, Refuse, |f| {
             f.alert.occurred_at = at(-601);
         }),
@@ -253,6 +272,16 @@ fn of_the_trouble() -> [(Guard, Answer, Change); 15] {
             });
             known(&mut f.episode, |it| it.states = states.to_vec());
         }),
+        // What comes again under another key each time comes and goes as well.
+        (Guard::Flap, Ask, |f| {
+            let (up, down) = (AlertState::Resolved, AlertState::Firing);
+            let earlier = [(-300, down), (-200, up), (-150, down), (-100, up)];
+            let earlier = earlier.map(|(seconds, state)| EpisodeState {
+                at: at(seconds),
+                state,
+            });
+            known(&mut f.episode, |it| it.earlier = earlier.to_vec());
+        }),
     ]
 }
 
@@ -268,7 +297,7 @@ fn done_before(facts: &mut Facts, rollback: Recent) {
     known(&mut facts.rollbacks, |it| it.push(rollback));
 }
 
-fn of_cause_and_target() -> [(Guard, Answer, Change); 15] {
+fn of_cause_and_target() -> [(Guard, Answer, Change); 20] {
     use Answer::{Ask, Refuse};
     [
         (Guard::DeployCorrelation, Ask, |f| {
@@ -280,12 +309,27 @@ fn of_cause_and_target() -> [(Guard, Answer, Change); 15] {
         (Guard::DeployCorrelation, Ask, |f| {
             known(&mut f.deployment, |it| it.finished = false);
         }),
+        (Guard::DeployCorrelation, Ask, |f| {
+            known(&mut f.deployment, |it| it.seen = false);
+        }),
         (Guard::NeverTwice, Ask, |f| {
             known(&mut f.deployment, |it| it.kind = DeploymentKind::Rollback);
         }),
         (Guard::NeverTwice, Ask, |f| {
             let mut before = recent("shop", Asker::Trigger, -4000, Some(-3900));
             before.undid = Some(uuid(5));
+            done_before(f, before);
+        }),
+        (Guard::NeverTwice, Ask, |f| {
+            let mut before = recent("shop", Asker::Watcher, -4000, Some(-3900));
+            before.undid = Some(uuid(5));
+            done_before(f, before);
+        }),
+        // The same version was deployed again.
+        (Guard::NeverTwice, Ask, |f| {
+            let mut before = recent("shop", Asker::Trigger, -80_000, Some(-79_900));
+            before.undid = Some(uuid(4));
+            before.left = Some("1.5.0".parse().unwrap());
             done_before(f, before);
         }),
         (Guard::TargetKnownGood, Ask, |f| {
@@ -307,6 +351,16 @@ fn of_cause_and_target() -> [(Guard, Answer, Change); 15] {
         }),
         (Guard::TargetRestorable, Ask, |f| {
             known(&mut f.target, |it| it.readiness = ReadinessCode::Unknown);
+        }),
+        (Guard::TargetRestorable, Ask, |f| {
+            known(&mut f.target, |it| {
+                it.readiness = ReadinessCode::Rebuildable
+            });
+        }),
+        (Guard::TargetRestorable, Ask, |f| {
+            known(&mut f.target, |it| {
+                it.readiness = ReadinessCode::SurroundingsGone
+            });
         }),
         (Guard::TargetRestorable, Ask, |f| {
             let full = Blocker {
@@ -333,7 +387,7 @@ fn of_cause_and_target() -> [(Guard, Answer, Change); 15] {
     ]
 }
 
-fn of_caps() -> [(Guard, Answer, Change); 5] {
+fn of_caps() -> [(Guard, Answer, Change); 6] {
     use Answer::{Ask, Refuse};
     [
         (Guard::Cooldown, Refuse, |f| {
@@ -346,6 +400,14 @@ fn of_caps() -> [(Guard, Answer, Change); 5] {
             let all = [-3000, -2000, -1000]
                 .map(|asked| recent("blog", Asker::Trigger, asked, Some(asked + 60)));
             known(&mut f.rollbacks, |it| it.extend(all));
+        }),
+        (Guard::RateCap, Ask, |f| {
+            for hours in 2..10 {
+                let asked = -3600 * hours;
+                let mut mine = recent("blog", Asker::Trigger, asked, Some(asked + 60));
+                mine.trigger = Some("pager".to_owned());
+                done_before(f, mine);
+            }
         }),
         (Guard::BlastCap, Ask, |f| {
             done_before(f, recent("blog", Asker::Trigger, -60, None));

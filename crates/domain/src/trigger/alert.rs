@@ -28,6 +28,10 @@ pub enum Notice {
 pub struct Alert {
     /// Which trouble it is: messages of the same key are one episode. Unique for its trigger only.
     pub episode: String,
+    /// What stays the same when the same trouble comes again, where its sender makes that an episode of its own. Unique for
+    /// its trigger only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recurs: Option<String>,
     /// Where the trouble stands.
     pub state: AlertState,
     /// What it is called.

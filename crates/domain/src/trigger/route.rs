@@ -299,6 +299,7 @@ mod tests {
         let at = crate::time::Moment::from_unix_ms(0);
         Alert {
             episode: "e".to_owned(),
+            recurs: None,
             state: AlertState::Firing,
             title: "shop: 5xx".to_owned(),
             url: None,

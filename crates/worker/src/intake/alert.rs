@@ -6,6 +6,7 @@ use domain::{
     name::{Actor, RollbackId},
     plan::Plan,
     reason::Reason,
+    seen::Seen,
     time::{Millis, Moment},
 };
 use store::{
@@ -109,6 +110,13 @@ impl Judging<'_> {
         let mut facts = deciding.facts(&self.told).await.map_err(StoreAway)?;
         if !looked.add_to(&mut facts) {
             return Ok(Judged::Later(clock::now().after(SOON)));
+        }
+        // What was looked up may be older than a person's word on the target.
+        if let Seen::Known(target) = &mut facts.target {
+            let name = &self.told.application.name;
+            let marks = deciding.marks(name, &target.version).await;
+            let marks = marks.map_err(StoreAway)?;
+            (target.hold, target.insecure) = (marks.hold, marks.insecure);
         }
         let decision = self.decide(&facts);
         let proposed = self.proposed(&facts);

@@ -3,7 +3,6 @@
 use domain::{
     application::Application,
     deployment_watch,
-    engine_look::EngineLook,
     guard::{self, Facts, NewestDeployment, Opinion, Policy, TargetFacts},
     ledger::Release,
     name::{TriggerName, Version},
@@ -37,6 +36,8 @@ pub(super) struct Looked {
     pub(super) plan: Option<Plan>,
     opinion: Seen<Opinion>,
     target: Seen<TargetFacts>,
+    /// When what runs was started, the last of its containers.
+    started: Option<Moment>,
 }
 
 impl Looked {
@@ -44,6 +45,10 @@ impl Looked {
     pub(super) fn add_to(&self, facts: &mut Facts) -> bool {
         facts.opinion = self.opinion.clone();
         facts.target = self.target.clone();
+        if let (Seen::Known(newest), Some(started)) = (&mut facts.deployment, self.started) {
+            // A report may come hours late: what runs was there before it.
+            newest.at = newest.at.min(started);
+        }
         facts.deployment.known().map(|newest| newest.id) == self.deployment
     }
 }
@@ -93,10 +98,10 @@ pub(super) async fn look(
                 plan: None,
                 opinion: Seen::Unknown(why.clone()),
                 target: Seen::Unknown(why),
+                started: None,
             });
         }
     };
-    let opinion = opinion(real, application, &look, newest).await;
     let releases = real.store.releases(name).await.map_err(StoreAway)?;
     let outages = real.store.outages(name).await.map_err(StoreAway)?;
     let snapshot = Snapshot {
@@ -106,6 +111,7 @@ pub(super) async fn look(
         outages: &outages,
         last: None,
     };
+    let opinion = opinion(real, &snapshot, newest).await;
     // Nothing is built without a person's plan, so what would have to be built is a blocker here.
     let (plan, blockers) = match planner::plan(&snapshot, &Target::LastKnownGood) {
         Ok(proposal) if proposal.plan.changes_nothing() => (None, Vec::new()),
@@ -129,18 +135,30 @@ pub(super) async fn look(
         plan,
         opinion,
         target,
+        started: look
+            .containers
+            .iter()
+            .filter_map(|found| found.started_at)
+            .max(),
     })
 }
 
 async fn opinion(
     real: &Real,
-    application: &Application,
-    look: &EngineLook,
+    snapshot: &Snapshot<'_>,
     newest: Option<&NewestDeployment>,
 ) -> Seen<Opinion> {
+    let (application, look) = (snapshot.application, snapshot.look);
     let Some(newest) = newest else {
         return Seen::Unknown("it is not known which version runs".to_owned());
     };
+    // Asked for a version that does not run, probes would say no for that alone.
+    if let Some(runs) = planner::present(snapshot).filter(|runs| *runs != newest.version) {
+        return Seen::Unknown(format!(
+            "{runs} runs, not {}, which is the newest in the ledger",
+            newest.version
+        ));
+    }
     let questions = deployment_watch::questions(application, &newest.version, look);
     let answers = real.prober.ask(&questions, PROBE_LIMIT).await;
     deployment_watch::opinion(application, look, &answers, clock::now())

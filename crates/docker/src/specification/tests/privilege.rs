@@ -102,6 +102,7 @@ fn humble() -> Specification {
         "PidsLimit": 50, "Memory": 64 << 20, "Ulimits": [{"Name": "nofile", "Soft": 512, "Hard": 1024}],
         "Devices": [{"PathOnHost": "/dev/null", "PathInContainer": "/dev/null", "CgroupPermissions": "r"}],
         "MaskedPaths": ["/proc/keys"], "ReadonlyPaths": ["/proc/sys"], "GroupAdd": ["7"], "VolumesFrom": ["other:ro"],
+        "Links": ["/db:/web/database"],
         "PortBindings": {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]},
     });
     let config = with(
@@ -185,6 +186,8 @@ fn rises_of_the_host() -> Vec<(&'static str, Value)> {
         ("HostConfig.Runtime", json!("unconfined")),
         ("HostConfig.VolumesFrom", json!(["other"])),
         ("HostConfig.VolumesFrom", json!(["other:ro", "third"])),
+        ("HostConfig.Links", json!(["db:database", "vault:vault"])),
+        ("HostConfig.Links", json!(["db:vault"])),
         (
             "HostConfig.PortBindings",
             json!({"8080/tcp": [{"HostIp": "", "HostPort": "8080"}]}),
@@ -256,6 +259,7 @@ fn what_belongs_to_the_replica_is_no_rise() {
         .insert("/loose".to_owned(), VOLUME.to_owned());
     replica.named_on.insert("front".to_owned());
     replica.shared.volumes = vec!["successor".to_owned()];
+    replica.shared.links = vec![("db".to_owned(), "successor".to_owned())];
     let creation = creation(&humble(), &replica, true);
     assert!(
         creation
@@ -266,6 +270,10 @@ fn what_belongs_to_the_replica_is_no_rise() {
     assert_eq!(
         creation.whole["HostConfig"]["VolumesFrom"],
         json!(["successor:ro"])
+    );
+    assert_eq!(
+        creation.whole["HostConfig"]["Links"],
+        json!(["successor:database"])
     );
     no_rise(&humble(), &creation).unwrap();
 }

@@ -106,6 +106,7 @@ fn one(alert: &Value, again: bool) -> Result<Alert, Unreadable> {
         .or_else(|| text(alert, "/generatorURL"));
     Ok(Alert {
         episode: format!("{fingerprint}|{started}"),
+        recurs: Some(fingerprint),
         state,
         title: title.unwrap_or_else(|| "an alert without a name".to_owned()),
         url,

@@ -67,6 +67,7 @@ fn alert(state: AlertState, data: &Value, sent_at: Option<Moment>) -> Result<Not
         state,
         title: text(data, "/title").unwrap_or_else(|| episode.clone()),
         episode,
+        recurs: None,
         url: text(data, "/url"),
         severity: text(data, "/severity"),
         service: text(data, "/service"),

@@ -71,14 +71,18 @@ pub(crate) fn read(body: &Value) -> Result<Notice, Unreadable> {
     let began = began.ok_or_else(|| Unreadable("it has no `event.data.created_at`".to_owned()))?;
     let occurred = moment(body, "/event/occurred_at").map_or(began, |at: Moment| at.max(began));
     let key = text(body, "/event/data/incident_key");
+    let service = text(body, "/event/data/service/id");
+    // An alert that comes again with the same key is another incident once the last one is resolved.
+    let recurs = key.as_ref().zip(service.as_ref());
     Ok(Notice::Alerts(vec![Alert {
         episode: needed(text(body, "/event/data/id"), "event.data.id")?,
+        recurs: recurs.map(|(key, service)| format!("{service}|{key}")),
         state,
         title: text(body, "/event/data/title").unwrap_or_else(|| kind.clone()),
         url: text(body, "/event/data/html_url"),
         severity: text(body, "/event/data/priority/summary")
             .or_else(|| text(body, "/event/data/urgency")),
-        service: text(body, "/event/data/service/id"),
+        service,
         labels: named(body),
         version: None,
         started_at: began,

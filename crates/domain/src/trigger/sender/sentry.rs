@@ -159,6 +159,7 @@ fn alert(found: Found) -> Result<Notice, Unreadable> {
     let started_at = found.started_at.ok_or_else(missing)?;
     Ok(Notice::Alerts(vec![Alert {
         episode: found.episode,
+        recurs: None,
         state: found.state,
         title: found.title.unwrap_or_else(|| "a Sentry alert".to_owned()),
         url: found.url,
