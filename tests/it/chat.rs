@@ -430,8 +430,28 @@ fn mattermost_asks_in_words() {
         .as_str()
         .unwrap()
         .to_owned();
+    // Whoever reads one command can make others: nothing starts by what is not signed, and nobody approves by it.
+    assert!(
+        asked.contains(&format!("`sternway approve {id}`")),
+        "{asked}"
+    );
+    let waits = house.rollback(&id);
+    assert_eq!(waits["phase"], "awaiting_approval");
+    let digest = waits["plan_digest"].as_str().unwrap();
+    let (ana, bob) = (
+        house.token("approver", Some("ana"), &[]),
+        house.token("approver", Some("bob"), &[]),
+    );
+    let own = api_says(&house, &ana, &id, "approve", digest);
+    assert!(own.contains("somebody else has to approve it"), "{own}");
+    let yes = json!({"decision": "approve", "plan_digest": digest});
+    let path = format!("/api/v1/rollbacks/{id}/approval");
+    house.ask_with(&bob, "POST", &path, &yes).expect(202);
     let ended = house.verdict(&id, "rolled_back");
-    assert_eq!(ended["requested_by"], "ana");
+    assert_eq!(
+        (&ended["requested_by"], &ended["approved_by"]),
+        (&json!("ana"), &json!(["bob"]))
+    );
     shop.serves_alone("1.4.2");
     until("all is decided", seconds(20), || {
         (house.sql("select count(*) from inbox_due").trim() == "0").then_some(())

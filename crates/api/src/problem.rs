@@ -14,6 +14,7 @@ use domain::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+mod approval;
 mod code;
 mod from;
 mod message;
@@ -369,14 +370,6 @@ impl Problem {
         )
         .next("name another version, or see `sternway status`")
         .production("Nothing was changed or restarted.")
-    }
-
-    pub(crate) fn approval_not_awaited(rollback: RollbackId, phase: &str) -> Self {
-        let detail = format!("rollback {rollback} waits for no approval: it is {phase}");
-        Self {
-            rollback_id: Some(rollback),
-            ..Self::new(Code::ApprovalNotAwaited, detail)
-        }
     }
 
     pub(crate) fn rollback_ended(rollback: RollbackId, verdict: &str) -> Self {

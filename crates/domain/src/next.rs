@@ -38,6 +38,8 @@ pub enum Order {
     Approve {
         /// Who.
         by: Actor,
+        /// When it was said: it counts from then, however late it is read.
+        at: Moment,
     },
     /// No to the plan.
     Reject {
@@ -154,6 +156,18 @@ pub fn too_late_to_cancel(run: &Run) -> Option<&'static str> {
         ),
         Phase::Backward { .. } => Some("it is already going back to what served before"),
         Phase::Ended { .. } => Some("it has ended"),
+    }
+}
+
+/// Until when this run could be approved, if a yes that is said at that moment comes too late for it.
+#[must_use]
+pub fn too_late_to_approve(run: &Run, at: Moment) -> Option<Moment> {
+    match run.phase {
+        Phase::AwaitingApproval { until } => (at >= until).then_some(until),
+        Phase::Forward { .. }
+        | Phase::Backward { .. }
+        | Phase::Watching { .. }
+        | Phase::Ended { .. } => None,
     }
 }
 

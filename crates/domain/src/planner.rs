@@ -2,6 +2,7 @@
 
 mod aim;
 mod assemble;
+mod barred;
 mod blocker;
 mod front;
 mod host;
@@ -29,6 +30,7 @@ use crate::{
 };
 pub use aim::{present, release_of};
 use assemble::{Parts, assemble};
+pub use barred::barred;
 pub use blocker::{Blocker, BlockerCode};
 pub(crate) use host::{lacking, paths_missing, ports_taken};
 pub use outlook::Downtime;
@@ -184,27 +186,14 @@ impl<'a> Planner<'a> {
             (Some(_), Some(last)) => last.hold_of_others.as_ref(),
             _ => self.release.hold.as_ref(),
         };
-        if let Some(why) = hold {
-            let sentence = format!("{version} is held: {why}");
-            self.block(
-                BlockerCode::Held,
-                sentence,
-                format!("release the hold of {name} {version} first, or choose another version"),
-            );
-        }
+        let insecure = self.release.insecure.as_deref();
+        let barred = barred(name, version, hold.map(String::as_str), insecure);
+        self.blockers.extend(barred);
         if target.undoes().is_some() && hold.is_none() && self.release.hold.is_some() {
             self.warn(
                 WarningCode::HoldReleased,
                 format!("{version} is held by the rollback that is undone; once it is proved to serve the hold is released, and CI may deploy it again"),
                 format!("hold it anew if it turns out to be bad after all: `sternway hold {name} {version} --reason WHY`"),
-            );
-        }
-        if let Some(why) = &self.release.insecure {
-            let sentence = format!("{version} is marked insecure: {why}");
-            self.block(
-                BlockerCode::Insecure,
-                sentence,
-                "choose a version that is not marked",
             );
         }
     }

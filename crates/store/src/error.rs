@@ -1,6 +1,9 @@
 //! What can go wrong between us and our Postgres, in the classes that callers act on. It never retries.
 
-use domain::name::{Actor, ApplicationName, ComponentName, RollbackId};
+use domain::{
+    name::{Actor, ApplicationName, ComponentName, RollbackId},
+    planner::Blocker,
+};
 
 /// The result of every store function.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -108,6 +111,9 @@ pub enum Constraint {
         /// Why.
         reason: String,
     },
+    /// The target of a plan was held or marked insecure since the plan was made.
+    #[error("{}", sentences(.0))]
+    Barred(Vec<Blocker>),
     /// Another application has the containers of a component.
     #[error("{component} is a component of {by} already")]
     Claimed {
@@ -134,6 +140,14 @@ pub enum Constraint {
     /// The log may only grow.
     #[error("the log may only grow")]
     AppendOnly,
+}
+
+fn sentences(blockers: &[Blocker]) -> String {
+    let said: Vec<&str> = blockers
+        .iter()
+        .map(|blocker| blocker.sentence.as_str())
+        .collect();
+    said.join("; ")
 }
 
 impl Constraint {

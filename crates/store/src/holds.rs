@@ -1,7 +1,8 @@
 //! Holds: releases that may not come back until a person releases them.
 
-use domain::name::{Actor, ApplicationName, Version};
+use domain::name::{Actor, ApplicationName, RollbackId, Version};
 use serde_json::json;
+use sqlx::PgConnection;
 
 use crate::{
     audit,
@@ -107,4 +108,24 @@ impl Store {
         })
         .await
     }
+}
+
+/// Why somebody else than a rollback holds a release, when somebody does.
+pub(crate) async fn of_others(
+    session: &mut PgConnection,
+    application: &ApplicationName,
+    version: &Version,
+    rollback: RollbackId,
+) -> Result<Option<String>> {
+    Ok(sqlx::query_scalar(
+        "select h.reason from hold h
+         where h.application = $1 and h.version = $2 and h.rollback_id is distinct from $3
+           and not exists (select from hold_release r where r.hold_id = h.id)
+         order by h.held_at desc limit 1",
+    )
+    .bind(application.as_str())
+    .bind(version.as_str())
+    .bind(rollback.0)
+    .fetch_optional(session)
+    .await?)
 }

@@ -1,17 +1,16 @@
-//! Requests for rollbacks and what people ordered since. Intent only: it never advances a run.
+//! Requests for rollbacks. Intent only: it never advances a run.
 
 use domain::{
     chain::{self, Entry, Link},
     checklist::CheckCode,
-    lifecycle::{Event, Phase, Run},
+    lifecycle::{Event, Run},
     name::{Actor, ApplicationName, Fence, RollbackId},
-    next::{self, Order},
     plan::Plan,
     reason::Reason,
     time::Moment,
 };
 use serde_json::json;
-use sqlx::{PgConnection, PgTransaction, types::Json};
+use sqlx::{PgConnection, PgTransaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -131,17 +130,6 @@ pub enum Requested {
     Replayed(RollbackId),
 }
 
-/// What came of an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OrderPut {
-    /// The worker will see it.
-    Accepted,
-    /// The rollback ended; nobody looks at orders any more.
-    Ended,
-    /// It is too far on for this order, for that reason.
-    TooLate(&'static str),
-}
-
 impl Store {
     /// Accepts a request: the rollback, its run, its first event, the client's key and the audit entry are one
     /// transaction, and a run that still watches the application is told that it is superseded.
@@ -205,85 +193,6 @@ impl Store {
             }
             Err(error) => Err(error),
         }
-    }
-
-    /// Asks a rollback of an application that is only proposed to give way: it ends as called off by that actor. Which
-    /// one; none when nothing is proposed.
-    ///
-    /// # Errors
-    /// As every store function.
-    pub async fn proposal_withdraw(
-        &self,
-        application: &ApplicationName,
-        by: &Actor,
-    ) -> Result<Option<RollbackId>> {
-        let proposed: Option<Uuid> = timed(async {
-            Ok(sqlx::query_scalar(
-                "select r.rollback_id from rollback_run r join rollback b on b.id = r.rollback_id
-                 where r.application = $1 and r.acts and r.phase = 'awaiting_approval'
-                   and b.requested_by like 'trigger:%'",
-            )
-            .bind(application.as_str())
-            .fetch_optional(&self.pool)
-            .await?)
-        })
-        .await?;
-        let Some(rollback) = proposed.map(RollbackId) else {
-            return Ok(None);
-        };
-        // One that was approved at this moment is under way, and stays.
-        let order = Order::Cancel { by: by.clone() };
-        match self.order_put(rollback, &order, by).await? {
-            OrderPut::Accepted => Ok(Some(rollback)),
-            OrderPut::Ended | OrderPut::TooLate(_) => Ok(None),
-        }
-    }
-
-    /// Tells a rollback's worker what somebody wants. Asking again before it was seen is asking once.
-    ///
-    /// It looks where the run is under a lock that every write of the run waits for, so what is accepted is seen by a
-    /// turn: an end that does not answer it is not written (see [`Store::append`]).
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], or as every store function.
-    pub async fn order_put(
-        &self,
-        rollback: RollbackId,
-        order: &Order,
-        actor: &Actor,
-    ) -> Result<OrderPut> {
-        let (kind, superseding) = words(order);
-        let put = timed(async {
-            let mut tx = self.pool.begin().await?;
-            let run: Option<Json<Run>> =
-                sqlx::query_scalar("select state from rollback_run where rollback_id = $1 for share")
-                    .bind(rollback.0)
-                    .fetch_optional(&mut *tx)
-                    .await?;
-            let Json(run) = run.ok_or(Error::NotFound("rollback"))?;
-            if let Some(refused) = in_vain(order, &run) {
-                return Ok(refused);
-            }
-            sqlx::query(
-                "insert into rollback_order (rollback_id, kind, actor, superseding) values ($1, $2, $3, $4)
-                 on conflict (rollback_id, kind, actor) where seen_at is null do nothing",
-            )
-            .bind(rollback.0)
-            .bind(kind)
-            .bind(actor.as_str())
-            .bind(superseding)
-            .execute(&mut *tx)
-            .await?;
-            let object = format!("rollback/{rollback}");
-            audit::enter(&mut tx, actor, &format!("rollback.{kind}"), &object, json!({})).await?;
-            tx.commit().await?;
-            Ok(OrderPut::Accepted)
-        })
-        .await?;
-        if put == OrderPut::Accepted {
-            self.announce(Topic::Work);
-        }
-        Ok(put)
     }
 }
 
@@ -421,26 +330,4 @@ async fn supersede(tx: &mut PgConnection, ask: &NewRollback<'_>) -> Result<()> {
     .execute(tx)
     .await?;
     Ok(())
-}
-
-/// Why nobody would obey an order to a run that is there.
-fn in_vain(order: &Order, run: &Run) -> Option<OrderPut> {
-    let waits = matches!(run.phase, Phase::AwaitingApproval { .. });
-    match order {
-        _ if matches!(run.phase, Phase::Ended { .. }) => Some(OrderPut::Ended),
-        Order::Cancel { .. } => next::too_late_to_cancel(run).map(OrderPut::TooLate),
-        Order::Approve { .. } | Order::Reject { .. } if !waits => {
-            Some(OrderPut::TooLate("it waits for no approval"))
-        }
-        Order::Approve { .. } | Order::Reject { .. } | Order::Supersede { .. } => None,
-    }
-}
-
-fn words(order: &Order) -> (&'static str, Option<Uuid>) {
-    match order {
-        Order::Cancel { .. } => ("cancel", None),
-        Order::Approve { .. } => ("approve", None),
-        Order::Reject { .. } => ("reject", None),
-        Order::Supersede { by } => ("supersede", Some(by.0)),
-    }
 }

@@ -8,6 +8,7 @@ use domain::{
     name::{Actor, Fence, RollbackId},
     next::Order,
     plan::{PLAN_FORMAT, Plan},
+    time::Moment,
 };
 use serde::Deserialize;
 use sqlx::{Row as _, postgres::PgRow, types::Json};
@@ -126,6 +127,8 @@ struct OrderRow {
     kind: String,
     actor: String,
     superseding: Option<Uuid>,
+    /// When it was said: a number is the same in a row and in JSON.
+    at_ms: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -272,8 +275,8 @@ impl Store {
     pub async fn orders_unseen(&self, rollback: RollbackId) -> Result<Vec<(i64, Order)>> {
         let rows: Vec<OrderRow> = timed(async {
             Ok(sqlx::query_as(
-                "select id, kind, actor, superseding from rollback_order
-                 where rollback_id = $1 and seen_at is null order by id limit 100",
+                "select o.id, o.kind, o.actor, o.superseding, (extract(epoch from o.at) * 1000)::bigint as at_ms
+                 from rollback_order o where o.rollback_id = $1 and o.seen_at is null order by o.id limit 100",
             )
             .bind(rollback.0)
             .fetch_all(&self.pool)
@@ -422,7 +425,8 @@ const CLAIM: &str = "
     where r.rollback_id = n.rollback_id
     returning r.rollback_id, r.fence, r.crashes, q.plan_digest, p.body as plan, r.state, r.seq, r.head, n.former_host, (
         select coalesce(jsonb_agg(jsonb_build_object(
-            'id', o.id, 'kind', o.kind, 'actor', o.actor, 'superseding', o.superseding) order by o.id), '[]')
+            'id', o.id, 'kind', o.kind, 'actor', o.actor, 'superseding', o.superseding,
+            'at_ms', (extract(epoch from o.at) * 1000)::bigint) order by o.id), '[]')
         from rollback_order o where o.rollback_id = r.rollback_id and o.seen_at is null) as orders";
 
 fn watching(row: WatchingRow) -> Result<WatchingRun> {
@@ -453,9 +457,10 @@ fn claimed(row: ClaimRow) -> Result<Claimed> {
 
 fn order(row: OrderRow) -> Result<(i64, Order)> {
     let by: Actor = row.actor.parse().map_err(|error| corrupt("order", error))?;
+    let at = Moment::from_unix_ms(row.at_ms);
     let order = match (row.kind.as_str(), row.superseding) {
         ("cancel", None) => Order::Cancel { by },
-        ("approve", None) => Order::Approve { by },
+        ("approve", None) => Order::Approve { by, at },
         ("reject", None) => Order::Reject { by },
         ("supersede", Some(newer)) => Order::Supersede {
             by: RollbackId(newer),

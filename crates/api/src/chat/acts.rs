@@ -30,7 +30,7 @@ use crate::{
         approvals::{self, ApprovalRequest, Decision},
         plans::{self, PlanAnswer, PlanRequest},
         releases::{self, ReleaseParams},
-        rollbacks::{self, RollbackPath, RollbackRequest},
+        rollbacks::{self, RollbackPath, RollbackRequest, Way},
     },
 };
 
@@ -170,7 +170,19 @@ impl Acting<'_> {
                 card.id
             ));
         }
-        Ok(text_of(&card, &plan, None, may_act))
+        let text = text_of(&card, &plan, None, may_act);
+        Ok(match self.way() {
+            Way::Unsigned if may_act => format!("{text}\n\n{}", words::ONLY_PROPOSES),
+            Way::Unsigned | Way::Proved => text,
+        })
+    }
+
+    /// How what is said in this chat comes here.
+    fn way(&self) -> Way {
+        match self.due.trigger.trusted() {
+            TrustTier::Address | TrustTier::Bearer => Way::Unsigned,
+            TrustTier::Signed => Way::Proved,
+        }
     }
 
     /// A yes or a no, to a plan or to a rollback that waits.
@@ -249,7 +261,7 @@ impl Acting<'_> {
             false => None,
             true => {
                 // Whether it may be approved at all comes before anything is asked for.
-                if self.due.trigger.trusted() < TrustTier::Signed {
+                if self.way() == Way::Unsigned {
                     return Err(unsigned());
                 }
                 self.chatter.permit::<Approve>()?;
@@ -278,10 +290,19 @@ impl Acting<'_> {
         if second {
             return self.decide_on(view.id, &card.plan, true).await.map(Some);
         }
-        Ok(Some(Outcome {
+        Ok(Some(self.asked_for(&view)))
+    }
+
+    /// What whoever asked for a rollback is told. In a chat that signs nothing it is only proposed.
+    fn asked_for(&self, view: &RollbackView) -> Outcome {
+        let text = match self.way() {
+            Way::Proved => words::asked_for(view),
+            Way::Unsigned => words::proposed(view),
+        };
+        Outcome {
             rollback: Some(view.id),
-            ..Outcome::said("asked_for", words::asked_for(&view))
-        }))
+            ..Outcome::said("asked_for", text)
+        }
     }
 
     /// Whoever had the plan shown, with what they may do by now.
@@ -321,7 +342,7 @@ impl Acting<'_> {
             key: format!("chat/{}", card.id),
             body_hash: Sha256::digest(card.plan.as_str()).to_vec(),
         };
-        let (view, _) = rollbacks::accept(&permit, &ask, idempotency).await?;
+        let (view, _) = rollbacks::accept(&permit, &ask, self.way(), idempotency).await?;
         Ok(view)
     }
 
@@ -339,10 +360,7 @@ impl Acting<'_> {
         match (yes, mine) {
             // Their own click on what needs nobody else, again: it is asked for, as the first one said.
             (true, true) if !view.plan.application.approval => {
-                return Ok(Outcome {
-                    rollback: Some(id),
-                    ..Outcome::said("asked_for", words::asked_for(&view))
-                });
+                return Ok(self.asked_for(&view));
             }
             // A button that is pressed late turns nothing back that is under way.
             (false, true) if !matches!(view.run.phase, Phase::AwaitingApproval { .. }) => {
@@ -354,9 +372,7 @@ impl Acting<'_> {
                 let permit = self.chatter.permit()?;
                 rollbacks::cancel(permit, path).await?;
             }
-            (true, false) if self.due.trigger.trusted() < TrustTier::Signed => {
-                return Err(unsigned());
-            }
+            (true, false) if self.way() == Way::Unsigned => return Err(unsigned()),
             (yes, _) => {
                 let ask = ApprovalRequest {
                     decision: if yes {

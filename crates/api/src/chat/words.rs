@@ -19,6 +19,10 @@ const LINES_MAX: usize = 15;
 pub(super) const BROKEN: &str = "I could not do that: it broke off each time that I tried, which is a defect of mine and told in \
     the server's log. See what there is with `/rollback APP` before you ask for it again.";
 
+/// Below a plan in a chat that signs nothing.
+pub(super) const ONLY_PROPOSES: &str = "This chat signs nothing: your yes asks for it, and it starts with another person's \
+    yes on the command line.";
+
 /// What can be asked, with what was wrong.
 pub(super) fn help(wrong: Option<&str>) -> String {
     let usage = "`/rollback`: what there is\n\
@@ -110,6 +114,33 @@ pub(super) fn asked_for(view: &RollbackView) -> String {
         | Phase::Watching { .. }
         | Phase::Ended { .. } => format!("{what} is asked for; it goes on by itself."),
     }
+}
+
+/// A rollback that was asked for in a chat that signs nothing: whoever reads one message there could have asked for it.
+pub(super) fn proposed(view: &RollbackView) -> String {
+    let until = match view.run.phase {
+        Phase::AwaitingApproval { until } => until,
+        Phase::Forward { .. }
+        | Phase::Backward { .. }
+        | Phase::Watching { .. }
+        | Phase::Ended { .. } => return asked_for(view),
+    };
+    let (id, plan) = (view.id, &view.plan);
+    let alone = match plan.application.approval {
+        true => String::new(),
+        false => format!(
+            " With nobody else there: `sternway cancel {id}`, then `sternway rollback {} --to {} --reason {}`.",
+            view.application,
+            plan.to,
+            view.reason.word()
+        ),
+    };
+    format!(
+        "{} is asked for. This chat signs nothing, so it waits until {until} for the yes of somebody else than {} on the \
+         command line: `sternway approve {id}`.{alone}",
+        about(view),
+        view.requested_by
+    )
 }
 
 /// A yes or a no to it that was written down.

@@ -43,6 +43,7 @@ fn conflict(constraint: Constraint) -> Problem {
         kind @ Constraint::KindChanged { .. } => {
             Problem::new(Code::Conflict, kind.to_string()).next("give the new trigger another name")
         }
+        Constraint::Barred(blockers) => Problem::plan_blocked(blockers),
         Constraint::Claimed { component, .. } => Problem::component_claimed(&component, None),
         Constraint::Unknown(what) => {
             Problem::new(Code::NotFound, format!("there is no such {what}"))

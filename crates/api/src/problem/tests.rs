@@ -50,6 +50,7 @@ fn every_problem() -> Vec<Problem> {
         Problem::plan_blocked(vec![blocker]),
         Problem::nothing_to_do("1.4.2"),
         Problem::approval_not_awaited(id(), "forward"),
+        Problem::approval_over(id(), domain::time::Moment::from_unix_ms(0)),
         Problem::image_unknown(vec![field()]),
         Problem::key_bad("is missing"),
         Problem::key_reused(),

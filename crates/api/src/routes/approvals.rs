@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use super::rollbacks::{Accepted, RollbackAnswer, RollbackPath, find, order};
 use crate::{
     auth::{Approve, Permit},
+    clock::now,
     input::{At, Input},
     problem::Problem,
 };
@@ -32,11 +33,12 @@ pub enum Decision {
 }
 
 /// Approves or rejects a rollback that waits for it. Whoever asked for it may not. Where two persons have to approve, each
-/// counts once; a second click of the same person changes nothing and is answered like the first.
+/// counts once; a second click of the same person changes nothing and is answered like the first. Nobody approves when its
+/// time is over, nor the way to a release that is held or marked insecure by now.
 #[utoipa::path(post, path = "/api/v1/rollbacks/{id}/approval", operation_id = "decide_rollback", tag = "rollbacks",
     params(RollbackPath), request_body = ApprovalRequest, responses(
         (status = 202, description = "It is written down; the log says what came of it", body = RollbackAnswer, headers(("location" = String, description = "The rollback"))),
-        (status = 409, description = "It waits for no approval", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It waits for no approval, its time is over, or its target is held or marked insecure by now", body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "Its plan is another", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn decide(
     permit: Permit<Approve>,
@@ -58,7 +60,7 @@ pub(crate) async fn decide(
         return Ok(Accepted::of(&view));
     }
     let decided = match ask.decision {
-        Decision::Approve => Order::Approve { by },
+        Decision::Approve => Order::Approve { by, at: now() },
         Decision::Reject => Order::Reject { by },
     };
     order(&permit, &view, decided).await

@@ -12,7 +12,6 @@ use domain::{
     name::{ApplicationName, RollbackId},
     next::Order,
     plan,
-    time::Millis,
 };
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -42,6 +41,7 @@ pub use answer::{
 };
 pub use pins::PinAnswer;
 pub use request::RollbackRequest;
+pub(crate) use request::Way;
 
 /// Longest wait of a long poll, in seconds: most proxies cut a silent request off after a minute.
 pub const WAIT_S_MAX: u32 = 60;
@@ -163,7 +163,7 @@ pub(crate) async fn request(
     };
     // Whatever can be refused is refused before the request is written.
     let _place = place(&permit, wait)?;
-    let (mut view, replayed) = accept(&permit, &ask, idempotency).await?;
+    let (mut view, replayed) = accept(&permit, &ask, Way::Proved, idempotency).await?;
     // It is accepted and goes on: what can not be seen any more is no reason to say otherwise.
     if let Err(problem) = follow(&permit, &mut view, wait).await {
         tracing::debug!(rollback = %view.id, ?problem, "the wait for news ended early");
@@ -178,13 +178,14 @@ pub(crate) async fn request(
 pub(crate) async fn accept(
     permit: &Permit<Operate>,
     ask: &RollbackRequest,
+    way: Way,
     idempotency: Idempotency,
 ) -> Result<(RollbackView, bool), Problem> {
     ask.check(permit.principal().kind)?;
     let (view, replayed) = match permit.store().idempotency_find(&idempotency).await? {
         // The key is the actor's; another token of the same actor may see less.
         Some(earlier) => (find(permit, earlier).await?, true),
-        None => admit(permit, ask, idempotency).await?,
+        None => admit(permit, ask, way, idempotency).await?,
     };
     metric::rollback_requested(if replayed { "replayed" } else { "new" });
     Ok((view, replayed))
@@ -194,6 +195,7 @@ pub(crate) async fn accept(
 async fn admit(
     permit: &Permit<Operate>,
     ask: &RollbackRequest,
+    way: Way,
     idempotency: Idempotency,
 ) -> Result<(RollbackView, bool), Problem> {
     let store = permit.store();
@@ -223,7 +225,6 @@ async fn admit(
         return Err(Problem::nothing_to_do(stored.to.as_str()));
     }
     let (id, at) = (RollbackId(Uuid::now_v7()), now());
-    let approval = Millis::from_secs(stored.application.timeouts.approval_s);
     let new = NewRollback {
         id,
         plan: &stored,
@@ -232,8 +233,7 @@ async fn admit(
         note: ask.note.clone(),
         ticked: ask.ticked.clone(),
         idempotency,
-        approval_until: (stored.application.approval && ask.break_glass.is_none())
-            .then(|| at.after(approval)),
+        approval_until: ask.waits_until(&stored, way, at),
         break_glass: ask.break_glass.clone(),
         at,
     };
@@ -404,6 +404,7 @@ pub(crate) async fn order<A: Action>(
         .await?
     {
         OrderPut::Accepted => Ok(Accepted::of(view)),
+        OrderPut::Expired { until } => Err(Problem::approval_over(view.id, until)),
         OrderPut::Ended => Err(ended(&permit.store().rollback_get(view.id).await?)),
         OrderPut::TooLate(why) => Err(match order {
             Order::Approve { .. } | Order::Reject { .. } => {

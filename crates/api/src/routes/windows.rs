@@ -117,9 +117,10 @@ pub(crate) async fn list(permit: Permit<Read>) -> Result<Json<Listing<WindowAnsw
     }))
 }
 
-/// Adds a freeze window.
+/// Adds a freeze window. One that lets rollbacks start by themselves is added by persons only.
 #[utoipa::path(post, path = "/api/v1/freeze-windows", operation_id = "add_window", tag = "guards",
     request_body = WindowRequest, responses((status = 201, description = "It counts from now on", body = WindowAnswer),
+        (status = 403, description = "A service may add windows that keep rollbacks from starting, not windows that let them start", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such application that you may see", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn add(
     permit: Permit<Operate>,
@@ -130,6 +131,10 @@ pub(crate) async fn add(
         Some(name) => {
             find(&permit, name).await?;
         }
+    }
+    // It opens what another window of its kind keeps closed.
+    if ask.kind == WindowKind::Allow && ask.rollbacks {
+        permit.must_be_person("add windows in which rollbacks may start by themselves")?;
     }
     let window = window(&ask).map_err(Problem::fields)?;
     let now = clock::now();

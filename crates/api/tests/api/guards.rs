@@ -183,6 +183,23 @@ async fn a_service_may_stop_what_goes_by_itself_and_not_let_it_go_again() {
     assert_eq!(send(Ask::new("DELETE", &one)).await.code(), "forbidden");
     house.send(switch(true)).await.ok(200);
     house.send(Ask::new("DELETE", &one)).await.ok(204);
+    // A window that is open for rollbacks lets them through where another one keeps them: that is a person's to say.
+    let window = |kind: &str, rollbacks: bool| {
+        let always = json!({"kind": kind, "application": "shop", "cron": "0 0 * * *", "duration_s": 86400,
+            "zone": "UTC", "rollbacks": rollbacks});
+        Ask::new("POST", "/api/v1/freeze-windows").json(&always)
+    };
+    let refused = send(window("allow", true)).await;
+    assert_eq!(
+        (refused.code().as_str(), refused.status),
+        ("forbidden", 403)
+    );
+    let listed = house.get("/api/v1/freeze-windows").await.ok(200);
+    assert_eq!(listed["items"], json!([]));
+    for may in [window("allow", false), window("deny", true)] {
+        send(may).await.ok(201);
+    }
+    house.send(window("allow", true)).await.ok(201);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ mod postgres_fixture;
 
 mod approvals;
 mod cardboard;
+mod chats;
 mod client;
 mod edge;
 mod guards;

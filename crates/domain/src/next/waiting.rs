@@ -24,6 +24,7 @@ pub(super) fn for_approval(
 ) -> Turn {
     let needed = usize::from(plan.application.approvers);
     let mut approved: Vec<&Actor> = Vec::new();
+    let mut late: Option<&Actor> = None;
     for order in orders {
         // A no wins over a yes that came with it: nothing has started yet.
         let cause = match order {
@@ -34,7 +35,12 @@ pub(super) fn for_approval(
                 CauseCode::Cancelled,
                 format!("{by} cancelled it before it started"),
             ),
-            Order::Approve { by } => {
+            // A yes that was said in time is obeyed however late it is read; one that was said later never is.
+            Order::Approve { by, at } if *at >= until => {
+                late = Some(by);
+                continue;
+            }
+            Order::Approve { by, .. } => {
                 let open = run.approved_by.len() + approved.len() < needed;
                 if open && !approved.contains(&by) && !run.approved_by.contains(by) {
                     approved.push(by);
@@ -50,17 +56,24 @@ pub(super) fn for_approval(
         return go(events.map(|by| Event::Approved { by }).collect());
     }
     if now >= until {
-        let said = match run.approved_by.as_slice() {
-            [] => "nobody approved the plan in time; ask for a new one".to_owned(),
-            some => format!(
-                "{} of {needed} approved the plan in time; ask for a new one",
-                some.len()
-            ),
-        };
-        let cause = Cause::new(CauseCode::NotApproved, said);
+        let cause = Cause::new(CauseCode::NotApproved, too_few(run, needed, late));
         return end(Verdict::Cancelled { cause });
     }
     rest(until)
+}
+
+/// Why a plan is not approved when its time is over.
+fn too_few(run: &Run, needed: usize, late: Option<&Actor>) -> String {
+    match (run.approved_by.as_slice(), late) {
+        ([], None) => "nobody approved the plan in time; ask for a new one".to_owned(),
+        ([], Some(by)) => {
+            format!("{by} approved the plan when its time was over; ask for a new one")
+        }
+        (some, _) => format!(
+            "{} of {needed} approved the plan in time; ask for a new one",
+            some.len()
+        ),
+    }
 }
 
 pub(super) fn for_watch(
@@ -219,3 +232,6 @@ fn red_in_watch(
     );
     Some(format!("{said}; {tally}"))
 }
+
+#[cfg(test)]
+mod tests;

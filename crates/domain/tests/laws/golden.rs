@@ -128,6 +128,7 @@ fn first_days() -> Vec<Day> {
     let approved = |world: &mut World| {
         world.store.order(domain::next::Order::Approve {
             by: "bob".parse().unwrap(),
+            at: world.now,
         })
     };
     let approval = Recipe {

@@ -11,7 +11,7 @@ use domain::{
     effect::{Effect, Failure},
     name::{Actor, RollbackId},
     next::Order,
-    time::Millis,
+    time::{Millis, Moment},
 };
 use uuid::Uuid;
 
@@ -169,10 +169,10 @@ impl Trouble {
         strikes
     }
 
-    fn order(&mut self) -> Order {
+    fn order(&mut self, at: Moment) -> Order {
         let by: Actor = self.dice.pick(&["ana", "ben"]).parse().unwrap();
         match self.dice.below(4) {
-            0 => Order::Approve { by },
+            0 => Order::Approve { by, at },
             1 => Order::Reject { by },
             2 => Order::Supersede {
                 by: RollbackId(Uuid::from_u128(0xB)),
@@ -189,7 +189,7 @@ impl Director for Trouble {
             world.store.order(if self.dice.one_in(8) {
                 Order::Reject { by }
             } else {
-                Order::Approve { by }
+                Order::Approve { by, at: world.now }
             });
         }
         if !self.strikes(40) {
@@ -227,7 +227,7 @@ impl Director for Trouble {
                 world.engine.away_until = Some(world.now.after(Millis(away)));
             }
             _ => {
-                let order = self.order();
+                let order = self.order(world.now);
                 world.store.order(order);
             }
         }

@@ -175,7 +175,10 @@ impl Store {
         let waits = matches!(self.run.phase, Phase::AwaitingApproval { .. });
         let in_vain = match &order {
             Order::Cancel { .. } => next::too_late_to_cancel(&self.run).is_some(),
-            Order::Approve { .. } | Order::Reject { .. } => !waits,
+            Order::Approve { at, .. } => {
+                !waits || next::too_late_to_approve(&self.run, *at).is_some()
+            }
+            Order::Reject { .. } => !waits,
             Order::Supersede { .. } => false,
         };
         if in_vain || matches!(self.run.phase, Phase::Ended { .. }) {

@@ -1,32 +1,22 @@
 //! Each blocker is met, and what is no blocker stands in nobody's way.
 
-use std::collections::BTreeMap;
-
-use crate::shop::*;
 use domain::{
-    application::Application,
-    compose::{Listing, PinFile, PinState, ProjectLook, ProjectRead, Service},
-    engine_look::{
-        Container, ContainerState, EngineFacts, EngineLook, Health, ImageFacts, Lock, Mark,
-        RestartPolicy, TakenPort, holdings::Holdings,
-    },
-    front::{Filed, FrontLook, FrontServer},
-    ledger::{LastRollback, RecordedSpecification, Release, ReleaseComponent},
+    engine_look::{ContainerState, ImageFacts, TakenPort},
+    front::{Filed, FrontServer},
+    ledger::LastRollback,
     lifecycle::{Event, Phase, Run},
-    name::{ComponentName, ContainerId, Fence, ImageId, RollbackId, Version},
-    plan::{self, Plan, Strategy},
-    planner::{self, Blocker, BlockerCode, Proposal, Rebuild, Snapshot, Warning, WarningCode},
+    name::RollbackId,
+    plan::{self, Plan},
+    planner::{BlockerCode, WarningCode},
     seen::Seen,
-    source::{Tag, TagsSeen},
-    specification::{Endpoint, MountKind, Mounted, NetworkMode, Published, Shape},
-    steps::{Act, Step},
-    supply::{ImageSource, SourceSeen},
+    specification::Published,
+    steps::Step,
     target::Target,
     time::{Millis, Moment},
 };
-use proptest::prelude::*;
-use serde_json::json;
 use uuid::Uuid;
+
+use crate::shop::*;
 
 type Met = (Shop, BlockerCode);
 

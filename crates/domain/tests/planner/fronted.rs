@@ -1,32 +1,14 @@
 //! Plans of components behind a balancer.
 
-use std::collections::BTreeMap;
+use domain::{
+    plan::{self},
+    planner::{Warning, WarningCode},
+    specification::{Endpoint, Mounted},
+    steps::Step,
+    time::Millis,
+};
 
 use crate::shop::*;
-use domain::{
-    application::Application,
-    compose::{Listing, PinFile, PinState, ProjectLook, ProjectRead, Service},
-    engine_look::{
-        Container, ContainerState, EngineFacts, EngineLook, Health, ImageFacts, Lock, Mark,
-        RestartPolicy, TakenPort, holdings::Holdings,
-    },
-    front::{Filed, FrontLook, FrontServer},
-    ledger::{LastRollback, RecordedSpecification, Release, ReleaseComponent},
-    lifecycle::{Event, Phase, Run},
-    name::{ComponentName, ContainerId, Fence, ImageId, RollbackId, Version},
-    plan::{self, Plan, Strategy},
-    planner::{self, Blocker, BlockerCode, Proposal, Rebuild, Snapshot, Warning, WarningCode},
-    seen::Seen,
-    source::{Tag, TagsSeen},
-    specification::{Endpoint, MountKind, Mounted, NetworkMode, Published, Shape},
-    steps::{Act, Step},
-    supply::{ImageSource, SourceSeen},
-    target::Target,
-    time::{Millis, Moment},
-};
-use proptest::prelude::*;
-use serde_json::json;
-use uuid::Uuid;
 
 #[test]
 fn behind_a_balancer_each_replica_has_its_server_and_nobody_waits() {

@@ -1,32 +1,24 @@
 //! What comes before what, and which binary can execute it.
 
-use std::collections::BTreeMap;
-
-use crate::shop::*;
 use domain::{
-    application::Application,
-    compose::{Listing, PinFile, PinState, ProjectLook, ProjectRead, Service},
-    engine_look::{
-        Container, ContainerState, EngineFacts, EngineLook, Health, ImageFacts, Lock, Mark,
-        RestartPolicy, TakenPort, holdings::Holdings,
-    },
-    front::{Filed, FrontLook, FrontServer},
-    ledger::{LastRollback, RecordedSpecification, Release, ReleaseComponent},
-    lifecycle::{Event, Phase, Run},
-    name::{ComponentName, ContainerId, Fence, ImageId, RollbackId, Version},
-    plan::{self, Plan, Strategy},
-    planner::{self, Blocker, BlockerCode, Proposal, Rebuild, Snapshot, Warning, WarningCode},
+    engine_look::ImageFacts,
+    ledger::LastRollback,
+    name::{ComponentName, RollbackId, Version},
+    plan::{self, Plan},
+    planner::WarningCode,
     seen::Seen,
-    source::{Tag, TagsSeen},
-    specification::{Endpoint, MountKind, Mounted, NetworkMode, Published, Shape},
     steps::{Act, Step},
-    supply::{ImageSource, SourceSeen},
     target::Target,
-    time::{Millis, Moment},
+    time::Millis,
 };
-use proptest::prelude::*;
 use serde_json::json;
 use uuid::Uuid;
+
+use crate::{
+    pins::unnamed,
+    rebuilds::{rebuild, rebuildable},
+    shop::*,
+};
 
 #[test]
 fn a_target_that_runs_is_a_no_op() {

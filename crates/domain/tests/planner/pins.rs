@@ -2,31 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use crate::shop::*;
 use domain::{
-    application::Application,
     compose::{Listing, PinFile, PinState, ProjectLook, ProjectRead, Service},
-    engine_look::{
-        Container, ContainerState, EngineFacts, EngineLook, Health, ImageFacts, Lock, Mark,
-        RestartPolicy, TakenPort, holdings::Holdings,
-    },
-    front::{Filed, FrontLook, FrontServer},
-    ledger::{LastRollback, RecordedSpecification, Release, ReleaseComponent},
-    lifecycle::{Event, Phase, Run},
-    name::{ComponentName, ContainerId, Fence, ImageId, RollbackId, Version},
-    plan::{self, Plan, Strategy},
-    planner::{self, Blocker, BlockerCode, Proposal, Rebuild, Snapshot, Warning, WarningCode},
+    plan::{self},
+    planner::Proposal,
     seen::Seen,
-    source::{Tag, TagsSeen},
-    specification::{Endpoint, MountKind, Mounted, NetworkMode, Published, Shape},
     steps::{Act, Step},
-    supply::{ImageSource, SourceSeen},
-    target::Target,
-    time::{Millis, Moment},
 };
-use proptest::prelude::*;
 use serde_json::json;
-use uuid::Uuid;
+
+use crate::shop::*;
 
 /// A project that Compose reads, with the version in a file; `reproduced` and the images are a test's to choose.
 fn project(value: Option<&str>, images: [&str; 2], reproduced: bool) -> ProjectLook {
@@ -162,7 +147,7 @@ fn overriding(look: ProjectLook, digests: &[&str]) -> Proposal {
 }
 
 /// The same without a variable: images of the site's own files, and an override file that says `value`.
-fn unnamed(value: Option<&str>) -> ProjectLook {
+pub(crate) fn unnamed(value: Option<&str>) -> ProjectLook {
     let mut look = project(
         value,
         ["registry:5000/api:1.5.0", "registry:5000/worker:1.5.0"],

@@ -2,34 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use crate::shop::*;
 use domain::{
-    application::Application,
-    compose::{Listing, PinFile, PinState, ProjectLook, ProjectRead, Service},
-    engine_look::{
-        Container, ContainerState, EngineFacts, EngineLook, Health, ImageFacts, Lock, Mark,
-        RestartPolicy, TakenPort, holdings::Holdings,
-    },
-    front::{Filed, FrontLook, FrontServer},
-    ledger::{LastRollback, RecordedSpecification, Release, ReleaseComponent},
-    lifecycle::{Event, Phase, Run},
-    name::{ComponentName, ContainerId, Fence, ImageId, RollbackId, Version},
-    plan::{self, Plan, Strategy},
-    planner::{self, Blocker, BlockerCode, Proposal, Rebuild, Snapshot, Warning, WarningCode},
+    plan::{self, Strategy},
+    planner::{self, Blocker, BlockerCode, Proposal, Rebuild, Snapshot, WarningCode},
     seen::Seen,
     source::{Tag, TagsSeen},
-    specification::{Endpoint, MountKind, Mounted, NetworkMode, Published, Shape},
-    steps::{Act, Step},
+    steps::Step,
     supply::{ImageSource, SourceSeen},
     target::Target,
-    time::{Millis, Moment},
 };
-use proptest::prelude::*;
 use serde_json::json;
-use uuid::Uuid;
+
+use crate::shop::*;
 
 /// The shop with a source, its good images gone, and the commit that the ledger has.
-fn rebuildable(commit: Option<&str>) -> Shop {
+pub(crate) fn rebuildable(commit: Option<&str>) -> Shop {
     let mut shop = Shop::new();
     let mut definition = serde_json::to_value(&shop.application).unwrap();
     definition["source"] = json!({"repository": "/srv/git/shop.git"});
@@ -42,7 +29,11 @@ fn rebuildable(commit: Option<&str>) -> Shop {
     shop
 }
 
-fn rebuild(shop: &Shop, tag: &str, confirm_moved_tag: bool) -> Result<Proposal, Vec<Blocker>> {
+pub(crate) fn rebuild(
+    shop: &Shop,
+    tag: &str,
+    confirm_moved_tag: bool,
+) -> Result<Proposal, Vec<Blocker>> {
     build(shop, Strategy::Rebuild, tag, confirm_moved_tag)
 }
 

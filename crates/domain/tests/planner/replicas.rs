@@ -1,32 +1,18 @@
 //! Which container is whose replica, and what moves with it.
 
-use std::collections::BTreeMap;
-
-use crate::shop::*;
 use domain::{
-    application::Application,
-    compose::{Listing, PinFile, PinState, ProjectLook, ProjectRead, Service},
-    engine_look::{
-        Container, ContainerState, EngineFacts, EngineLook, Health, ImageFacts, Lock, Mark,
-        RestartPolicy, TakenPort, holdings::Holdings,
-    },
-    front::{Filed, FrontLook, FrontServer},
-    ledger::{LastRollback, RecordedSpecification, Release, ReleaseComponent},
-    lifecycle::{Event, Phase, Run},
-    name::{ComponentName, ContainerId, Fence, ImageId, RollbackId, Version},
-    plan::{self, Plan, Strategy},
-    planner::{self, Blocker, BlockerCode, Proposal, Rebuild, Snapshot, Warning, WarningCode},
-    seen::Seen,
-    source::{Tag, TagsSeen},
-    specification::{Endpoint, MountKind, Mounted, NetworkMode, Published, Shape},
-    steps::{Act, Step},
-    supply::{ImageSource, SourceSeen},
+    engine_look::{Container, ContainerState, Mark},
+    name::{Fence, RollbackId},
+    plan::{self},
+    planner::{BlockerCode, WarningCode},
+    specification::Shape,
+    steps::Step,
     target::Target,
-    time::{Millis, Moment},
 };
-use proptest::prelude::*;
 use serde_json::json;
 use uuid::Uuid;
+
+use crate::shop::*;
 
 /// (name, running) of the containers of one place, and which of them is taken for the replica.
 #[test]

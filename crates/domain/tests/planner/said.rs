@@ -2,31 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use crate::shop::*;
 use domain::{
-    application::Application,
-    compose::{Listing, PinFile, PinState, ProjectLook, ProjectRead, Service},
-    engine_look::{
-        Container, ContainerState, EngineFacts, EngineLook, Health, ImageFacts, Lock, Mark,
-        RestartPolicy, TakenPort, holdings::Holdings,
-    },
-    front::{Filed, FrontLook, FrontServer},
-    ledger::{LastRollback, RecordedSpecification, Release, ReleaseComponent},
-    lifecycle::{Event, Phase, Run},
-    name::{ComponentName, ContainerId, Fence, ImageId, RollbackId, Version},
-    plan::{self, Plan, Strategy},
-    planner::{self, Blocker, BlockerCode, Proposal, Rebuild, Snapshot, Warning, WarningCode},
+    engine_look::ContainerState,
+    plan::{self, Plan},
+    planner::WarningCode,
     seen::Seen,
-    source::{Tag, TagsSeen},
-    specification::{Endpoint, MountKind, Mounted, NetworkMode, Published, Shape},
-    steps::{Act, Step},
-    supply::{ImageSource, SourceSeen},
-    target::Target,
-    time::{Millis, Moment},
+    specification::{Endpoint, NetworkMode, Shape},
 };
 use proptest::prelude::*;
 use serde_json::json;
 use uuid::Uuid;
+
+use crate::shop::*;
 
 #[test]
 fn a_difference_is_said_in_sentences() {

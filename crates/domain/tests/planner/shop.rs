@@ -4,26 +4,20 @@ use std::collections::BTreeMap;
 
 use domain::{
     application::Application,
-    compose::{Listing, PinFile, PinState, ProjectLook, ProjectRead, Service},
     engine_look::{
-        Container, ContainerState, EngineFacts, EngineLook, Health, ImageFacts, Lock, Mark,
-        RestartPolicy, TakenPort, holdings::Holdings,
+        Container, ContainerState, EngineFacts, EngineLook, Health, ImageFacts, Lock,
+        RestartPolicy, holdings::Holdings,
     },
     front::{Filed, FrontLook, FrontServer},
     ledger::{LastRollback, RecordedSpecification, Release, ReleaseComponent},
-    lifecycle::{Event, Phase, Run},
-    name::{ComponentName, ContainerId, Fence, ImageId, RollbackId, Version},
-    plan::{self, Plan, Strategy},
-    planner::{self, Blocker, BlockerCode, Proposal, Rebuild, Snapshot, Warning, WarningCode},
+    name::{ContainerId, ImageId, RollbackId},
+    planner::{self, Blocker, BlockerCode, Proposal, Snapshot, WarningCode},
     seen::Seen,
-    source::{Tag, TagsSeen},
-    specification::{Endpoint, MountKind, Mounted, NetworkMode, Published, Shape},
-    steps::{Act, Step},
+    specification::{Endpoint, MountKind, Mounted, Published, Shape},
     supply::{ImageSource, SourceSeen},
     target::Target,
     time::{Millis, Moment},
 };
-use proptest::prelude::*;
 use serde_json::json;
 use uuid::Uuid;
 

@@ -14,7 +14,7 @@ use store::{
 use tokio::sync::Barrier;
 use uuid::Uuid;
 
-use crate::house::{Hand, House, LEASE, actor, ana, ask, image, in_ms, named, shop, worker};
+use crate::house::{Hand, House, LEASE, actor, ana, ask, image, in_ms, named, now, shop, worker};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_32_requests_at_once_one_is_accepted_and_31_name_it() {
@@ -226,7 +226,10 @@ async fn a_run_that_waits_for_approval_sleeps_until_somebody_says_something() {
             .is_empty()
     );
     assert!(house.store.next_due().await.unwrap().unwrap().as_secs() > 590);
-    let order = Order::Approve { by: actor("ben") };
+    let order = Order::Approve {
+        by: actor("ben"),
+        at: now(),
+    };
     assert_eq!(
         house
             .store
@@ -370,7 +373,10 @@ async fn an_order_that_can_not_be_obeyed_any_more_is_refused_at_once() {
     let claimed = house.claimed("shop", &worker()).await;
     let mut hand = Hand::of(&claimed);
     let ben = actor("ben");
-    let approve = Order::Approve { by: ben.clone() };
+    let approve = Order::Approve {
+        by: ben.clone(),
+        at: now(),
+    };
     let put = house
         .store
         .order_put(claimed.rollback, &approve, &ben)

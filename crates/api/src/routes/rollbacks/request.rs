@@ -1,6 +1,12 @@
 //! A request for a rollback, and what is wrong with one before anything is looked at.
 
-use domain::{checklist::CheckCode, name::PlanDigest, reason::Reason};
+use domain::{
+    checklist::CheckCode,
+    name::PlanDigest,
+    plan::Plan,
+    reason::Reason,
+    time::{Millis, Moment},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -40,7 +46,28 @@ pub struct RollbackRequest {
     pub break_glass: Option<String>,
 }
 
+/// How a request came here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// From somebody who proved who they are.
+    Proved,
+    /// Over a chat that signs nothing: whoever read one message of it can make others, in anybody's name.
+    Unsigned,
+}
+
 impl RollbackRequest {
+    /// Until when it waits for another person's yes; none when it starts at once. What is not signed only proposes, as an
+    /// alert that is not signed does.
+    pub(super) fn waits_until(&self, plan: &Plan, way: Way, at: Moment) -> Option<Moment> {
+        let application = &plan.application;
+        let asked_for = application.approval && self.break_glass.is_none();
+        let waits = match way {
+            Way::Proved => asked_for,
+            Way::Unsigned => true,
+        };
+        waits.then(|| at.after(Millis::from_secs(application.timeouts.approval_s)))
+    }
+
     /// What of it can be refused whatever is known.
     pub(super) fn check(&self, by: PrincipalKind) -> Result<(), Problem> {
         let long = |note: &String| note.chars().count() > NOTE_CHARS_MAX;
