@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::house::{Application, Client, Engine, House, Luck, When, asks::unique, seconds, until};
+use crate::house::{Application, Client, Engine, House, Luck, When, asks::unique, seconds};
 
 fn shop(what: &str) -> (House, Application) {
     (
