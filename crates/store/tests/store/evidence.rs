@@ -125,6 +125,48 @@ async fn what_was_said_of_a_trouble_is_found_whether_it_is_decided_or_waits() {
     assert!(facts("e9", &firing, later).await.decided.is_some());
 }
 
+/// Alertmanager and PagerDuty give what comes again another key each time.
+#[tokio::test(flavor = "multi_thread")]
+async fn earlier_episodes_of_what_comes_again_are_found_whether_decided_or_not() {
+    let house = House::new().await;
+    let shop = house.application("shop").await;
+    let store = &house.store;
+    let trigger = trigger();
+    store.trigger_put(&trigger, &ana(), None).await.unwrap();
+    let again = |episode: &str, state: &str, seconds: u32| Alert {
+        recurs: Some("P1|api".to_owned()),
+        ..alert(episode, state, now().before(Millis::from_secs(seconds)))
+    };
+    for (event, episode, state, seconds) in [
+        ("e1", "Q1", "firing", 300),
+        ("e2", "Q1", "resolved", 250),
+        ("e3", "Q2", "firing", 200),
+    ] {
+        keep(&house, event, "{}").await;
+        let new = decision(&again(episode, state, seconds), DecisionOutcome::Recorded);
+        let written = store.decisions_put(&trigger.name, event, vec![new]).await;
+        assert!(written.unwrap());
+    }
+    let mut waiting: serde_json::Value =
+        serde_json::from_str(&body("e4", "Q2", "resolved", now())).unwrap();
+    waiting["event"]["data"]["incident_key"] = json!("api");
+    waiting["event"]["data"]["service"] = json!({"id": "P1"});
+    keep(&house, "e4", &waiting.to_string()).await;
+    let newest = again("Q3", "firing", 0);
+    let told = Told {
+        trigger: &trigger,
+        event_id: "e5",
+        alert: &newest,
+        received_at: now(),
+        application: &shop,
+    };
+    let mut deciding = store.deciding(&trigger.name).await.unwrap();
+    let facts = deciding.facts(&told).await.unwrap();
+    let known = facts.episode.known().unwrap();
+    assert_eq!(known.states.len(), 1, "{known:?}");
+    assert_eq!(known.earlier.len(), 4, "{known:?}");
+}
+
 struct Alerted {
     house: House,
     plan: Plan,
@@ -312,4 +354,69 @@ async fn one_at_a_time_lets_something_through() {
     assert!(!waits.is_finished());
     drop(held);
     waits.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_alert_started_counts_though_it_was_refused_and_undid_nothing() {
+    let alerted = Alerted::new().await;
+    let house = &alerted.house;
+    let store = &house.store;
+    keep(house, "e1", &body("e1", "Q1", "triggered", now())).await;
+    let ask = alerted.ask("k");
+    let acted = NewDecision {
+        rollback: Some(ask.id),
+        ..decision(&alerted.alert, DecisionOutcome::Acted)
+    };
+    let deciding = store.deciding(&alerted.trigger.name).await.unwrap();
+    deciding.request(&ask, "e1", 0, &acted).await.unwrap();
+    let acting = alerted.rollbacks().await;
+    let version = store.facts(&alerted.told()).await.unwrap().deployment;
+    let version = version.known().map(|newest| newest.version.clone());
+    assert_eq!(acting[0].left, version, "{acting:?}");
+    assert!(acting[0].undid.is_some());
+    assert_eq!(acting[0].trigger.as_deref(), Some("pager"));
+    house
+        .raw(&format!(
+            "update rollback_run set phase = 'ended', acts = false, ended_at = now() where rollback_id = '{}'",
+            ask.id
+        ))
+        .await;
+    let recent = alerted.rollbacks().await;
+    assert_eq!(recent.len(), 1, "{recent:?}");
+    assert_eq!((recent[0].undid, &recent[0].left), (None, &None));
+    assert!(recent[0].rested_at.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_is_as_old_as_the_first_word_of_it_and_seen_or_not() {
+    let alerted = Alerted::new().await;
+    let house = &alerted.house;
+    let newest = async || {
+        let facts = house.store.facts(&alerted.told()).await.unwrap();
+        facts.deployment.known().unwrap().clone()
+    };
+    let before = newest().await;
+    house
+        .raw(&format!(
+            "update deployment_fact set seen_at = null where deployment_id = '{}'",
+            before.id
+        ))
+        .await;
+    assert!(!newest().await.seen);
+    // An entry that it took the place of was made two hours earlier.
+    house
+        .raw(&format!(
+            "with older as (
+                 insert into deployment (id, application, version, kind, actor, images, deployed_at, request_hash)
+                 select gen_random_uuid(), application, version, 'detected', actor, images,
+                        deployed_at - interval '2 hours', '' from deployment where id = '{0}' returning id
+             )
+             insert into deployment_fact (deployment_id, state, seen_at, merged_into)
+             select id, 'watching', now(), '{0}' from older",
+            before.id
+        ))
+        .await;
+    let after = newest().await;
+    assert_eq!(after.id, before.id);
+    assert_eq!(before.at.since(after.at), Millis::from_secs(7200));
 }
