@@ -10,8 +10,9 @@ use domain::{
     time::Moment,
     trigger::{
         Headers, Trigger,
-        alert::{Alert, AlertState},
-        sort::{Matter, sorted},
+        alert::{Alert, AlertState, Notice},
+        message,
+        sort::begins,
     },
 };
 use serde_json::Value;
@@ -242,16 +243,13 @@ async fn episode(
     for waiting in waiting {
         let before =
             (waiting.received_at, waiting.event_id.as_str()) < (told.received_at, told.event_id);
-        for part in sorted(told.trigger, &waiting.headers, &waiting.body) {
-            let Ok(alert) = serde_json::from_value::<Alert>(part.notice) else {
-                continue;
-            };
+        for alert in alerts(told.trigger, &waiting) {
             if alert.episode != *key {
                 let again = alert.recurs.is_some() && alert.recurs == told.alert.recurs;
                 earlier.extend(again.then(|| state(&alert)));
                 continue;
             }
-            if before && matches!(part.matter, Matter::Alert(_)) {
+            if before && begins(told.trigger, &alert) {
                 decided = decided.or_else(|| Some(waiting.event_id.clone()));
             }
             states.push(state(&alert));
@@ -263,6 +261,15 @@ async fn episode(
         earlier,
         decided,
     })
+}
+
+/// What a message that waits tells of. Routes, whose rules take a while, are only asked about those that matter.
+fn alerts(trigger: &Trigger, waiting: &Waiting) -> Vec<Alert> {
+    let (kind, settings) = (trigger.kind, &trigger.settings);
+    match message::read(kind, settings, &waiting.headers, &waiting.body) {
+        Ok(Notice::Alerts(alerts)) => alerts,
+        Ok(Notice::Ping | Notice::Other { .. } | Notice::Deployed(_)) | Err(_) => Vec::new(),
+    }
 }
 
 /// What was said of earlier episodes of a trouble that comes again under another key each time.

@@ -103,6 +103,14 @@ pub fn sorted(trigger: &Trigger, headers: &Headers, body: &[u8]) -> Vec<Part> {
     }
 }
 
+/// Whether an alert is one that something is decided about.
+#[must_use]
+pub fn begins(trigger: &Trigger, alert: &Alert) -> bool {
+    let routes = Routes::of(trigger);
+    let part = alerted(trigger.mode, alert, routes.find(alert), Value::Null);
+    matches!(part.matter, Matter::Alert(_))
+}
+
 fn nothing(code: &'static str, said: String, notice: Value) -> Part {
     Part {
         application: None,
