@@ -281,6 +281,16 @@ impl Decision {
                 .all(|answer| answer.answer == Answer::Ask && answer.is_a_limit())
     }
 
+    /// Why nothing more than this is done: of a proposal that lacks more than a person's yes, what else it lacks.
+    #[must_use]
+    pub fn main_reason(&self) -> Option<&GuardAnswer> {
+        let reasons = self.reasons();
+        let more = reasons
+            .iter()
+            .find(|answer| self.outcome == Outcome::Propose && !answer.is_a_limit());
+        more.or_else(|| reasons.first()).copied()
+    }
+
     /// The code that stands for the decision: the first reason's guard; none when every guard passes.
     #[must_use]
     pub fn reason(&self) -> Option<Guard> {

@@ -380,7 +380,7 @@ async fn rollbacks_recent(
     let rows: Vec<RecentRow> = sqlx::query_as(
         "select b.id, b.application, b.requested_by, b.requested_at, r.acts, r.phase,
                 coalesce(r.proved_at, r.ended_at) as rested_at,
-                asked.episode, undone.id as undid, undone.version as left_version
+                r.acts or r.state->>'touched_at' is not null as touched, asked.episode, undone.id as undid, undone.version as left_version
          from rollback b join rollback_run r on r.rollback_id = b.id
          left join lateral (
              select d.episode, d.outcome from decision d where d.rollback_id = b.id order by d.id limit 1
@@ -389,7 +389,7 @@ async fn rollbacks_recent(
              select coalesce(f.merged_into, d.id) as id, d.version
              from deployment d join deployment_fact f on f.deployment_id = d.id
              where d.application = b.application and d.deployed_at <= b.requested_at and f.state <> 'refused'
-               and (r.acts or r.state->>'acted_at' is not null)
+               and (r.acts or r.state->>'touched_at' is not null)
              order by d.deployed_at desc, d.id desc limit 1
          ) undone on true
          where r.acts or ((r.state->>'acted_at' is not null or asked.outcome = 'acted')
@@ -430,6 +430,7 @@ struct RecentRow {
     phase: String,
     rested_at: Option<OffsetDateTime>,
     episode: Option<String>,
+    touched: bool,
     undid: Option<Uuid>,
     left_version: Option<String>,
 }
@@ -455,6 +456,7 @@ fn recent(row: RecentRow) -> Result<Recent> {
         rested_at,
         episode: row.episode,
         undid: row.undid,
+        touched: row.touched,
         left: row
             .left_version
             .map(|version| version.parse())

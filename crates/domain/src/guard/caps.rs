@@ -4,9 +4,13 @@ use std::collections::BTreeSet;
 
 use super::{
     Asker, Facts, Guard, GuardAnswer, Policy, Recent,
-    policy::{DAY, HOUR},
+    policy::{AFTER_NOTHING, DAY, HOUR},
 };
-use crate::{seen::Seen, time::Moment};
+use crate::{
+    name::ApplicationName,
+    seen::Seen,
+    time::{Millis, Moment},
+};
 
 /// Rollbacks of the last hours; none known, no pass.
 fn rollbacks(facts: &Facts, guard: Guard) -> Result<&[Recent], GuardAnswer> {
@@ -46,7 +50,7 @@ pub(super) fn cooldown(facts: &Facts, policy: &Policy, now: Moment) -> GuardAnsw
     let here = rollbacks
         .iter()
         .filter(|recent| recent.application == subject.name);
-    let (mut newest, mut proposed) = (None, None);
+    let (mut newest, mut in_vain, mut proposed) = (None, None, None);
     for recent in here {
         if recent.proposed {
             proposed = Some(recent.rollback);
@@ -60,23 +64,31 @@ pub(super) fn cooldown(facts: &Facts, policy: &Policy, now: Moment) -> GuardAnsw
             )
             .with("rollback", recent.rollback);
         };
-        newest = newest.max(Some((rested_at, recent.rollback)));
-    }
-    match newest {
-        Some((at, rollback)) if now.since(at) < policy.cooldown => {
-            let what = format!(
-                "{} was rolled back {} ago, less than {}: what that did has to show first",
-                subject.name,
-                now.since(at),
-                policy.cooldown
-            );
-            let next = "look what the rollback did; if it was not enough, roll back by hand: `sternway rollback`";
-            let answer = GuardAnswer::refuse(guard, what, next);
-            answer
-                .with("rollback", rollback)
-                .with("until", at.after(policy.cooldown))
+        if recent.touched {
+            newest = newest.max(Some((rested_at, recent.rollback)));
+        } else {
+            in_vain = in_vain.max(Some((rested_at, recent.rollback)));
         }
-        Some(_) | None => {
+    }
+    let in_vain = in_vain.filter(|(at, _)| now.since(*at) < AFTER_NOTHING);
+    match newest
+        .filter(|(at, _)| now.since(*at) < policy.cooldown)
+        .or(in_vain)
+    {
+        Some((at, rollback)) => {
+            let vain = in_vain.is_some_and(|(_, vain)| vain == rollback);
+            too_soon(
+                &subject.name,
+                now.since(at),
+                if vain { None } else { Some(policy) },
+            )
+            .with("rollback", rollback)
+            .with(
+                "until",
+                at.after(if vain { AFTER_NOTHING } else { policy.cooldown }),
+            )
+        }
+        None => {
             let what = "nothing acts on the application, and nothing did of late";
             let answer = GuardAnswer::pass(guard, what);
             match proposed {
@@ -86,6 +98,22 @@ pub(super) fn cooldown(facts: &Facts, policy: &Policy, now: Moment) -> GuardAnsw
             }
         }
     }
+}
+
+/// So long after one; by the policy when it touched anything.
+fn too_soon(name: &ApplicationName, ago: Millis, touched: Option<&Policy>) -> GuardAnswer {
+    let what = match touched {
+        Some(policy) => format!(
+            "{name} was rolled back {ago} ago, less than {}: what that did has to show first",
+            policy.cooldown
+        ),
+        None => format!(
+            "a rollback of {name} ended {ago} ago without touching anything: what stood in its way may stand there still"
+        ),
+    };
+    let next =
+        "look what the rollback did; if it was not enough, roll back by hand: `sternway rollback`";
+    GuardAnswer::refuse(Guard::Cooldown, what, next)
 }
 
 pub(super) fn rate(facts: &Facts, policy: &Policy, now: Moment) -> GuardAnswer {

@@ -213,8 +213,10 @@ pub struct Recent {
     pub rested_at: Option<Moment>,
     /// The alert's episode that it was started by.
     pub episode: Option<String>,
-    /// The deployment that it undid; none when it ended before it did anything.
+    /// The deployment that it undid; none when it ended before it touched what serves.
     pub undid: Option<Uuid>,
+    /// Whether clients may have seen anything of it. What is under way may yet.
+    pub touched: bool,
     /// The version of that deployment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<Version>,

@@ -37,6 +37,9 @@ pub struct Policy {
 
 /// An hour, for the cap by the hour.
 pub(super) const HOUR: Millis = Millis::from_secs(3600);
+/// How long after a rollback that ended before it touched anything no alert starts the next: what stood in its way stands there
+/// for some time, and a storm would ask at every moment of it.
+pub(super) const AFTER_NOTHING: Millis = Millis::from_secs(60);
 /// A day, for the cap by the day and for what is never done twice.
 pub(super) const DAY: Millis = Millis::from_secs(86_400);
 

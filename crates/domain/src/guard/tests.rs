@@ -115,6 +115,7 @@ fn recent(application: &str, by: Asker, asked: i64, rested: Option<i64>) -> Rece
         rested_at: rested.map(at),
         episode: None,
         undid: None,
+        touched: true,
         left: None,
         trigger: (by == Asker::Trigger).then(|| "other".to_owned()),
         proposed: false,
@@ -382,7 +383,7 @@ fn of_cause_and_target() -> [(Guard, Answer, Change); 20] {
     ]
 }
 
-fn of_caps() -> [(Guard, Answer, Change); 6] {
+fn of_caps() -> [(Guard, Answer, Change); 7] {
     use Answer::{Ask, Refuse};
     [
         (Guard::Cooldown, Refuse, |f| {
@@ -390,6 +391,11 @@ fn of_caps() -> [(Guard, Answer, Change); 6] {
         }),
         (Guard::Cooldown, Refuse, |f| {
             done_before(f, recent("shop", Asker::Person, -900, Some(-599)));
+        }),
+        (Guard::Cooldown, Refuse, |f| {
+            let mut in_vain = recent("shop", Asker::Person, -900, Some(-59));
+            in_vain.touched = false;
+            done_before(f, in_vain);
         }),
         (Guard::RateCap, Ask, |f| {
             let all = [-3000, -2000, -1000]
@@ -561,6 +567,15 @@ fn a_limit_is_reached_where_it_says() {
         outcome(
             |f| f.rollbacks = Seen::Known(vec![recent("shop", Asker::Person, -900, Some(-600))])
         ),
+        Outcome::Auto
+    );
+    // What did nothing is soon forgotten.
+    assert_eq!(
+        outcome(|f| {
+            let mut in_vain = recent("shop", Asker::Trigger, -900, Some(-60));
+            in_vain.touched = false;
+            done_before(f, in_vain);
+        }),
         Outcome::Auto
     );
     // What alerts did counts, not what people did.

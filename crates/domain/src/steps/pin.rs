@@ -30,9 +30,12 @@ fn written(plan: &Plan, pin: &Pin) -> String {
         .from
         .as_ref()
         .map_or_else(|| "what served before".to_owned(), ToString::to_string);
-    let back = format!(
-        "its former content is put back if the rollback turns, and when the hold of {held} is released"
-    );
+    // An undo holds nothing.
+    let and_when = match plan.target.undoes() {
+        Some(_) => String::new(),
+        None => format!(", and when the hold of {held} is released"),
+    };
+    let back = format!("its former content is put back if the rollback turns{and_when}");
     match (&pin.variable, &pin.to) {
         (Some(variable), to) => {
             let to = to.as_deref().unwrap_or_default();
@@ -51,9 +54,7 @@ fn written(plan: &Plan, pin: &Pin) -> String {
                 Some(from) => (format!("which pins {from} now"), back),
                 None => (
                     "which Compose reads after the site's own files".to_owned(),
-                    format!(
-                        "it is removed if the rollback turns, and when the hold of {held} is released"
-                    ),
+                    format!("it is removed if the rollback turns{and_when}"),
                 ),
             };
             format!(

@@ -14,7 +14,7 @@ use crate::{
         Client,
         answers::{
             ApplicationItem, AutomaticState, Listing, PhaseWord, ReleaseAnswer, ReleasesAnswer,
-            ReturnAnswer, RollbackAnswer, RollbackItem, StateWord,
+            ReturnAnswer, RollbackAnswer, RollbackItem, StateWord, VerdictWord,
         },
         problem::Failure,
         segment,
@@ -23,6 +23,9 @@ use crate::{
     out::{Out, Paint, one_line},
     progress::words::date,
 };
+
+/// Rollbacks among which the newest one that pinned something is looked for.
+const LOOKED_BACK: u32 = 10;
 
 /// What is known of one application.
 #[derive(Debug)]
@@ -69,17 +72,13 @@ async fn one(name: &ApplicationName, client: &Client, out: &Out) -> Result<Exit,
     let releases = versions::releases(client, name, out).await?;
     let rollbacks = client
         .get(&format!(
-            "/api/v1/rollbacks?application={}&limit=1",
+            "/api/v1/rollbacks?application={}&limit={LOOKED_BACK}",
             segment(name.as_str())
         ))
         .await?;
     let last = rollbacks.read::<Listing<RollbackItem>>()?.items;
+    let pinned = newest_pins(client, &last).await?;
     let last = last.into_iter().next();
-    let pinned = match &last {
-        Some(last) => Some(client.get(&watch::path(last.id)).await?.read()?),
-        None => None,
-    };
-    let pinned = pinned.as_ref().map_or_else(Vec::new, pins);
     let returns = client
         .get(&format!(
             "/api/v1/applications/{}/returns?limit=1",
@@ -108,6 +107,23 @@ async fn one(name: &ApplicationName, client: &Client, out: &Out) -> Result<Exit,
     };
     out.data(&text(&known, out.data));
     Ok(Exit::Reached)
+}
+
+/// What the newest rollback that pinned anything says of it: what came after it may have ended before it touched a file.
+async fn newest_pins(client: &Client, newest: &[RollbackItem]) -> Result<Vec<String>, Failure> {
+    for one in newest {
+        let stays = match one.verdict {
+            None | Some(VerdictWord::RolledBack | VerdictWord::NeedsHuman) => true,
+            Some(VerdictWord::Restored | VerdictWord::Refused | VerdictWord::Cancelled) => false,
+        };
+        if stays {
+            let found = pins(&client.get(&watch::path(one.id)).await?.read()?);
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+    }
+    Ok(Vec::new())
 }
 
 async fn all(client: &Client, out: &Out) -> Result<Exit, Failure> {

@@ -249,8 +249,7 @@ impl Judging<'_> {
 
     /// The decision as it is written, by its worst reason.
     fn with_reason(&self, decision: &Decision, outcome: DecisionOutcome) -> NewDecision {
-        let first = decision.reasons().first().map(|answer| (*answer).clone());
-        let (code, said, next_action) = match first {
+        let (code, said, next_action) = match decision.main_reason().cloned() {
             Some(answer) => (answer.guard.word(), answer.sentence, answer.next_action),
             None => (
                 "let_through",
