@@ -142,7 +142,8 @@ fn failures() -> Vec<(Guard, Answer, Change)> {
     let mut all: Vec<(Guard, Answer, Change)> = Vec::new();
     all.extend(of_origin());
     all.extend(of_the_trouble());
-    all.extend(of_cause_and_target());
+    all.extend(of_cause());
+    all.extend(of_target());
     all.extend(of_caps());
     all.extend([
         (Guard::KillSwitch, Ask, |f| f.switches = unknown()),
@@ -293,8 +294,8 @@ fn done_before(facts: &mut Facts, rollback: Recent) {
     known(&mut facts.rollbacks, |it| it.push(rollback));
 }
 
-fn of_cause_and_target() -> [(Guard, Answer, Change); 20] {
-    use Answer::{Ask, Refuse};
+fn of_cause() -> [(Guard, Answer, Change); 8] {
+    use Answer::Ask;
     [
         (Guard::DeployCorrelation, Ask, |f| {
             known(&mut f.deployment, |it| it.at = at(-1841));
@@ -328,6 +329,12 @@ fn of_cause_and_target() -> [(Guard, Answer, Change); 20] {
             before.left = Some("1.5.0".parse().unwrap());
             done_before(f, before);
         }),
+    ]
+}
+
+fn of_target() -> [(Guard, Answer, Change); 12] {
+    use Answer::{Ask, Refuse};
+    [
         (Guard::TargetKnownGood, Ask, |f| {
             known(&mut f.target, |it| it.proved = false)
         }),
