@@ -32,7 +32,7 @@ pub(crate) struct Engine {
     /// Why it can not be looked at.
     pub(crate) away: Option<String>,
     /// Whether anybody answers.
-    pub(crate) deaf: bool,
+    deaf: bool,
     /// What the repository has.
     pub(crate) tags: Vec<Tag>,
 }
@@ -41,6 +41,8 @@ pub(crate) struct Engine {
 #[derive(Clone)]
 pub(crate) struct Cardboard {
     pub(crate) engine: Arc<Mutex<Engine>>,
+    /// Held while it answers.
+    turn: Arc<tokio::sync::Mutex<()>>,
     store: Store,
     worker: Worker,
 }
@@ -76,6 +78,7 @@ impl Cardboard {
         };
         let cardboard = Self {
             engine,
+            turn: Arc::default(),
             store,
             worker,
         };
@@ -83,14 +86,23 @@ impl Cardboard {
         cardboard
     }
 
+    /// From now on nobody answers: what it was at is done first.
+    pub(crate) async fn goes_deaf(&self) {
+        let _turn = self.turn.lock().await;
+        self.engine.lock().unwrap().deaf = true;
+    }
+
     async fn live(self) {
         loop {
-            if !self.engine.lock().unwrap().deaf {
+            let turn = self.turn.lock().await;
+            let deaf = self.engine.lock().unwrap().deaf;
+            if !deaf {
                 for (id, question) in self.store.inquiries_open(10).await.unwrap_or_default() {
                     let _ = self.store.inquiry_answer(id, &self.answer(&question)).await;
                 }
                 self.resolve().await;
             }
+            drop(turn);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

@@ -177,7 +177,7 @@ async fn a_report_that_leads_to_nothing_says_so_with_what_to_do() {
 async fn a_deployment_is_kept_while_the_worker_is_away() {
     let house = House::new().await;
     house.application(&shop("shop")).await.ok(201);
-    house.worker.engine.lock().unwrap().deaf = true;
+    house.worker.goes_deaf().await;
     let body = json!({"version": "1.5.0", "images": {"api": "shop-api:1.5.0"}});
     let recorded = house
         .post("/api/v1/applications/shop/deployments", &body)

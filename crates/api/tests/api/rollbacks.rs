@@ -347,7 +347,7 @@ async fn an_engine_that_is_away_is_said_with_the_reason() {
         assert!(reply.json()["detail"].as_str().unwrap().contains("refused"));
         assert_eq!(reply.header("retry-after"), "2");
     }
-    house.worker.engine.lock().unwrap().deaf = true;
+    house.worker.goes_deaf().await;
     let began = Instant::now();
     let deaf = house
         .post("/api/v1/applications/shop/plans", &json!({}))
