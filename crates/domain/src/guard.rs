@@ -15,6 +15,7 @@ mod facts;
 mod origin;
 mod people;
 mod policy;
+mod sight;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use facts::{
     Subject, Switch, Switches, TargetFacts, TriggerFacts, impact_of, impact_of_word,
 };
 pub use policy::{GuardSettings, Policy};
+pub use sight::{Sight, asked_about, last_good, longest_served};
 
 /// A rule that lets a rollback through, asks for a person, or refuses.
 #[derive(

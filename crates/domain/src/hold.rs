@@ -25,6 +25,15 @@ pub struct Hold {
     pub images: BTreeMap<ComponentName, BTreeSet<ImageId>>,
 }
 
+/// What persons and rollbacks say against a release.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// Why it is held.
+    pub hold: Option<String>,
+    /// Why it is insecure.
+    pub insecure: Option<String>,
+}
+
 /// What of a release a hold was recognised by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum By {

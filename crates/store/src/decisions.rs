@@ -260,7 +260,7 @@ impl Store {
             event_id: event_id.to_owned(),
             decisions,
         };
-        let pool = self.pool.clone();
+        let pool = self.intake.clone();
         let write = |messages| {
             all_or_each(messages, async move |messages: &[Message]| {
                 write_some(&pool, messages).await

@@ -5,6 +5,7 @@ use domain::{
     guard::{
         Asker, EpisodeFacts, EpisodeState, Facts, NewestDeployment, Recent, Subject, TriggerFacts,
     },
+    hold::Marks,
     name::{Actor, ApplicationName, RollbackId, TriggerName, Version},
     seen::Seen,
     time::Moment,
@@ -26,8 +27,7 @@ use crate::{
     decisions::{Led, NewDecision},
     error::{Error, Result, corrupt},
     ledger::kind,
-    overrides,
-    releases::{self, Marks},
+    overrides, releases,
     requests::{NewRollback, Requested},
     windows,
 };
@@ -149,7 +149,7 @@ impl Store {
     /// [`Error::Busy`] after two seconds, or as every store function.
     pub async fn deciding(&self, trigger: &TriggerName) -> Result<Deciding> {
         timed(async {
-            let mut tx = self.pool.begin().await?;
+            let mut tx = self.intake.begin().await?;
             // In a statement of its own: what is read next sees what was committed while it waited.
             sqlx::query("select pg_advisory_xact_lock($1)")
                 .bind(DECIDE_LOCK)
@@ -171,7 +171,7 @@ impl Store {
     /// As every store function.
     pub async fn facts(&self, told: &Told<'_>) -> Result<Facts> {
         timed(async {
-            let mut session = self.pool.acquire().await?;
+            let mut session = self.intake.acquire().await?;
             of_ledger(&mut session, told).await
         })
         .await

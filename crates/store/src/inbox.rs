@@ -103,7 +103,7 @@ impl Store {
             let about = about(message.trigger.as_str(), &message.event_id);
             message.body = self.key.seal(&about, &message.body);
         }
-        let pool = self.pool.clone();
+        let pool = self.intake.clone();
         let put = |messages| {
             all_or_each(messages, async move |messages: &[NewMessage]| {
                 put(&pool, messages).await
@@ -129,7 +129,7 @@ impl Store {
             )
             .bind(trigger.as_str())
             .bind(event_id)
-            .fetch_one(&self.pool)
+            .fetch_one(&self.intake)
             .await?)
         })
         .await
@@ -142,13 +142,14 @@ impl Store {
     pub async fn inbox_due(&self, desk: Desk, limit: u32, lease: Duration) -> Result<Vec<Due>> {
         let rows: Vec<PgRow> = timed(async {
             Ok(sqlx::query(
-                "with due as (
-                     select trigger_name, event_id from inbox_due where decide_at <= now() and chat = $3
-                     order by decide_at limit $1 for update skip locked
-                 ), taken as (
+                "with taken as (
                      update inbox_due d set decide_at = now() + make_interval(secs => $2), tries = d.tries + 1
-                     from due where d.trigger_name = due.trigger_name and d.event_id = due.event_id
-                     returning d.trigger_name, d.event_id, d.tries
+                     where d.ctid = any (array(
+                         select ctid from inbox_due where decide_at <= now() and chat = $3
+                         order by decide_at limit $1 for update skip locked))
+                     returning d.trigger_name, d.event_id, d.tries,
+                               -- A claim that a crash forgets is made again: nobody waits for the disk.
+                               set_config('synchronous_commit', 'off', true)
                  )
                  select t.definition, t.removed_at is not null as removed, i.event_id, i.headers, i.body, i.sealed,
                         i.received_at, taken.tries, t.name || ' ' || i.event_id as row_key
@@ -160,7 +161,7 @@ impl Store {
             .bind(i64::from(limit.min(DUE_MAX)))
             .bind(lease.as_secs_f64())
             .bind(desk == Desk::Chat)
-            .fetch_all(&self.pool)
+            .fetch_all(&self.intake)
             .await?)
         })
         .await?;
@@ -185,7 +186,7 @@ impl Store {
             .bind(trigger.as_str())
             .bind(event_id)
             .bind(OffsetDateTime::from(at))
-            .execute(&self.pool)
+            .execute(&self.intake)
             .await?;
             Ok(())
         })

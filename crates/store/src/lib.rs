@@ -78,7 +78,7 @@ pub use orders::OrderPut;
 pub use overrides::{OVERRIDES_MAX, StoredOverride};
 pub use page::{Listed, PAGE_MAX, Page};
 pub use pins::{HeldPin, NewPin, Pinned, ReleasedPin};
-pub use releases::{Marks, ReleaseDetails, SpecificationView};
+pub use releases::{ReleaseDetails, SpecificationView};
 pub use requests::{Idempotency, NewRollback, Requested};
 pub use returns::{HeldReturn, NewReturn, ReturnOutcome};
 pub use rollbacks::{RollbackFilter, RollbackSummary, RollbackView};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::{
+    hold::Marks,
     ledger::{RecordedSpecification, Release, ReleaseComponent},
     name::{ApplicationName, ComponentName, ImageId, PullReference, SpecificationDigest, Version},
     specification::Shape,
@@ -90,6 +91,22 @@ struct ViewRow {
 }
 
 impl Store {
+    /// Why a release is held, and why it is insecure, at this moment.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn release_marks(
+        &self,
+        application: &ApplicationName,
+        version: &Version,
+    ) -> Result<Marks> {
+        timed(async {
+            let mut session = self.pool.acquire().await?;
+            marks(&mut session, application, version).await
+        })
+        .await
+    }
+
     /// The releases of an application as the planner sees them: for each version its newest deployment whose images
     /// are known, and when any deployment of it was last proved good, if its images were not judged bad since.
     ///
@@ -274,15 +291,6 @@ const RELEASES: &str = "
     left join proved p on p.version = u.version
     left join held h on h.version = u.version
     order by u.deployed_at desc, u.deployment desc limit $3";
-
-/// What persons and rollbacks say against a release.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Marks {
-    /// Why it is held.
-    pub hold: Option<String>,
-    /// Why it is insecure.
-    pub insecure: Option<String>,
-}
 
 /// Against a release at this moment; nothing against one that there is not.
 pub(crate) async fn marks(

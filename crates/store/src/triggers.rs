@@ -282,7 +282,7 @@ impl Store {
     /// # Errors
     /// [`Error::KeyLost`] when a secret is sealed with another key, or as every store function.
     pub async fn trigger_keys(&self, name: &TriggerName) -> Result<Option<HookKeys>> {
-        let (pool, key) = (self.pool.clone(), self.key.clone());
+        let (pool, key) = (self.intake.clone(), self.key.clone());
         let read = |names| async move { keys(&pool, &key, names).await };
         self.hook_keys.ask(name.clone(), 0, read).await
     }

@@ -20,17 +20,17 @@ use crate::{
 
 const NOON: i64 = 1_795_348_800_000;
 
-fn at(seconds: i64) -> Moment {
+pub(super) fn at(seconds: i64) -> Moment {
     Moment::from_unix_ms(NOON + seconds * 1000)
 }
 
 /// When the decision is made: 31 seconds after the alert came, 40 after the trouble began.
-fn now() -> Moment {
+pub(super) fn now() -> Moment {
     at(0)
 }
 
 /// Facts that every guard lets through.
-fn fine() -> Facts {
+pub(super) fn fine() -> Facts {
     Facts {
         trigger: TriggerFacts {
             name: "pager".to_owned(),

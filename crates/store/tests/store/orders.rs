@@ -1,6 +1,7 @@
 //! A yes to a rollback that waits: when it counts, and what it can not be a yes to.
 
 use domain::{
+    hold::Marks,
     name::{Actor, RollbackId},
     next::Order,
     plan::Plan,
@@ -125,6 +126,35 @@ async fn nobody_approves_the_way_to_what_is_held_or_insecure_by_now() {
     release(&house, &plan).await;
     let put = approve(&house, id, &ben, now()).await.unwrap();
     assert_eq!(put, OrderPut::Accepted);
+}
+
+/// What was looked up may be seconds old when it is decided.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_decides_on_an_alert_reads_what_is_said_of_the_target_by_then() {
+    let house = House::new().await;
+    let plan = house.planned("shop").await;
+    let (name, version) = (&plan.application.name, &plan.to);
+    let pager = "pager".parse().unwrap();
+    let mut deciding = house.store.deciding(&pager).await.unwrap();
+    assert_eq!(
+        deciding.marks(name, version).await.unwrap(),
+        Marks::default()
+    );
+    hold(&house, &plan, "CVE-2026-1", true).await;
+    let marks = deciding.marks(name, version).await.unwrap();
+    assert_eq!(
+        marks,
+        house.store.release_marks(name, version).await.unwrap()
+    );
+    assert!(
+        marks.hold.is_some() && marks.insecure.is_some(),
+        "{marks:?}"
+    );
+    release(&house, &plan).await;
+    assert_eq!(
+        deciding.marks(name, version).await.unwrap(),
+        Marks::default()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,10 +3,10 @@
 
 use domain::{
     guard::{self, Decision, Facts, Impact, Outcome, Policy, impact_of},
+    hold::Marks,
     name::{Actor, RollbackId},
     plan::Plan,
     reason::Reason,
-    seen::Seen,
     time::{Millis, Moment},
 };
 use store::{
@@ -108,15 +108,16 @@ impl Judging<'_> {
             .await
             .map_err(StoreAway)?;
         let mut facts = deciding.facts(&self.told).await.map_err(StoreAway)?;
-        if !looked.add_to(&mut facts) {
-            return Ok(Judged::Later(clock::now().after(SOON)));
-        }
         // What was looked up may be older than a person's word on the target.
-        if let Seen::Known(target) = &mut facts.target {
-            let name = &self.told.application.name;
-            let marks = deciding.marks(name, &target.version).await;
-            let marks = marks.map_err(StoreAway)?;
-            (target.hold, target.insecure) = (marks.hold, marks.insecure);
+        let marks = match looked.sight.version() {
+            None => Marks::default(),
+            Some(version) => {
+                let name = &self.told.application.name;
+                deciding.marks(name, version).await.map_err(StoreAway)?
+            }
+        };
+        if !looked.sight.add_to(&mut facts, marks) {
+            return Ok(Judged::Later(clock::now().after(SOON)));
         }
         let decision = self.decide(&facts);
         let proposed = self.proposed(&facts);

@@ -3,7 +3,8 @@
 use domain::{
     application::Application,
     deployment_watch,
-    guard::{self, Facts, NewestDeployment, Opinion, Policy, TargetFacts},
+    guard::{self, NewestDeployment, Opinion, Policy, Sight, TargetFacts},
+    hold::Marks,
     ledger::Release,
     name::{TriggerName, Version},
     plan::Plan,
@@ -11,11 +12,10 @@ use domain::{
     readiness::ReadinessCode,
     seen::Seen,
     target::Target,
-    time::{Millis, Moment},
+    time::Millis,
     trigger::alert::Alert,
 };
 use store::{DeploymentFilter, Error, Page, Told};
-use uuid::Uuid;
 
 use crate::{
     clock,
@@ -30,27 +30,10 @@ const LEDGER_LOOKED_BACK: u32 = 100;
 /// What was looked up outside of the ledger.
 #[derive(Clone)]
 pub(super) struct Looked {
-    /// The newest deployment that it was looked at with; another one since, and it is to be looked at again.
-    deployment: Option<Uuid>,
     /// The way back, when there is one and it changes something.
     pub(super) plan: Option<Plan>,
-    opinion: Seen<Opinion>,
-    target: Seen<TargetFacts>,
-    /// When what runs was started, the last of its containers.
-    started: Option<Moment>,
-}
-
-impl Looked {
-    /// Puts what was seen into the facts; whether they are about the same deployment.
-    pub(super) fn add_to(&self, facts: &mut Facts) -> bool {
-        facts.opinion = self.opinion.clone();
-        facts.target = self.target.clone();
-        if let (Seen::Known(newest), Some(started)) = (&mut facts.deployment, self.started) {
-            // A report may come hours late: what runs was there before it.
-            newest.at = newest.at.min(started);
-        }
-        facts.deployment.known().map(|newest| newest.id) == self.deployment
-    }
+    /// What the guards go by.
+    pub(super) sight: Sight,
 }
 
 /// A message's alert, to be explained: nothing is done.
@@ -77,9 +60,15 @@ pub(crate) async fn explain(
         application,
     };
     let mut facts = real.store.facts(&told).await.map_err(StoreAway)?;
-    look(real, application, facts.deployment.known())
-        .await?
-        .add_to(&mut facts);
+    let looked = look(real, application, facts.deployment.known()).await?;
+    let marks = match looked.sight.version() {
+        None => Marks::default(),
+        Some(version) => {
+            let marks = real.store.release_marks(&application.name, version).await;
+            marks.map_err(StoreAway)?
+        }
+    };
+    looked.sight.add_to(&mut facts, marks);
     Ok(Ok(guard::decide(&facts, &policy, clock::now())))
 }
 
@@ -89,16 +78,12 @@ pub(super) async fn look(
     newest: Option<&NewestDeployment>,
 ) -> Result<Looked, StoreAway> {
     let name = &application.name;
-    let deployment = newest.map(|newest| newest.id);
     let look = match inquiries::application(real, name).await? {
         Ok(look) => look,
         Err(why) => {
             return Ok(Looked {
-                deployment,
                 plan: None,
-                opinion: Seen::Unknown(why.clone()),
-                target: Seen::Unknown(why),
-                started: None,
+                sight: Sight::none(newest, &why),
             });
         }
     };
@@ -121,7 +106,7 @@ pub(super) async fn look(
     let version = match &plan {
         Some(plan) => Some(plan.to.clone()),
         None if blockers.is_empty() => None,
-        None => last_good(&releases, newest).map(|release| release.version.clone()),
+        None => guard::last_good(&releases, newest).map(|release| release.version.clone()),
     };
     let target = match version {
         None => Seen::Absent,
@@ -130,17 +115,14 @@ pub(super) async fn look(
             Seen::Known(target(real, application, version, &releases, blockers, planned).await?)
         }
     };
-    Ok(Looked {
-        deployment,
-        plan,
+    let started = look.containers.iter().filter_map(|found| found.started_at);
+    let sight = Sight {
+        deployment: newest.map(|newest| newest.id),
         opinion,
         target,
-        started: look
-            .containers
-            .iter()
-            .filter_map(|found| found.started_at)
-            .max(),
-    })
+        started: started.max(),
+    };
+    Ok(Looked { plan, sight })
 }
 
 async fn opinion(
@@ -149,16 +131,11 @@ async fn opinion(
     newest: Option<&NewestDeployment>,
 ) -> Seen<Opinion> {
     let (application, look) = (snapshot.application, snapshot.look);
-    let Some(newest) = newest else {
-        return Seen::Unknown("it is not known which version runs".to_owned());
+    let runs = planner::present(snapshot);
+    let newest = match guard::asked_about(newest, runs.as_ref()) {
+        Ok(newest) => newest,
+        Err(why) => return Seen::Unknown(why),
     };
-    // Asked for a version that does not run, probes would say no for that alone.
-    if let Some(runs) = planner::present(snapshot).filter(|runs| *runs != newest.version) {
-        return Seen::Unknown(format!(
-            "{runs} runs, not {}, which is the newest in the ledger",
-            newest.version
-        ));
-    }
     let questions = deployment_watch::questions(application, &newest.version, look);
     let answers = real.prober.ask(&questions, PROBE_LIMIT).await;
     deployment_watch::opinion(application, look, &answers, clock::now())
@@ -186,8 +163,9 @@ async fn target(
         served: served(real, application, &version).await?,
         readiness,
         blockers,
-        hold: release.and_then(|release| release.hold.clone()),
-        insecure: release.and_then(|release| release.insecure.clone()),
+        // Read when it is decided.
+        hold: None,
+        insecure: None,
         version,
     })
 }
@@ -205,27 +183,11 @@ async fn served(
     let any = DeploymentFilter::default();
     let listed = real.store.deployment_list(&application.name, &any, &page);
     let listed = listed.await.map_err(StoreAway)?.items;
-    let mut until: Moment = clock::now();
-    let mut longest = None;
-    let counts = |entry: &store::Deployment| entry.state != store::DeploymentState::Refused;
-    for entry in listed.into_iter().filter(counts) {
-        if entry.version == *version {
-            longest = longest.max(Some(until.since(entry.deployed_at)));
-        }
-        until = entry.deployed_at;
-    }
-    Ok(longest)
-}
-
-/// What the planner would have chosen if nothing stood in its way.
-fn last_good<'a>(
-    releases: &'a [Release],
-    newest: Option<&NewestDeployment>,
-) -> Option<&'a Release> {
-    let others = releases
-        .iter()
-        .filter(|release| newest.is_none_or(|newest| release.version != newest.version));
-    others
-        .filter(|release| release.good_at.is_some())
-        .max_by_key(|release| release.good_at)
+    let counts = |entry: &&store::Deployment| entry.state != store::DeploymentState::Refused;
+    let entries = listed.iter().filter(counts);
+    Ok(guard::longest_served(
+        version,
+        entries.map(|entry| (&entry.version, entry.deployed_at)),
+        clock::now(),
+    ))
 }
