@@ -141,9 +141,10 @@ fn cause(name: &ApplicationName, runs: Option<&Suspect>) -> Check {
             )
         }
         Some(Health::Good) => open(format!("{deployed} and was proved healthy after that")),
-        Some(Health::Watching | Health::Unproved) | None => {
-            open(format!("{deployed}; nothing was found out about it yet"))
-        }
+        Some(Health::Watching | Health::Unproved) | None => open(match runs.said.as_deref() {
+            Some(why) => format!("{deployed} and is not judged yet; last seen: {why}"),
+            None => format!("{deployed}; nothing was found out about it yet"),
+        }),
     }
 }
 
@@ -208,6 +209,15 @@ mod tests {
             let item = confirmed(runs);
             assert!(!item.met && item.next_action.is_some(), "{item:?}");
         }
+    }
+
+    #[test]
+    fn a_red_probe_that_is_not_judged_yet_is_said() {
+        let item = &list(Some(Some(Health::Watching)))[1];
+        assert!(
+            !item.met && item.said.contains("/health answers 500"),
+            "{item:?}"
+        );
     }
 
     #[test]

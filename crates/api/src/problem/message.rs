@@ -16,7 +16,7 @@ impl Problem {
                 "compare the clocks, and the trigger's settings with the sender's"
             }
             Refusal::Missing | Refusal::Malformed | Refusal::Wrong | Refusal::Empty => {
-                "compare the sender's secret with the trigger's: `sternway triggers explain NAME` takes a message and says more"
+                "compare the sender's secret with the trigger's: `sternway triggers explain NAME -f FILE` takes a message and says more"
             }
         };
         Self {

@@ -288,10 +288,10 @@ pub fn summary(rollback: &RollbackAnswer, paint: Paint) -> String {
         ),
     );
     for action in &rollback.next_actions {
-        let how = action.method.as_deref().zip(action.path.as_deref());
-        let how = how.map_or(String::new(), |(method, path)| {
-            format!(" ({} {})", one_line(method), one_line(path))
-        });
+        let request = action.method.as_deref().zip(action.path.as_deref());
+        let request = request.map(|(method, path)| format!("{method} {path}"));
+        let how = action.command.clone().or(request);
+        let how = how.map_or(String::new(), |how| format!(" ({})", one_line(&how)));
         row("next", format!("{}{how}", one_line(&action.sentence)));
     }
     lines.join("\n")

@@ -28,6 +28,14 @@ pub async fn look(globals: &Globals) -> Vec<Finding> {
     };
     let version = match client.get("/version").await {
         Ok(reply) => reply,
+        // Whoever names a server means one that runs; without a name it may be looked at before there is one.
+        Err(failure) if failure.exit == Exit::Unreachable && globals.url.is_some() => {
+            return vec![Finding::fail(
+                "server",
+                said(&failure),
+                "start it there, or correct STERNWAY_URL",
+            )];
+        }
         Err(failure) if failure.exit == Exit::Unreachable => {
             return vec![Finding::warn(
                 "server",
@@ -133,11 +141,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_does_not_run_is_no_failure() {
+    async fn a_server_that_does_not_run_is_a_failure_when_it_is_named() {
         let globals = Globals {
             state_dir: Some("/nonexistent/x".into()),
             ..Globals::default()
         };
         assert_eq!(look(&globals).await[0].state, State::Warn);
+        let named = Globals {
+            // A port that nobody listens at.
+            url: Some("http://127.0.0.1:9".to_owned()),
+            ..globals
+        };
+        assert_eq!(look(&named).await[0].state, State::Fail);
     }
 }

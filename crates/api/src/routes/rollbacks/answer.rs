@@ -210,6 +210,9 @@ pub struct NextAction {
     /// The path of the request that does it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// The command that does it in a terminal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
 }
 
 impl RollbackAnswer {
@@ -405,36 +408,35 @@ fn notes(run: &Run, verdict: Option<&Verdict>) -> Vec<String> {
 /// With the hold `released`, the version that was rolled back may come back: nothing is to be set against it.
 fn next_actions(view: &RollbackView, released: bool) -> Vec<NextAction> {
     let here = format!("/api/v1/rollbacks/{}", view.id);
-    let act = |sentence: &str, method: &str, path: String| NextAction {
+    let (id, name) = (view.id, &view.application);
+    let act = |sentence: &str, method: &str, path: String, command: Option<String>| NextAction {
         sentence: sentence.to_owned(),
         method: Some(method.to_owned()),
         path: Some(path),
+        command,
     };
     let say = |sentence: String| NextAction {
         sentence,
         method: None,
         path: None,
+        command: None,
     };
+    let run = |word: &str| Some(format!("sternway {word} {id}"));
+    let call_off = |sentence| act(sentence, "POST", format!("{here}/cancel"), run("cancel"));
+    let watch = || act("watch it", "GET", format!("{here}/events"), run("watch"));
+    let steps = |sentence| act(sentence, "GET", format!("{here}/steps"), run("watch"));
     match &view.run.phase {
         Phase::AwaitingApproval { .. } => vec![
             act(
                 "another person approves or rejects it",
                 "POST",
                 format!("{here}/approval"),
+                run("approve"),
             ),
-            act("call it off", "POST", format!("{here}/cancel")),
+            call_off("call it off"),
         ],
-        Phase::Forward { .. } => vec![
-            act("watch it", "GET", format!("{here}/events")),
-            act(
-                "call it off at its next safe point",
-                "POST",
-                format!("{here}/cancel"),
-            ),
-        ],
-        Phase::Backward { .. } | Phase::Watching { .. } => {
-            vec![act("watch it", "GET", format!("{here}/events"))]
-        }
+        Phase::Forward { .. } => vec![watch(), call_off("call it off at its next safe point")],
+        Phase::Backward { .. } | Phase::Watching { .. } => vec![watch()],
         Phase::Ended { verdict } => match verdict {
             Verdict::RolledBack { .. } => {
                 let notes = notes(&view.run, Some(verdict));
@@ -443,22 +445,23 @@ fn next_actions(view: &RollbackView, released: bool) -> Vec<NextAction> {
                     "read what the former containers said last",
                     "GET",
                     format!("{here}/artifacts"),
+                    None,
                 );
                 elsewhere.into_iter().chain([said_last]).collect()
             }
             Verdict::Restored { .. } | Verdict::Refused { .. } | Verdict::Cancelled { .. } => vec![
-                act("see what failed", "GET", format!("{here}/steps")),
+                steps("see what failed"),
                 act(
                     "make a new plan once the cause is gone",
                     "POST",
-                    format!("/api/v1/applications/{}/plans", view.application),
+                    format!("/api/v1/applications/{name}/plans"),
+                    Some(format!("sternway plan {name}")),
                 ),
             ],
             Verdict::NeedsHuman { .. } => vec![
-                act("see what was reached", "GET", format!("{here}/steps")),
+                steps("see what was reached"),
                 say(format!(
-                    "look at the containers of {} on their engine before anything else",
-                    view.application
+                    "look at the containers of {name} on their engine before anything else"
                 )),
             ],
         },

@@ -6,7 +6,10 @@ fn rollback(change: serde_json::Value) -> RollbackAnswer {
         "phase": "watching", "until": "2026-11-22T08:35:31.500Z", "proved_at": "2026-11-22T08:20:34.200Z", "downtime_ms": 850,
         "requested_by": "ana", "reason": "critical_bug", "note": "checkout answers 500", "requested_at": "2026-11-22T08:20:31Z",
         "plan_digest": "ab".repeat(32), "log": {"seq": 42, "head": "cd".repeat(32)},
-        "next_actions": [{"sentence": "watch it", "method": "GET", "path": "/api/v1/rollbacks/1/events"}], "new_member": 1
+        "next_actions": [
+            {"sentence": "watch it", "method": "GET", "path": "/api/v1/rollbacks/1/events", "command": "sternway watch 1"},
+            {"sentence": "read on", "method": "GET", "path": "/api/v1/rollbacks/1/artifacts"}],
+        "new_member": 1
     });
     for (name, member) in change.as_object().unwrap() {
         value[name] = member.clone();
@@ -24,7 +27,8 @@ fn a_proved_rollback_is_summed_up() {
          \x20 downtime   850 ms at most\n\
          \x20 until      its probes must stay green until 08:35:31.500Z\n\
          \x20 log        42 events, head cdcdcdcdcdcd; rollback 0199c0de-7a11-7000-8000-000000000001\n\
-         \x20 next       watch it (GET /api/v1/rollbacks/1/events)"
+         \x20 next       watch it (sternway watch 1)\n\
+         \x20 next       read on (GET /api/v1/rollbacks/1/artifacts)"
     );
 }
 
