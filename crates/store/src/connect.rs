@@ -31,13 +31,11 @@ const LEASE_CONNECTIONS: u32 = 1;
 /// Connections for messages that are taken in and decided, two for each kind of statement: a storm of them must not take
 /// those that rollbacks need.
 const INTAKE_CONNECTIONS: u32 = 8;
-/// Every statement about messages goes through an index. In a storm their tables grow from nothing to a hundred thousand
-/// rows between two looks of Postgres at their size, and a plan that was good for nothing reads all of them each time:
-/// deciding fell from 2000 messages a second to 30. So plans are made once, for tables of any size.
-const BY_INDEX: &str = "select set_config(name, value, false) from (values
-        ('plan_cache_mode', 'force_generic_plan'), ('jit', 'off'), ('enable_seqscan', 'off'),
-        ('enable_bitmapscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off')
-    ) as setting (name, value)";
+/// In a storm the tables of messages grow from nothing to a hundred thousand rows between two looks of Postgres at their
+/// statistics, and a plan that was kept from when there was nothing reads all of them each time: deciding fell from 2000
+/// messages a second to 30. A plan of its own for each statement goes by the size that the tables have.
+const PLANNED_EACH_TIME: &str = "select set_config('plan_cache_mode', 'force_custom_plan', false),
+        set_config('jit', 'off', false)";
 
 /// How the store connects.
 #[derive(Clone, Debug)]
@@ -197,7 +195,7 @@ fn pool_of_intake() -> PgPoolOptions {
     pool(INTAKE_CONNECTIONS).after_connect(|session, _| {
         Box::pin(async move {
             prepare(session).await?;
-            sqlx::query(BY_INDEX).execute(session).await?;
+            sqlx::query(PLANNED_EACH_TIME).execute(session).await?;
             Ok(())
         })
     })

@@ -155,8 +155,7 @@ impl Store {
                         i.received_at, taken.tries, t.name || ' ' || i.event_id as row_key
                  from taken
                  join inbox i on i.trigger_name = taken.trigger_name and i.event_id = taken.event_id
-                 join trigger t on t.name = taken.trigger_name
-                 order by i.received_at",
+                 join trigger t on t.name = taken.trigger_name",
             )
             .bind(i64::from(limit.min(DUE_MAX)))
             .bind(lease.as_secs_f64())
@@ -165,7 +164,9 @@ impl Store {
             .await?)
         })
         .await?;
-        Ok(readable("message", rows, |row| due(&self.key, row)))
+        let mut due = readable("message", rows, |row| due(&self.key, row));
+        due.sort_by_key(|due| due.received_at);
+        Ok(due)
     }
 
     /// A message is to be decided then, and not before.
