@@ -174,6 +174,10 @@ fn what_is_no_number_says_why() {
             "{body}"
         );
     }
+}
+
+#[test]
+fn what_is_long_or_deep_is_no_number_and_is_not_repeated() {
     let long = format!(
         r#"{{"status":"error","errorType":"bad_data","error":"\u001b[31m{}"}}"#,
         "x".repeat(50_000)

@@ -1,3 +1,5 @@
+use std::slice;
+
 use serde_json::json;
 
 use super::*;
@@ -160,7 +162,7 @@ fn a_metric_answers_and_one_that_can_not_tell_leaves_the_question_open() {
         by: "service:ci".parse().unwrap(),
         ..many(Said::Unknown)
     };
-    assert_eq!(after_three_noes(&[service.clone()]), soon);
+    assert_eq!(after_three_noes(slice::from_ref(&service)), soon);
     let told = Evidence {
         said: Said::No,
         ..service
@@ -184,9 +186,9 @@ fn a_persons_word_counts_before_a_metrics() {
     // That data is damaged wins as soon as a metric says it, unless a person denies it.
     let damaged = metric(Question::DataCorruption, Said::Yes);
     let stop = Led::Advise(Advice::StopAssessRollBack, Question::DataCorruption);
-    assert_eq!(walk(&[damaged.clone()]), stop);
+    assert_eq!(walk(slice::from_ref(&damaged)), stop);
     assert_eq!(
-        after_three_noes(&[damaged.clone()]),
+        after_three_noes(slice::from_ref(&damaged)),
         Led::Ask(Question::ManyUsers)
     );
     let unsure = [
