@@ -16,6 +16,7 @@ mod cli;
 mod databases;
 mod drift;
 mod engines;
+mod facts;
 mod fronted;
 mod handover;
 mod happy;

@@ -12,12 +12,14 @@ use domain::{
     source::TagsSeen,
     target::Target,
     time::Millis,
+    triage::{Evidence, facts},
 };
 use serde::de::DeserializeOwned;
 use store::{Answer, Question};
 
 use crate::{
     auth::{Action, Permit},
+    clock,
     problem::Problem,
 };
 
@@ -28,6 +30,9 @@ pub(crate) const REPOSITORY_TIMEOUT: Duration = Duration::from_secs(9);
 /// How long the reading of a Compose project is waited for: Compose itself is asked, several times.
 const ADOPTION_TIMEOUT: Duration = Duration::from_secs(41);
 
+/// How long metrics and probes are waited for; the worker gives them 3 s of it.
+const FACTS_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Asks a worker. The inner error is what the worker said instead of an answer.
 pub(crate) async fn ask<A: Action, T: DeserializeOwned>(
     permit: &Permit<A>,
@@ -36,6 +41,7 @@ pub(crate) async fn ask<A: Action, T: DeserializeOwned>(
     let patience = match question {
         Question::Tags { .. } => REPOSITORY_TIMEOUT,
         Question::Project { .. } => ADOPTION_TIMEOUT,
+        Question::Facts { .. } => FACTS_TIMEOUT,
         Question::Application { .. } | Question::Images { .. } | Question::Alert { .. } => {
             LOOK_TIMEOUT
         }
@@ -50,6 +56,34 @@ pub(crate) async fn ask<A: Action, T: DeserializeOwned>(
             Problem::internal()
         }),
     }
+}
+
+/// What an application's metrics and probes say to the runbook's questions. Who decides does not wait for a worker that is
+/// not there: then each says that it was not asked, and why.
+pub(crate) async fn facts_of<A: Action>(
+    permit: &Permit<A>,
+    application: &Application,
+) -> Result<Vec<Evidence>, Problem> {
+    if !facts::any_to_ask(application) {
+        return Ok(Vec::new());
+    }
+    let name = application.name.clone();
+    let store = permit.store();
+    let id = store
+        .inquiry_ask(&Question::Facts { name }, permit.actor())
+        .await?;
+    let why = match store.inquiry_wait(id, FACTS_TIMEOUT).await? {
+        Answer::Found(body) => match serde_json::from_value(body) {
+            Ok(found) => return Ok(found),
+            Err(error) => {
+                tracing::error!(%error, "a worker's answer can not be read");
+                "a worker's answer can not be read".to_owned()
+            }
+        },
+        Answer::Failed(why) => why,
+        Answer::Late => "no worker answered in time".to_owned(),
+    };
+    Ok(facts::unasked(application, &why, clock::now()))
 }
 
 /// What a plan is asked for.

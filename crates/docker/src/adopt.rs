@@ -247,6 +247,7 @@ fn understood(
         guards: domain::guard::GuardSettings::default(),
         retain: domain::retention::Retain::default(),
         probes: Vec::new(),
+        metrics: Vec::new(),
         components,
     };
     Ok(Adoption {

@@ -11,6 +11,7 @@ use crate::{
     compose::ComposeProject,
     front::Front,
     guard::GuardSettings,
+    metric::{self, Metric},
     name::{ApplicationName, ComponentName, EnvironmentName, PullReference},
     order,
     probe::{FrontProbe, Probe, VersionEndpoint},
@@ -75,6 +76,10 @@ pub struct Application {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 16)]
     pub probes: Vec<FrontProbe>,
+    /// Numbers that answer the runbook's questions for whoever decides. They start nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 8)]
+    pub metrics: Vec<Metric>,
     /// Its parts, in the order in which they are switched.
     #[schema(min_items = 1, max_items = 64)]
     pub components: Vec<Component>,
@@ -231,6 +236,7 @@ impl Application {
             compose.check(self.project.is_some(), &mut bad);
         }
         self.check_front(&mut bad);
+        metric::check(&self.metrics, &mut bad);
         self.check_source(&mut bad);
         self.check_times(&mut bad);
         self.check_retain(&mut bad);

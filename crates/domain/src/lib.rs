@@ -17,6 +17,7 @@ pub mod hold;
 pub mod lease;
 pub mod ledger;
 pub mod lifecycle;
+pub mod metric;
 pub mod name;
 pub mod next;
 pub mod order;

@@ -189,6 +189,12 @@ text_newtype!(
     "^[a-z0-9][a-z0-9_.-]{0,62}$"
 );
 text_newtype!(
+    /// Name of a metric, unique in its application.
+    MetricName, "metric name", is_name,
+    "use 1 to 63 of a-z, 0-9, `_`, `.`, `-`, starting with a letter or digit",
+    "^[a-z0-9][a-z0-9_.-]{0,62}$"
+);
+text_newtype!(
     /// Name of an environment, such as `production`.
     EnvironmentName, "environment name", is_name,
     "use 1 to 63 of a-z, 0-9, `_`, `.`, `-`, starting with a letter or digit",

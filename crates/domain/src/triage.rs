@@ -11,6 +11,8 @@ use crate::{
     time::{Millis, Moment},
 };
 
+pub mod facts;
+
 /// A question of the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -54,6 +56,19 @@ pub enum Source {
     Metric,
     /// An alert's severity.
     Alert,
+}
+
+impl Source {
+    /// The word in the API and on the command line.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::Probe => "probe",
+            Self::Metric => "metric",
+            Self::Alert => "alert",
+        }
+    }
 }
 
 /// One answer, as evidence.
@@ -154,13 +169,15 @@ pub enum Led {
     Advise(Advice, Question),
 }
 
-/// Where the answers lead. That data is being damaged wins over everything as soon as somebody says it: a rollback at
-/// once could make it worse.
+/// Where the answers lead. That data is being damaged wins over everything as soon as a person says it, or something else
+/// does and no person denies it: a rollback at once could make it worse.
 #[must_use]
 pub fn walk(answers: &[Evidence]) -> Led {
     let damaged =
         |said: &Evidence| said.question == Question::DataCorruption && said.said == Said::Yes;
-    if answers.iter().any(damaged) {
+    let mut says = answers.iter().filter(|said| damaged(said)).peekable();
+    let denied = person(answers, Question::DataCorruption) == Some(Said::No);
+    if says.peek().is_some() && (!denied || says.any(|said| said.source == Source::Person)) {
         return Led::Advise(Advice::StopAssessRollBack, Question::DataCorruption);
     }
     for node in TREE {
@@ -178,19 +195,34 @@ pub fn walk(answers: &[Evidence]) -> Led {
     Led::Advise(LAST, Question::FixForward)
 }
 
+/// The newest word of a person to a question.
+fn person(answers: &[Evidence], question: Question) -> Option<Said> {
+    let by_person = |said: &&Evidence| said.question == question && said.source == Source::Person;
+    let newest = answers
+        .iter()
+        .filter(by_person)
+        .max_by_key(|said| said.at)?;
+    Some(newest.said)
+}
+
 /// What was said to a question: a person's newest word wins over what anything else says; of several things, the most
-/// severe.
+/// severe. What Sternway asked by itself is no person who does not know: where one of those could not tell, they answer
+/// yes or nothing.
 fn answer(answers: &[Evidence], question: Question) -> Option<Said> {
-    let of = || answers.iter().filter(move |said| said.question == question);
-    let person = of().filter(|said| said.source == Source::Person);
-    if let Some(newest) = person.max_by_key(|said| said.at) {
-        return Some(newest.said);
+    if let Some(said) = person(answers, question) {
+        return Some(said);
     }
-    of().map(|said| said.said).max_by_key(|said| match said {
-        Said::No => 0,
-        Said::Unknown => 1,
-        Said::Yes => 2,
-    })
+    let of = || answers.iter().filter(move |said| said.question == question);
+    let told = of().any(|said| !facts::is_ours(said));
+    let open = of().any(facts::is_open);
+    of().filter(|said| !facts::is_open(said))
+        .map(|said| said.said)
+        .max_by_key(|said| match said {
+            Said::No => 0,
+            Said::Unknown => 1,
+            Said::Yes => 2,
+        })
+        .filter(|said| told || !open || *said == Said::Yes)
 }
 
 /// What an alert's severity answers by itself. It never says no: what it does not speak of is not known.

@@ -4,6 +4,7 @@ mod address;
 mod balancer;
 mod chat;
 mod fetch;
+mod metric;
 mod probe;
 mod suggest;
 

@@ -58,6 +58,11 @@ pub enum Question {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         only: Option<TagName>,
     },
+    /// What an application's metrics and probes say to the runbook's questions; answered with a list of evidence.
+    Facts {
+        /// The application.
+        name: ApplicationName,
+    },
     /// What every guard says of an alert; answered with a guards' decision.
     Alert {
         /// The application that it is about.

@@ -28,7 +28,7 @@ use uuid::Uuid;
 use crate::{
     crew::Crew,
     eyes::Asked,
-    intake,
+    facts, intake,
     world::{Real, StoreAway},
 };
 
@@ -90,7 +90,10 @@ pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: Can
 fn slow(question: &Question) -> bool {
     match question {
         Question::Tags { .. } | Question::Project { .. } => true,
-        Question::Application { .. } | Question::Images { .. } | Question::Alert { .. } => false,
+        Question::Application { .. }
+        | Question::Images { .. }
+        | Question::Facts { .. }
+        | Question::Alert { .. } => false,
     }
 }
 
@@ -100,7 +103,7 @@ async fn answer(store: Store, real: Arc<Real>, id: Uuid, question: Question) {
         Question::Tags { .. } => Duration::MAX,
         Question::Project { .. } => PROJECT_LIMIT,
         Question::Application { .. } | Question::Alert { .. } => PLAN_LIMIT,
-        Question::Images { .. } => LIMIT,
+        Question::Images { .. } | Question::Facts { .. } => LIMIT,
     };
     let found = tokio::time::timeout(limit, find(&real, &question)).await;
     let found =
@@ -128,6 +131,10 @@ async fn find(real: &Real, question: &Question) -> Result<Value, String> {
         }
         Question::Tags { name, only } => {
             let found = tags(real, name, only.as_ref()).await?;
+            serde_json::to_value(found).map_err(|error| error.to_string())
+        }
+        Question::Facts { name } => {
+            let found = facts::find(real, name).await?;
             serde_json::to_value(found).map_err(|error| error.to_string())
         }
         Question::Alert {

@@ -12,6 +12,7 @@ mod drift;
 mod drive;
 mod engines;
 mod eyes;
+mod facts;
 mod hands;
 mod hints;
 mod inquiries;

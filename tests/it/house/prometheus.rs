@@ -9,7 +9,8 @@ use super::{
 
 /// Both, from Debian's packages, with folders and ports of their own.
 pub(crate) struct Watchmen {
-    _prometheus: Process,
+    prometheus: Process,
+    port: u16,
     _alertmanager: Process,
     folder: Folder,
 }
@@ -19,7 +20,7 @@ impl Watchmen {
     /// token, and told again when it is over.
     pub(crate) fn new(application: &str, port: u16, hook: &str, token: &str) -> Self {
         let folder = Folder::new("watchmen");
-        let alertmanager = free_port();
+        let (alertmanager, own) = (free_port(), free_port());
         let write = |name: &str, text: &str| {
             std::fs::write(folder.join(name), text).expect("our own folder");
         };
@@ -60,7 +61,7 @@ impl Watchmen {
         let prometheus_process = launch(
             &folder,
             "prometheus",
-            free_port(),
+            own,
             &[
                 ("--config.file", "prometheus.yml"),
                 ("--storage.tsdb.path", "prometheus"),
@@ -68,10 +69,21 @@ impl Watchmen {
             &[],
         );
         Self {
-            _prometheus: prometheus_process,
+            prometheus: prometheus_process,
+            port: own,
             _alertmanager: alertmanager_process,
             folder,
         }
+    }
+
+    /// Where the Prometheus is.
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Takes the Prometheus away.
+    pub(crate) fn go_blind(&mut self) {
+        self.prometheus.kill();
     }
 
     /// What both said last, for a story that fails.

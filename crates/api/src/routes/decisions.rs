@@ -21,6 +21,7 @@ use crate::{
     auth::{Operate, Permit, PrincipalKind, Read},
     clock,
     input::{Input, Params},
+    look,
     problem::{FieldError, Problem},
 };
 
@@ -80,7 +81,8 @@ pub struct DecisionAnswer {
     pub id: Option<Uuid>,
     /// About which application.
     pub application: ApplicationName,
-    /// Who said what, on what grounds and when.
+    /// Who said what, on what grounds and when; by `sternway:asker` is what the application's metrics and probes said, where
+    /// `unknown` leaves the question to a person.
     pub answers: Vec<Evidence>,
     /// The question to answer next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -145,7 +147,9 @@ pub struct DecisionParams {
 }
 
 /// Answers the runbook's questions. With all that it needs it says what is best done, keeps it with the answers, and
-/// watches the deadline; until then it says what to ask next.
+/// watches the deadline; until then it says what to ask next. Where the answers do not settle it, the application's own
+/// metrics and probes are asked, once, and what they say is kept like any answer, by `sternway:asker`; what they can not
+/// tell is `unknown` and left to a person, whose word counts before theirs.
 #[utoipa::path(post, path = "/api/v1/decisions", operation_id = "decide", tag = "guards", request_body = DecisionRequest,
     responses((status = 200, description = "A question is open; nothing is kept", body = DecisionAnswer),
         (status = 201, description = "What is best done; it is kept", body = DecisionAnswer),
@@ -154,22 +158,26 @@ pub(crate) async fn decide(
     permit: Permit<Operate>,
     Input(ask): Input<DecisionRequest>,
 ) -> Result<(StatusCode, Json<DecisionAnswer>), Problem> {
-    find(&permit, &ask.application).await?;
+    let (application, _) = find(&permit, &ask.application).await?;
     check(&ask, permit.principal().kind).map_err(Problem::fields)?;
     let (by, at) = (permit.actor().clone(), clock::now());
+    let mut answers = evidence(&ask, &by, at)?;
+    let led = match (ask.over, triage::walk(&answers)) {
+        (true, _) => None,
+        (false, Led::Advise(advice, question)) => Some(Led::Advise(advice, question)),
+        (false, Led::Ask(_)) => {
+            answers.extend(look::facts_of(&permit, &application).await?);
+            Some(triage::walk(&answers))
+        }
+    };
     let mut new = NewTriage {
         id: Uuid::now_v7(),
-        answers: evidence(&ask, &by, at)?,
+        answers,
         application: ask.application,
         advice: None,
         note: ask.note,
         by,
         at,
-    };
-    let led = if ask.over {
-        None
-    } else {
-        Some(triage::walk(&new.answers))
     };
     match led {
         Some(Led::Ask(question)) => {

@@ -19,6 +19,7 @@ use domain::{
     source::{Tag, TagsSeen},
     steps::Step,
     time::Moment,
+    triage::Evidence,
     verdict::Verdict,
 };
 use serde_json::json;
@@ -35,6 +36,8 @@ pub(crate) struct Engine {
     deaf: bool,
     /// What the repository has.
     pub(crate) tags: Vec<Tag>,
+    /// What metrics and probes say.
+    pub(crate) facts: Vec<Evidence>,
 }
 
 /// The worker.
@@ -68,6 +71,7 @@ impl Cardboard {
             away: None,
             deaf: false,
             tags: Vec::new(),
+            facts: Vec::new(),
         }));
         let (id, host) = (Uuid::now_v7(), Uuid::now_v7());
         let worker = Worker {
@@ -130,6 +134,7 @@ impl Cardboard {
                     .collect::<serde_json::Map<_, _>>()
                     .into())
             }
+            Question::Facts { .. } => Ok(json!(engine.facts)),
             Question::Alert { .. } => Err("nobody looks here".to_owned()),
             Question::Tags { only, .. } => {
                 let mut tags = engine.tags.clone();

@@ -10,6 +10,7 @@ mod cardboard;
 mod chats;
 mod client;
 mod edge;
+mod facts;
 mod guards;
 mod hooks;
 mod house;

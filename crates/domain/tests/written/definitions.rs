@@ -34,6 +34,13 @@ releases = 5
 pinned = ["1.3.0"]
 copy = { archive = "/var/backups/sternway" }
 
+[[metrics]]
+name = "error_share"
+url = "http://prometheus:9090"
+query = "sum(rate(failures[5m])) / sum(rate(answers[5m]))"
+question = "many_users"
+above = 0.1
+
 [[components]]
 name = "api"
 after = ["worker"]
@@ -164,6 +171,11 @@ proptest! {
         prop_assert!((1..=64).contains(&shop.components.len()));
         prop_assert!(shop.watch_window_s <= 86_400 && (1..=2).contains(&shop.approvers));
         prop_assert!((1..=3600).contains(&shop.timeouts.proof_s) && (1..=86_400).contains(&shop.timeouts.approval_s));
+        for metric in &shop.metrics {
+            let bounds = [metric.above, metric.below];
+            prop_assert_eq!(bounds.iter().flatten().count(), 1, "{:?}", metric);
+            prop_assert!(metric.url.starts_with("http") && !metric.url.contains('@'), "{}", metric.url);
+        }
         prop_assert!(shop.engine == "local" || shop.engine.starts_with("unix:///"), "{}", shop.engine);
         for component in &shop.components {
             prop_assert!(component.probes.len() <= 16 && component.containers.len() <= 64);

@@ -1,8 +1,10 @@
 //! `decide`: the runbook's questions, one by one, and what is best done. It does nothing by itself.
 
+use std::collections::BTreeSet;
+
 use domain::{
     name::ApplicationName,
-    triage::{Said, Source},
+    triage::{Evidence, Said, Source, facts},
 };
 
 use super::args::DecideArgs;
@@ -40,9 +42,13 @@ pub async fn run(args: &DecideArgs, client: &Client, out: &Out) -> Result<Exit, 
         over: args.over,
         note: args.note.clone(),
     };
+    let mut shown = BTreeSet::new();
     loop {
         let reply = client.post(DECISIONS, &ask, Conditions::default()).await?;
         let answer: DecisionAnswer = reply.read()?;
+        if !out.json {
+            show(&answer.answers, &mut shown, out);
+        }
         let Some(next) = &answer.next_question else {
             if out.json {
                 out.object(&reply.raw);
@@ -58,6 +64,33 @@ pub async fn run(args: &DecideArgs, client: &Client, out: &Out) -> Result<Exit, 
             note: None,
         });
     }
+}
+
+/// What metrics and probes say. They are asked again with each question: what is as before is not said again, whatever the
+/// number is by then.
+fn show(answers: &[Evidence], shown: &mut BTreeSet<String>, out: &Out) {
+    for found in answers.iter().filter(|answer| facts::is_ours(answer)) {
+        let line = found_line(found);
+        let (what, _) = line.split_once(": ").unwrap_or((&line, ""));
+        if shown.insert(what.to_owned()) {
+            out.say(&line);
+        }
+    }
+}
+
+/// `Does it affect more than 10 % of the users? yes (metric error_share: 0.31, above 0.1)`.
+fn found_line(found: &Evidence) -> String {
+    let said = match found.said {
+        Said::Yes => "yes",
+        Said::No => "no",
+        Said::Unknown => "not known",
+    };
+    let note = found.note.as_deref().map(one_line).unwrap_or_default();
+    format!(
+        "{} {said} ({} {note})",
+        found.question.sentence(),
+        found.source.word()
+    )
 }
 
 /// What a person says to a question.
@@ -134,6 +167,27 @@ fn open(answer: &DecisionAnswer) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_found_is_said_with_the_number() {
+        let mut found: Evidence = serde_json::from_value(serde_json::json!({
+            "question": "many_users", "said": "yes", "source": "metric", "by": "sternway:asker",
+            "at": "2026-11-22T10:00:00Z", "note": "error_share: 0.31, above 0.1"
+        }))
+        .unwrap();
+        assert_eq!(
+            found_line(&found),
+            "Does it affect more than 10 % of the users? yes (metric error_share: 0.31, above 0.1)"
+        );
+        (found.said, found.source) = (Said::Unknown, Source::Probe);
+        found.note = Some("checks: nothing was asked,\u{1b}[2J no worker".to_owned());
+        assert!(
+            found_line(&found)
+                .ends_with("users? not known (probe checks: nothing was asked, no worker)"),
+            "{}",
+            found_line(&found)
+        );
+    }
 
     #[test]
     fn a_decision_says_until_when_and_how() {

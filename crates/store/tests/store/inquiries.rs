@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use domain::triage::{Advice, facts};
 use serde_json::json;
-use store::{Answer, Question, Topic};
+use store::{Answer, NewTriage, Question, Topic};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::house::{House, ana, key, named, worker};
+use crate::house::{House, ana, in_ms, key, named, worker};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -57,6 +58,50 @@ async fn a_question_is_taken_once_and_answered_once() {
             .unwrap(),
         Answer::Late
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_metrics_say_is_asked_and_kept_with_the_decision() {
+    let house = House::new().await;
+    let plan = house.planned("shop").await;
+    let mut shop = plan.application.clone();
+    shop.metrics = serde_json::from_value(
+        json!([{"name": "error_share", "url": "http://prometheus:9090",
+        "query": "failures\n/ answers", "question": "many_users", "above": 0.1}]),
+    )
+    .unwrap();
+    let store = &house.store;
+    let (_, before) = store.application_get(&shop.name).await.unwrap();
+    let put = store.application_put(&shop, &ana(), Some(before)).await;
+    assert_eq!(put.unwrap().revision, before + 1);
+    let (kept, revision) = store.application_get(&shop.name).await.unwrap();
+    assert_eq!(kept, shop);
+    // The same once more is the same revision: a threshold is read as it was written.
+    let again = store.application_put(&kept, &ana(), Some(revision)).await;
+    assert_eq!(again.unwrap().revision, revision);
+    let question = Question::Facts {
+        name: shop.name.clone(),
+    };
+    let id = store.inquiry_ask(&question, &ana()).await.unwrap();
+    assert_eq!(store.inquiries_open(10).await.unwrap(), [(id, question)]);
+    let evidence = facts::unasked(&shop, "nobody asked", in_ms(0));
+    assert_eq!(evidence.len(), 1 + usize::from(facts::has_probes(&shop)));
+    let found = serde_json::to_value(&evidence).unwrap();
+    store.inquiry_answer(id, &Ok(found.clone())).await.unwrap();
+    let answer = store.inquiry_wait(id, PATIENCE).await.unwrap();
+    assert_eq!(answer, Answer::Found(found));
+    let decided = NewTriage {
+        id: Uuid::now_v7(),
+        application: shop.name.clone(),
+        answers: evidence,
+        advice: Some(Advice::RollBackSoon),
+        note: None,
+        by: ana(),
+        at: in_ms(0),
+    };
+    store.triage_put(&decided).await.unwrap();
+    let kept = store.triage_list(Some(&shop.name), 1).await.unwrap();
+    assert_eq!(kept[0].triage, decided);
 }
 
 #[tokio::test(flavor = "multi_thread")]

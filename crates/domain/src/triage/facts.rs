@@ -1,0 +1,151 @@
+//! What Sternway finds out by itself for whoever decides: metrics and probes, asked once. It is evidence and nothing else.
+
+use super::{Evidence, Question, Said, Source};
+use crate::{
+    application::Application,
+    deployment_watch::replicas,
+    engine_look::EngineLook,
+    metric::{Metric, Reading},
+    name::Actor,
+    probe::{self, Answer, Subject},
+    steps,
+    time::Moment,
+};
+
+/// Who asks metrics and probes for a decision. No person and no service can have such a name.
+const ASKER: &str = "sternway:asker";
+/// Longest note: what is asked, and what came back, in a line.
+const NOTE_CHARS_MAX: usize = 500;
+
+/// Whether Sternway found it out by itself.
+#[must_use]
+pub fn is_ours(evidence: &Evidence) -> bool {
+    evidence.by.as_str() == ASKER
+}
+
+/// Whether it leaves its question to a person: what was asked could not tell, and that is no "I don't know" of anybody.
+#[must_use]
+pub fn is_open(evidence: &Evidence) -> bool {
+    is_ours(evidence) && evidence.said == Said::Unknown
+}
+
+/// Whether there is anything to ask.
+#[must_use]
+pub fn any_to_ask(application: &Application) -> bool {
+    !application.metrics.is_empty() || has_probes(application)
+}
+
+/// Whether probes can say something about the application.
+#[must_use]
+pub fn has_probes(application: &Application) -> bool {
+    let mut parts = application.components.iter();
+    !application.probes.is_empty() || parts.any(|component| !component.probes.is_empty())
+}
+
+/// What a metric said, as evidence.
+#[must_use]
+pub fn by_metric(metric: &Metric, reading: &Reading, at: Moment) -> Evidence {
+    evidence(
+        metric.question,
+        reading.said,
+        Source::Metric,
+        &reading.note,
+        at,
+    )
+}
+
+/// The probes to ask whether it is completely down: of what runs, whichever version that is, and through the front.
+#[must_use]
+pub fn questions(application: &Application, look: Option<&EngineLook>) -> Vec<probe::Question> {
+    let containers = look
+        .into_iter()
+        .flat_map(|look| replicas(application, look))
+        .filter(|container| container.runs());
+    let mut questions: Vec<probe::Question> = containers
+        .flat_map(|container| steps::replica_questions(application, container, None))
+        .collect();
+    questions.extend(steps::front_questions(application));
+    questions
+}
+
+/// Whether it is completely down, as probes see it: one that is green says no. Where clients are sent away by the front
+/// although a replica is well, and where nothing answers us, the engine included, they can not tell.
+#[must_use]
+pub fn by_probes(
+    application: &Application,
+    look: Result<&EngineLook, &str>,
+    answers: &[Answer],
+    at: Moment,
+) -> Evidence {
+    let (said, note) = down(application, look, answers);
+    evidence(Question::Down, said, Source::Probe, &note, at)
+}
+
+fn down(
+    application: &Application,
+    look: Result<&EngineLook, &str>,
+    answers: &[Answer],
+) -> (Said, String) {
+    let green = answers.iter().filter(|answer| answer.green).count();
+    let red_front = answers
+        .iter()
+        .find(|answer| answer.subject == Subject::Front && !answer.green);
+    let green_front = answers
+        .iter()
+        .any(|answer| answer.subject == Subject::Front && answer.green);
+    let tally = format!("checks: {green} of {} green", answers.len());
+    if let (Some(red), false, true) = (red_front, green_front, green > 0) {
+        let why = format!("{tally}, but through the front {}: {}", red.asked, red.said);
+        return (Said::Unknown, why);
+    }
+    if green > 0 {
+        return (Said::No, tally);
+    }
+    let silent = answers.iter().all(|answer| !answer.spoke);
+    if let (Err(why), Some(red), true) = (look, red_front, silent) {
+        // Whoever reaches neither may be cut off themselves.
+        let why = format!("{tally}, {}: {}, and {why}", red.asked, red.said);
+        return (Said::Unknown, why);
+    }
+    if let Some(red) = red_front.or(answers.first()) {
+        let why = format!("{tally}; {}: {}", red.asked, red.said);
+        return (Said::Yes, why);
+    }
+    match look {
+        Err(why) => (Said::Unknown, format!("checks: nothing was asked, {why}")),
+        Ok(look) if replicas(application, look).any(|container| container.runs()) => {
+            let why = "checks: what runs has none".to_owned();
+            (Said::Unknown, why)
+        }
+        Ok(_) => (Said::Yes, "checks: none of its containers runs".to_owned()),
+    }
+}
+
+/// The same where nobody asked: each says why.
+#[must_use]
+pub fn unasked(application: &Application, why: &str, at: Moment) -> Vec<Evidence> {
+    let of_metric = |metric: &Metric| by_metric(metric, &metric.silent(why), at);
+    let mut all: Vec<Evidence> = application.metrics.iter().map(of_metric).collect();
+    if has_probes(application) {
+        all.push(by_probes(application, Err(why), &[], at));
+    }
+    all
+}
+
+fn evidence(question: Question, said: Said, source: Source, note: &str, at: Moment) -> Evidence {
+    Evidence {
+        question,
+        said,
+        source,
+        by: asker(),
+        at,
+        note: Some(note.chars().take(NOTE_CHARS_MAX).collect()),
+    }
+}
+
+fn asker() -> Actor {
+    ASKER.parse().expect("the literal is a valid actor")
+}
+
+#[cfg(test)]
+mod tests;
