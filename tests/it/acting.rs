@@ -118,7 +118,7 @@ fn rollbacks(house: &House, shop: &Application) -> Vec<Value> {
 }
 
 /// The definition with guards that do not wait.
-fn impatient(shop: &Application) -> Value {
+pub(crate) fn impatient(shop: &Application) -> Value {
     let mut definition = shop.definition();
     definition["guards"] = json!({"settle_s": 0, "served_min_s": 0, "cooldown_s": 60});
     definition

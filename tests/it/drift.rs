@@ -189,7 +189,7 @@ fn two_servers_on_one_database_write_it_down_once() {
 }
 
 /// 1.5.0 was rolled back by somebody's request, and is held; what it waits for when it comes back is the policy.
-fn held(house: &House, shop: &mut Application, on_return: &str) -> Value {
+pub(crate) fn held(house: &House, shop: &mut Application, on_return: &str) -> Value {
     let mut definition = shop.definition();
     definition["on_return"] = json!(on_return);
     house.know(&definition);

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::house::{Application, Engine, House, seconds, server::free_port, until};
+use crate::{
+    chat::chat,
+    house::{Application, Engine, House, Slack, seconds, server::free_port, until},
+};
 
 const MOVED: &str = r#"
 services:
@@ -50,6 +53,8 @@ fn a_network_or_a_volume_that_is_gone_is_known_before_the_night() {
     std::fs::write(shop.file("compose.yml"), bare).unwrap();
     house.deploy(&mut shop, "1.5.0");
     let before = shop.running();
+    let slack = Slack::new();
+    chat(&house, &slack);
     let docker = |words: &[&str]| {
         let ran = std::process::Command::new("docker").args(words).output();
         let ran = ran.expect("docker is installed");
@@ -90,11 +95,25 @@ fn a_network_or_a_volume_that_is_gone_is_known_before_the_night() {
     });
     assert_eq!(broken["readiness"]["code"], "surroundings_gone", "{broken}");
 
+    // So it is in the chat, where nobody is woken for it: what serves is well.
+    let message = slack.shows(0, "The way back of ").text();
+    for part in [
+        &format!("*The way back of {} is broken*", shop.name),
+        "1.4.2: ",
+        &format!("Next: `sternway versions {}`", shop.name),
+    ] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    assert!(!message.contains("<!"), "{message}");
+
     docker(&["network", "create", &network]);
     docker(&["volume", "create", &volume]);
     let id = house.roll_back(&shop, &json!("last_known_good"));
     house.verdict(&id, "rolled_back");
     shop.serves_alone("1.4.2");
+    let told = slack.messages();
+    assert_eq!((told.len(), told[0].versions.len()), (1, 1));
+    slack.is_content();
 }
 
 /// 1.4.2 had another port, another mount and another command than 1.5.0 has.

@@ -12,6 +12,7 @@ mod acting;
 mod adopted_front;
 mod chat;
 mod chat_ends;
+mod chat_notices;
 mod cli;
 mod databases;
 mod drift;

@@ -3,6 +3,7 @@
 
 pub mod card;
 pub mod command;
+pub mod notice;
 pub mod slack;
 
 /// Longest identity of a channel.

@@ -417,7 +417,7 @@ impl Store {
             .bind(rest.as_secs_f64())
             .execute(&self.pool)
             .await?;
-            Ok(())
+            self.chat_notices_rest(trigger, rest).await
         })
         .await
     }

@@ -227,6 +227,13 @@ impl Store {
             .bind(trigger.as_str())
             .execute(&mut *tx)
             .await?;
+            sqlx::query(
+                "update chat_notice set due_at = now()
+                 where trigger_name = $1 and ended_at is null and shown_revision < revision",
+            )
+            .bind(trigger.as_str())
+            .execute(&mut *tx)
+            .await?;
             let object = format!("trigger/{trigger}");
             audit::enter(&mut tx, by, "chat.bot", &object, json!({})).await?;
             tx.commit().await?;

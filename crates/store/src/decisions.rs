@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use domain::{
+    chain::sha256_hex,
+    chat::notice::Notice,
     name::{ApplicationName, PlanDigest, RollbackId, TriggerName},
     time::Moment,
 };
@@ -14,6 +16,7 @@ use uuid::Uuid;
 use crate::{
     connect::{Store, timed},
     error::{Result, corrupt},
+    notices::{self, Occurrence},
     page::{Listed, Page},
     together::all_or_each,
 };
@@ -216,13 +219,53 @@ async fn write(
 /// Writes what came of messages; whether each was not decided before.
 async fn write_some(pool: &PgPool, messages: &[Message]) -> Result<Vec<bool>> {
     let decisions: Vec<_> = messages.iter().flat_map(Message::numbered).collect();
-    let mut session = pool.acquire().await?;
-    let ours = write(&mut session, messages, &decisions).await?;
     let key = |one: &Message| (one.trigger.to_string(), one.event_id.clone());
+    let any = decisions.iter().any(|one| left_to_a_person(one).is_some());
+    let ours = match any {
+        false => write(&mut *pool.acquire().await?, messages, &decisions).await?,
+        true => {
+            let mut tx = pool.begin().await?;
+            let ours = write(&mut tx, messages, &decisions).await?;
+            let mine = messages.iter().filter(|one| ours.contains(&key(one)));
+            let mine = mine.flat_map(Message::numbered);
+            let told = mine.filter_map(|one| left_to_a_person(&one)).collect();
+            notices::tell(&mut tx, told).await?;
+            tx.commit().await?;
+            ours
+        }
+    };
     Ok(messages
         .iter()
         .map(|one| ours.contains(&key(one)))
         .collect())
+}
+
+/// What is told of a proposal without a request. One with a request has a card, which came with it.
+fn left_to_a_person(one: &Numbered<'_>) -> Option<Occurrence> {
+    let made = one.decision;
+    match made.outcome {
+        DecisionOutcome::Proposed if made.rollback.is_none() => {}
+        DecisionOutcome::Proposed
+        | DecisionOutcome::Acted
+        | DecisionOutcome::Recorded
+        | DecisionOutcome::Deployed
+        | DecisionOutcome::Noted
+        | DecisionOutcome::Shadowed => return None,
+    }
+    let title = made.notice.get("title").and_then(Value::as_str);
+    let notice = Notice::Proposal {
+        application: made.application.clone()?,
+        trigger: one.trigger_name.clone(),
+        title: title.map(ToOwned::to_owned),
+        code: made.code.clone(),
+        said: made.said.clone(),
+        next: made.next_action.clone(),
+    };
+    let trigger = one.trigger_name.as_str().as_bytes();
+    let event = one.event_id.as_bytes();
+    // A sender's key may be long.
+    let which = sha256_hex(&[trigger, event, &one.part.to_be_bytes()]);
+    Some((format!("proposal/{which}"), notice))
 }
 
 #[derive(sqlx::FromRow)]

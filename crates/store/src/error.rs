@@ -203,6 +203,7 @@ fn missing(constraint: &str) -> Option<&'static str> {
         | "chat_person_trigger"
         | "chat_bot_trigger"
         | "chat_card_trigger"
+        | "chat_notice_trigger"
         | "chat_answer_trigger" => "trigger",
         "chat_shown_card" => "card",
         "inbox_due_inbox" => "event",
@@ -252,6 +253,7 @@ fn in_use(constraint: &str) -> Option<&'static str> {
         "chat_bot_key" => "token of that chat",
         "chat_card_key" | "chat_shown_key" => "card",
         "chat_answer_key" => "answer",
+        "chat_notice_key" | "chat_notice_once" => "notice",
         "decision_key" | "decision_once" => "decision",
         "inquiry_key" | "inquiry_answer_key" => "inquiry",
         _ => return None,

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Rows that one statement of a clearing deletes: it must not hold locks for long.
-const PRUNE_MAX: i64 = 1000;
+pub(crate) const PRUNE_MAX: i64 = 1000;
 
 /// The store can keep a promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,7 +167,9 @@ impl Store {
             artifacts: artifacts.await?,
             specifications: specifications.await?,
             workers: workers.await?,
-            messages: messages.await? + self.chat_prune().await?,
+            messages: messages.await?
+                + self.chat_prune().await?
+                + self.chat_notices_prune().await?,
         })
     }
 

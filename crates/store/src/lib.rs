@@ -25,6 +25,7 @@ mod inspections;
 mod ledger;
 mod listen;
 mod migrate;
+mod notices;
 mod occasions;
 mod orders;
 mod overrides;
@@ -74,6 +75,7 @@ pub use listen::listen;
 #[doc(hidden)]
 pub use migrate::migrate_within;
 pub use migrate::{Migrated, migrate};
+pub use notices::{DueNotice, NOTICES_BEHIND_MAX, NOTICES_KEPT_DAYS};
 pub use orders::OrderPut;
 pub use overrides::{OVERRIDES_MAX, StoredOverride};
 pub use page::{Listed, PAGE_MAX, Page};

@@ -12,11 +12,25 @@ use crate::{
     requests::NewRollback,
 };
 
-/// Tells every chat that has a channel of what an alert asks for and of broken glass, in the request's transaction.
+/// The chats that something may be posted in, with the channel of each that has one. Only a chat's definition is read as
+/// JSON: nothing that another one may hold can keep what is told from being written.
+macro_rules! chats {
+    () => {
+        "(select t.name, t.chat #>> '{settings,channel}' as channel
+          from (select name, case when definition like '%\"kind\":\"slack\"%' then definition::jsonb end as chat
+                from trigger where removed_at is null) t
+          where t.chat ->> 'kind' = 'slack' and t.chat ->> 'mode' <> 'off')"
+    };
+}
+pub(crate) use chats;
+
+/// Tells every chat that has a channel of what is asked for by itself and of broken glass, in the request's transaction.
 pub(crate) async fn announce(session: &mut PgConnection, ask: &NewRollback<'_>) -> Result<()> {
     let occasion = match &ask.break_glass {
         Some(_) => Occasion::Glass,
         None if ask.requested_by.is_trigger() => Occasion::Alert,
+        // Who else asks by itself is the watcher of held releases.
+        None if ask.requested_by.is_automatic() => Occasion::Returned,
         None => return Ok(()),
     };
     let known = Known {
@@ -26,19 +40,18 @@ pub(crate) async fn announce(session: &mut PgConnection, ask: &NewRollback<'_>) 
         ..Known::default()
     };
     let known = serde_json::to_string(&known).map_err(|error| corrupt("card", error))?;
-    // Only a chat's definition is read as JSON: nothing that another one may hold can keep a request from being written.
-    sqlx::query(
+    sqlx::query(concat!(
         "with made as (
              insert into chat_card (id, trigger_name, channel, occasion, plan_digest, rollback_id, asked_by, known, until)
-             select gen_random_uuid(), t.name, t.chat #>> '{settings,channel}', $1, $2, $3, $4, $5, $6
-             from (select name, case when definition like '%\"kind\":\"slack\"%' then definition::jsonb end as chat
-                   from trigger where removed_at is null) t
-             where t.chat ->> 'kind' = 'slack' and t.chat ->> 'mode' <> 'off'
-               and t.chat #>> '{settings,channel}' is not null
+             select gen_random_uuid(), chat.name, chat.channel, $1, $2, $3, $4, $5, $6
+             from ",
+        chats!(),
+        " chat
+             where chat.channel is not null
              returning id
          )
          insert into chat_shown (card_id) select id from made",
-    )
+    ))
     .bind(occasion.word())
     .bind(ask.plan.digest().as_str())
     .bind(ask.id.0)
@@ -53,13 +66,10 @@ pub(crate) async fn announce(session: &mut PgConnection, ask: &NewRollback<'_>) 
 /// Calls somebody wherever the rollback is shown and in every chat that has a channel, in the transaction of its end: what it
 /// leaves to a person is told to one.
 pub(crate) async fn call(session: &mut PgConnection, rollback: RollbackId) -> Result<()> {
-    sqlx::query(
-        "with chat as (
-             select t.name, t.chat #>> '{settings,channel}' as channel
-             from (select name, case when definition like '%\"kind\":\"slack\"%' then definition::jsonb end as chat
-                   from trigger where removed_at is null) t
-             where t.chat ->> 'kind' = 'slack' and t.chat ->> 'mode' <> 'off'
-         ), place as (
+    sqlx::query(concat!(
+        "with chat as ",
+        chats!(),
+        ", place as (
              select name, channel from chat where channel is not null
              union
              select c.trigger_name, c.channel from chat_card c join chat on chat.name = c.trigger_name
@@ -71,7 +81,7 @@ pub(crate) async fn call(session: &mut PgConnection, rollback: RollbackId) -> Re
              returning id
          )
          insert into chat_shown (card_id) select id from made",
-    )
+    ))
     .bind(rollback.0)
     .bind(Occasion::Human.word())
     .execute(session)

@@ -2,6 +2,7 @@
 
 use domain::{
     application::OnReturn,
+    chat::notice::Notice,
     drift::{Answer, answer_to_return},
     name::{Actor, ApplicationName, RollbackId, Version},
     time::{Millis, Moment},
@@ -16,6 +17,7 @@ use crate::{
     connect::{Store, timed},
     drift::lock,
     error::{Result, corrupt},
+    notices::{self, Occurrence},
     page::{Listed, Page},
     wake::Topic,
 };
@@ -145,6 +147,21 @@ impl Store {
             let object = format!("application/{}/release/{}", new.application, new.version);
             let detail = json!({"deployment": new.deployment, "outcome": word_of(answer)});
             audit::enter(&mut tx, by, "release.return", &object, detail).await?;
+            let told = match answer {
+                Answer::Report | Answer::AskPerson => vec![back(
+                    new.deployment,
+                    word_of(answer),
+                    Notice::Returned {
+                        application: new.application.clone(),
+                        version: new.version.clone(),
+                        reason: new.reason.clone(),
+                        said: answer.sentence().to_owned(),
+                    },
+                )],
+                // The rollback that puts it back is told of.
+                Answer::PutBack => Vec::new(),
+            };
+            notices::tell(&mut tx, told).await?;
             tx.commit().await?;
             Ok(Some(answer))
         })
@@ -166,21 +183,42 @@ impl Store {
         said: &str,
         rollback: Option<RollbackId>,
     ) -> Result<bool> {
-        timed(async {
-            let written = sqlx::query(
+        let first = timed(async {
+            let mut tx = self.pool.begin().await?;
+            let written: Option<(String, String, String)> = sqlx::query_as(
                 "update held_return set outcome = $2, said = $3, rollback_id = coalesce($4, rollback_id)
                  where deployment_id = $1 and (outcome = 'putting_back'
-                     or (outcome = 'put_back' and $2 in ('needs_person', 'over')))",
+                     or (outcome = 'put_back' and $2 in ('needs_person', 'over')))
+                 returning application, version, reason",
             )
             .bind(deployment)
             .bind(outcome.word())
             .bind(said)
             .bind(rollback.map(|rollback| rollback.0))
-            .execute(&self.pool)
+            .fetch_optional(&mut *tx)
             .await?;
-            Ok(written.rows_affected() == 1)
+            let Some((application, version, reason)) = written else {
+                return Ok(false);
+            };
+            if outcome == ReturnOutcome::NeedsPerson {
+                let bad = |error| corrupt("return", error);
+                let notice = Notice::Returned {
+                    application: application.parse().map_err(bad)?,
+                    version: version.parse().map_err(bad)?,
+                    reason,
+                    said: said.to_owned(),
+                };
+                let told = vec![back(deployment, outcome.word(), notice)];
+                notices::tell(&mut tx, told).await?;
+            }
+            tx.commit().await?;
+            Ok(true)
         })
-        .await
+        .await?;
+        if first {
+            self.announce(Topic::Work);
+        }
+        Ok(first)
     }
 
     /// The return of an application that is open now.
@@ -247,6 +285,10 @@ pub(crate) async fn newest_return(
         .fetch_optional(session)
         .await?;
     row.map(held_return).transpose()
+}
+
+fn back(deployment: Uuid, word: &str, notice: Notice) -> Occurrence {
+    (format!("returned/{deployment}/{word}"), notice)
 }
 
 fn word_of(answer: Answer) -> &'static str {

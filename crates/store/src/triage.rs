@@ -1,12 +1,13 @@
 //! What people answered when they had to decide, and deadlines that passed with nothing done.
 
 use domain::{
+    chat::notice::Notice,
     name::{Actor, ApplicationName},
     time::Moment,
     triage::{Advice, Evidence},
 };
 use serde_json::json;
-use sqlx::types::Json;
+use sqlx::{PgConnection, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -14,6 +15,8 @@ use crate::{
     audit,
     connect::{Store, timed},
     error::{Result, corrupt},
+    notices::{self, Occurrence},
+    wake::Topic,
 };
 
 /// Most deadlines that one turn announces.
@@ -132,7 +135,11 @@ impl Store {
         application: Option<&ApplicationName>,
         limit: u32,
     ) -> Result<Vec<StoredTriage>> {
-        self.triages(application, None, limit.into()).await
+        timed(async {
+            let mut session = self.pool.acquire().await?;
+            triages(&mut session, application, None, limit.into()).await
+        })
+        .await
     }
 
     /// Writes down which deadlines passed with nothing done, each once, however many workers ask; says which.
@@ -140,44 +147,56 @@ impl Store {
     /// # Errors
     /// As every store function.
     pub async fn triage_pass(&self, by: &Actor) -> Result<Vec<StoredTriage>> {
-        let passed: Vec<Uuid> = timed(async {
+        let all = timed(async {
             let mut tx = self.pool.begin().await?;
             let passed: Vec<Uuid> = sqlx::query_scalar(PASS)
                 .bind(PASSED_MAX)
                 .fetch_all(&mut *tx)
                 .await?;
-            for id in &passed {
+            let mut all = Vec::new();
+            for id in passed {
                 let object = format!("decision/{id}");
                 audit::enter(&mut tx, by, "triage.deadline_passed", &object, json!({})).await?;
+                all.extend(triages(&mut tx, None, Some(id), 1).await?);
             }
+            notices::tell(&mut tx, all.iter().filter_map(late).collect()).await?;
             tx.commit().await?;
-            Ok(passed)
+            Ok(all)
         })
         .await?;
-        let mut all = Vec::new();
-        for id in passed {
-            all.extend(self.triages(None, Some(id), 1).await?);
+        if !all.is_empty() {
+            self.announce(Topic::Work);
         }
         Ok(all)
     }
+}
 
-    async fn triages(
-        &self,
-        application: Option<&ApplicationName>,
-        id: Option<Uuid>,
-        limit: i64,
-    ) -> Result<Vec<StoredTriage>> {
-        let rows: Vec<Row> = timed(async {
-            Ok(sqlx::query_as(LIST)
-                .bind(application.map(ApplicationName::as_str))
-                .bind(id)
-                .bind(limit)
-                .fetch_all(&self.pool)
-                .await?)
-        })
+async fn triages(
+    session: &mut PgConnection,
+    application: Option<&ApplicationName>,
+    id: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<StoredTriage>> {
+    let rows: Vec<Row> = sqlx::query_as(LIST)
+        .bind(application.map(ApplicationName::as_str))
+        .bind(id)
+        .bind(limit)
+        .fetch_all(session)
         .await?;
-        rows.into_iter().map(stored).collect()
-    }
+    rows.into_iter().map(stored).collect()
+}
+
+/// What is told of a deadline that passed.
+fn late(stored: &StoredTriage) -> Option<Occurrence> {
+    let triage = &stored.triage;
+    let notice = Notice::Deadline {
+        application: triage.application.clone(),
+        advice: triage.advice?,
+        by: triage.by.clone(),
+        until: stored.deadline?,
+        note: triage.note.clone(),
+    };
+    Some((format!("deadline/{}", triage.id), notice))
 }
 
 fn stored(row: Row) -> Result<StoredTriage> {

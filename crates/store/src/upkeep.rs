@@ -7,19 +7,22 @@ use std::{
 
 use domain::{
     application::Application,
+    chat::notice::{BrokenRelease, Notice},
     name::{ApplicationName, ImageId, Version},
     readiness::{Readiness, ReadinessCode},
     retention::Why,
     time::Moment,
 };
-use sqlx::{postgres::PgRow, types::Json};
+use sqlx::{PgConnection, postgres::PgRow, types::Json};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::{
     applications,
     connect::{Store, readable, timed},
     error::{Result, corrupt},
-    plans,
+    notices, plans,
+    wake::Topic,
 };
 
 /// Most applications that one turn takes.
@@ -227,8 +230,9 @@ impl Store {
         found: &BTreeMap<Version, NewReadiness>,
     ) -> Result<()> {
         let versions: Vec<&str> = found.keys().map(Version::as_str).collect();
-        timed(async {
+        let told = timed(async {
             let mut tx = self.pool.begin().await?;
+            let newly = newly_broken(&mut tx, application, found).await?;
             sqlx::query(
                 "delete from release_readiness where application = $1 and version <> all($2)",
             )
@@ -256,10 +260,23 @@ impl Store {
                 .execute(&mut *tx)
                 .await?;
             }
+            let told = !newly.is_empty();
+            if told {
+                let notice = Notice::WayBack {
+                    application: application.clone(),
+                    releases: newly,
+                };
+                let occurrence = format!("way_back/{}", Uuid::now_v7());
+                notices::tell(&mut tx, vec![(occurrence, notice)]).await?;
+            }
             tx.commit().await?;
-            Ok(())
+            Ok(told)
         })
-        .await
+        .await?;
+        if told {
+            self.announce(Topic::Work);
+        }
+        Ok(())
     }
 
     /// How many releases of all applications are kept as ways back and broken, and how many are kept and ready.
@@ -301,6 +318,33 @@ impl Store {
         .await?;
         rows.into_iter().map(readiness).collect()
     }
+}
+
+/// Which ways back are broken that were not before. Whoever else knows better meanwhile waits for the end of this.
+async fn newly_broken(
+    session: &mut PgConnection,
+    application: &ApplicationName,
+    found: &BTreeMap<Version, NewReadiness>,
+) -> Result<Vec<BrokenRelease>> {
+    sqlx::query("select 1 from application_upkeep where application = $1 for no key update")
+        .bind(application.as_str())
+        .execute(&mut *session)
+        .await?;
+    let before: Vec<String> = sqlx::query_scalar(
+        "select version from release_readiness where application = $1 and broken",
+    )
+    .bind(application.as_str())
+    .fetch_all(&mut *session)
+    .await?;
+    let newly = found.iter().filter(|(version, new)| {
+        new.broken && !before.iter().any(|before| before == version.as_str())
+    });
+    let broken = newly.map(|(version, new)| BrokenRelease {
+        version: version.clone(),
+        said: new.readiness.sentence.clone(),
+        next: new.readiness.next_action.clone(),
+    });
+    Ok(broken.collect())
 }
 
 fn upkeep(row: DueRow) -> Result<Upkeep> {

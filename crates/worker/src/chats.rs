@@ -1,6 +1,8 @@
 //! Shows in chats what persons there can decide on, and sends them their answers. A card is looked at, never remembered:
 //! what is shown is what was true when it was last looked at. A chat that is away delays nothing but its own messages.
 
+mod notices;
+
 use std::time::Duration;
 
 use domain::{
@@ -109,21 +111,13 @@ async fn tell_broken(store: &Store) {
     }
 }
 
-/// Shows cards until `shutdown`.
+/// Shows cards, and posts notices, until `shutdown`.
 pub(crate) async fn cards(store: Store, chats: Chats, wake: Wake, shutdown: CancellationToken) {
     let (mut work, mut events) = (wake.subscribe(Topic::Work), wake.subscribe(Topic::Events));
     while !shutdown.is_cancelled() {
         tell_broken(&store).await;
-        match store.chat_cards_due(AT_ONCE, LEASE).await {
-            Ok(due) => {
-                let each: Vec<_> = due.iter().map(|due| show(&store, &chats, due)).collect();
-                stream::iter(each)
-                    .buffer_unordered(AT_ONCE as usize)
-                    .collect::<Vec<()>>()
-                    .await;
-            }
-            Err(error) => tracing::warn!(%error, "can not read what is to be shown in chats"),
-        }
+        // Neither waits for a chat that the other one's messages are for.
+        tokio::join!(turn(&store, &chats), notices::turn(&store, &chats));
         tokio::time::sleep(GATHER).await;
         tokio::select! {
             () = work.woken() => {}
@@ -131,6 +125,19 @@ pub(crate) async fn cards(store: Store, chats: Chats, wake: Wake, shutdown: Canc
             () = tokio::time::sleep(POLL) => {}
             () = shutdown.cancelled() => {}
         }
+    }
+}
+
+async fn turn(store: &Store, chats: &Chats) {
+    match store.chat_cards_due(AT_ONCE, LEASE).await {
+        Ok(due) => {
+            let each: Vec<_> = due.iter().map(|due| show(store, chats, due)).collect();
+            stream::iter(each)
+                .buffer_unordered(AT_ONCE as usize)
+                .collect::<Vec<()>>()
+                .await;
+        }
+        Err(error) => tracing::warn!(%error, "can not read what is to be shown in chats"),
     }
 }
 
@@ -162,14 +169,7 @@ async fn show(store: &Store, chats: &Chats, due: &DueCard) {
     let (id, trigger) = (due.card.id, &due.card.trigger);
     let again = |max| (due.age_s < WORTH_S).then(|| backoff(due.tries, max));
     let shown = shown(store, chats, due).await;
-    let outcome = match (&shown, &due.message) {
-        (Ok(()), Some(_)) => "changed",
-        (Ok(()), None) => "posted",
-        (Err(Hindered::Chat(why)), _) => unposted(why),
-        (Err(Hindered::Store(_)), _) => "store_away",
-        (Err(Hindered::Unset(_)), _) => "unset",
-        (Err(Hindered::Never(_)), _) => "never",
-    };
+    let outcome = outcome(&shown, due.message.is_some());
     counter!(metric::CHAT_POSTS, "outcome" => outcome).increment(1);
     let noted = match shown {
         Ok(()) => return,
@@ -194,6 +194,18 @@ async fn show(store: &Store, chats: &Chats, due: &DueCard) {
     };
     if let Err(error) = noted {
         tracing::warn!(%trigger, %error, "it was not noted why a card is not shown");
+    }
+}
+
+/// What came of showing something, in the words of the metrics.
+fn outcome(shown: &Result<(), Hindered>, before: bool) -> &'static str {
+    match shown {
+        Ok(()) if before => "changed",
+        Ok(()) => "posted",
+        Err(Hindered::Chat(why)) => unposted(why),
+        Err(Hindered::Store(_)) => "store_away",
+        Err(Hindered::Unset(_)) => "unset",
+        Err(Hindered::Never(_)) => "never",
     }
 }
 

@@ -27,11 +27,19 @@ pub enum Occasion {
     Glass,
     /// A rollback ended, and left the rest to a person.
     Human,
+    /// A held release came back, and is to be put back.
+    Returned,
 }
 
 impl Occasion {
     /// Every occasion.
-    pub const ALL: [Self; 4] = [Self::Plan, Self::Alert, Self::Glass, Self::Human];
+    pub const ALL: [Self; 5] = [
+        Self::Plan,
+        Self::Alert,
+        Self::Glass,
+        Self::Human,
+        Self::Returned,
+    ];
 
     /// The word in the database.
     #[must_use]
@@ -41,6 +49,7 @@ impl Occasion {
             Self::Alert => "alert",
             Self::Glass => "glass",
             Self::Human => "human",
+            Self::Returned => "returned",
         }
     }
 }
@@ -185,7 +194,7 @@ pub fn card(facts: &Facts<'_>) -> Card {
         title: title(facts),
         call_all: match facts.occasion {
             Occasion::Glass | Occasion::Human => true,
-            Occasion::Plan | Occasion::Alert => false,
+            Occasion::Plan | Occasion::Alert | Occasion::Returned => false,
         },
         parts,
         decide: (waits && facts.may_act)
@@ -206,6 +215,7 @@ fn title(facts: &Facts<'_>) -> String {
         Occasion::Alert => format!("An alert asks for {way}"),
         Occasion::Glass => format!("The glass is broken for {way}"),
         Occasion::Human => format!("A person has to look at {way}"),
+        Occasion::Returned => format!("A held release came back, to be put back: {way}"),
     }
 }
 
@@ -354,7 +364,7 @@ fn listed(title: &str, lines: impl Iterator<Item = String>) -> String {
 }
 
 /// The time of day, to the second.
-fn clock(at: Moment) -> String {
+pub(super) fn clock(at: Moment) -> String {
     let text = at.to_string();
     match (text.get(..10), text.get(11..19)) {
         (Some(day), Some(time)) => format!("{day} {time} UTC"),

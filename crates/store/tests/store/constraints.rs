@@ -54,6 +54,8 @@ const ROWS: &str = "
     insert into chat_card values ('00000000-0000-0000-0000-000000000013', 'pager', 'C1', 'plan', 'd', null, 'ana', '{}', 'open', null, 1, now());
     insert into chat_shown values ('00000000-0000-0000-0000-000000000013');
     insert into chat_answer values ('00000000-0000-0000-0000-000000000014', 'pager', 'u', 't');
+    insert into chat_notice (id, trigger_name, channel, occurrence, notice)
+        values ('00000000-0000-0000-0000-000000000015', 'pager', 'C1', 'o', '{}');
     insert into decision values ('00000000-0000-0000-0000-000000000012', 'pager', 'e1', 0, 'shop', 'recorded', 'c', 's', '{}');
 ";
 
@@ -549,10 +551,20 @@ fn chat_person(trigger: &str, user: &str, role: &str) -> String {
 fn of_chats() -> Vec<(&'static str, String)> {
     const CARD: &str = "'00000000-0000-0000-0000-000000000013'";
     const ANSWER: &str = "'00000000-0000-0000-0000-000000000014'";
+    const NOTICE: &str = "'00000000-0000-0000-0000-000000000015'";
     let answer = |id: &str, trigger: &str| {
         format!("insert into chat_answer values ({id}, '{trigger}', 'u', 't')")
     };
+    let notice = |id: &str, trigger: &str, occurrence: &str| {
+        format!(
+            "insert into chat_notice (id, trigger_name, channel, occurrence, notice)
+             values ({id}, '{trigger}', 'C1', '{occurrence}', '{{}}')"
+        )
+    };
     vec![
+        ("chat_notice_key", notice(NOTICE, "pager", "p")),
+        ("chat_notice_once", notice(NO_ONE, "pager", "o")),
+        ("chat_notice_trigger", notice(NO_ONE, "nothing", "o")),
         ("chat_person_key", chat_person("pager", "U1", "viewer")),
         (
             "chat_person_trigger",

@@ -21,6 +21,7 @@ mod lease;
 mod ledger;
 mod logs;
 mod migrations;
+mod notices;
 mod orders;
 mod outages;
 mod paging;
