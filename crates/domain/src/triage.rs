@@ -228,16 +228,8 @@ fn answer(answers: &[Evidence], question: Question) -> Option<Said> {
 /// What an alert's severity answers by itself. It never says no: what it does not speak of is not known.
 #[must_use]
 pub fn by_impact(impact: Impact, by: &Actor, at: Moment) -> Option<Evidence> {
-    let question = match impact {
-        Impact::Down => Question::Down,
-        Impact::DataCorruption => Question::DataCorruption,
-        Impact::Security => Question::SecurityHole,
-        Impact::Many => Question::ManyUsers,
-        Impact::Slow => Question::OnlySlow,
-        Impact::Minor => return None,
-    };
     Some(Evidence {
-        question,
+        question: Question::answered_by(impact)?,
         said: Said::Yes,
         source: Source::Alert,
         by: by.clone(),
@@ -269,6 +261,18 @@ words! {
 }
 
 impl Question {
+    /// The question that an impact answers with yes.
+    fn answered_by(impact: Impact) -> Option<Self> {
+        match impact {
+            Impact::Down => Some(Self::Down),
+            Impact::DataCorruption => Some(Self::DataCorruption),
+            Impact::Security => Some(Self::SecurityHole),
+            Impact::Many => Some(Self::ManyUsers),
+            Impact::Slow => Some(Self::OnlySlow),
+            Impact::Minor => None,
+        }
+    }
+
     /// The word in the API and on the command line.
     #[must_use]
     pub fn word(self) -> &'static str {

@@ -4,9 +4,9 @@ use domain::{
     chat::notice::Notice,
     name::{Actor, ApplicationName},
     time::Moment,
-    triage::{Advice, Evidence},
+    triage::{Advice, Evidence, facts::OpenAlert},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{PgConnection, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -16,11 +16,15 @@ use crate::{
     connect::{Store, timed},
     error::{Result, corrupt},
     notices::{self, Occurrence},
+    triggers,
     wake::Topic,
 };
 
 /// Most deadlines that one turn announces.
 const PASSED_MAX: i64 = 50;
+
+/// Most words of alerts among which those are looked for that are still there, the newest.
+const ALERTS_MAX: i64 = 500;
 
 /// Answers that led to an advice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +99,37 @@ const PASS: &str = concat!(
 );
 
 impl Store {
+    /// The newest word on each trouble of an application that alerts told of in the last day. What waits to be decided is
+    /// not among them.
+    ///
+    /// # Errors
+    /// As every store function.
+    pub async fn alerts_newest(&self, application: &ApplicationName) -> Result<Vec<OpenAlert>> {
+        let rows: Vec<(String, Value)> = timed(async {
+            Ok(sqlx::query_as(
+                "select t.definition, newest.notice from (
+                     select distinct on (trigger_name, episode) id, trigger_name, notice from (
+                         select id, trigger_name, episode, notice from decision
+                         where application = $1 and episode is not null and decided_at > now() - interval '24 hours'
+                         order by id desc limit $2
+                     ) told order by trigger_name, episode, id desc
+                 ) newest join trigger t on t.name = newest.trigger_name order by newest.id desc",
+            )
+            .bind(application.as_str())
+            .bind(ALERTS_MAX)
+            .fetch_all(&self.pool)
+            .await?)
+        })
+        .await?;
+        let open = |(definition, notice): (String, Value)| {
+            // What another version wrote in another form tells nothing.
+            let alert = serde_json::from_value(notice).ok()?;
+            let trigger = triggers::definition(&definition);
+            Some(trigger.map(|trigger| OpenAlert { trigger, alert }))
+        };
+        rows.into_iter().filter_map(open).collect()
+    }
+
     /// Keeps what was said and advised.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use domain::{
     name::{Actor, ApplicationName},
     reason::Reason,
     time::Moment,
-    triage::{self, Advice, Evidence, Led, Question, Said, Source, Urgency},
+    triage::{self, Advice, Evidence, Led, Question, Said, Source, Urgency, facts},
 };
 use serde::{Deserialize, Serialize};
 use store::{NewTriage, StoredTriage};
@@ -81,7 +81,7 @@ pub struct DecisionAnswer {
     pub id: Option<Uuid>,
     /// About which application.
     pub application: ApplicationName,
-    /// Who said what, on what grounds and when; by `sternway:asker` is what the application's metrics and probes said, where
+    /// Who said what, on what grounds and when; by `sternway:asker` is what the application's metrics, probes and alerts said, where
     /// `unknown` leaves the question to a person.
     pub answers: Vec<Evidence>,
     /// The question to answer next.
@@ -148,8 +148,8 @@ pub struct DecisionParams {
 
 /// Answers the runbook's questions. With all that it needs it says what is best done, keeps it with the answers, and
 /// watches the deadline; until then it says what to ask next. Where the answers do not settle it, the application's own
-/// metrics and probes are asked, once, and what they say is kept like any answer, by `sternway:asker`; what they can not
-/// tell is `unknown` and left to a person, whose word counts before theirs.
+/// metrics and probes are asked, once, and the severity of alerts that are still there is read; what they say is kept like
+/// any answer, by `sternway:asker`; what they can not tell is `unknown` and left to a person, whose word counts before theirs.
 #[utoipa::path(post, path = "/api/v1/decisions", operation_id = "decide", tag = "guards", request_body = DecisionRequest,
     responses((status = 200, description = "A question is open; nothing is kept", body = DecisionAnswer),
         (status = 201, description = "What is best done; it is kept", body = DecisionAnswer),
@@ -166,7 +166,10 @@ pub(crate) async fn decide(
         (true, _) => None,
         (false, Led::Advise(advice, question)) => Some(Led::Advise(advice, question)),
         (false, Led::Ask(_)) => {
-            answers.extend(look::facts_of(&permit, &application).await?);
+            let mut found = look::facts_of(&permit, &application).await?;
+            let alerts = permit.store().alerts_newest(&application.name).await?;
+            found.extend(facts::by_alerts(&alerts, &found, at));
+            answers.extend(found);
             Some(triage::walk(&answers))
         }
     };

@@ -1,15 +1,20 @@
-//! What Sternway finds out by itself for whoever decides: metrics and probes, asked once. It is evidence and nothing else.
+//! What Sternway finds out by itself for whoever decides: metrics and probes, asked once, and alerts that are there. It is evidence and nothing else.
 
 use super::{Evidence, Question, Said, Source};
 use crate::{
     application::Application,
     deployment_watch::replicas,
     engine_look::EngineLook,
+    guard::impact_of,
     metric::{Metric, Reading},
     name::Actor,
     probe::{self, Answer, Subject},
     steps,
     time::Moment,
+    trigger::{
+        Trigger,
+        alert::{Alert, AlertState},
+    },
 };
 
 /// Who asks metrics and probes for a decision. No person and no service can have such a name.
@@ -119,6 +124,47 @@ fn down(
         }
         Ok(_) => (Said::Yes, "checks: none of its containers runs".to_owned()),
     }
+}
+
+/// What alerts that are still there say, each question once. An alert says yes or nothing; where what was asked here says
+/// no, the two are left to a person.
+#[must_use]
+pub fn by_alerts(alerts: &[OpenAlert], found: &[Evidence], at: Moment) -> Vec<Evidence> {
+    let mut told: Vec<Evidence> = Vec::new();
+    for OpenAlert { trigger, alert } in alerts {
+        match alert.state {
+            AlertState::Firing | AlertState::Acknowledged => {}
+            AlertState::Resolved | AlertState::Merged => continue,
+        }
+        let impact = impact_of(alert, &trigger.severities).filter(|_| !alert.ours);
+        let said = impact.and_then(|impact| Some((impact, Question::answered_by(impact)?)));
+        let Some((impact, question)) = said else {
+            continue;
+        };
+        if told.iter().any(|told| told.question == question) {
+            continue;
+        }
+        let denied = found
+            .iter()
+            .any(|found| found.question == question && found.said == Said::No);
+        let (said, but) = match denied {
+            true => (Said::Unknown, ", which what was asked here does not show"),
+            false => (Said::Yes, ""),
+        };
+        let (name, title, impact) = (&trigger.name, &alert.title, impact.word());
+        let note = format!("alert of {name} says {impact}{but}: {title}");
+        told.push(evidence(question, said, Source::Alert, &note, at));
+    }
+    told
+}
+
+/// The newest that a trigger said of a trouble.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenAlert {
+    /// The trigger, by which its words are read.
+    pub trigger: Trigger,
+    /// What it said.
+    pub alert: Alert,
 }
 
 /// The same where nobody asked: each says why.

@@ -386,3 +386,52 @@ async fn a_name_keeps_its_kind_also_when_it_was_taken_out() {
             .created
     );
 }
+
+/// Postgres keeps a plan for as long as it knows nothing better, and looks at a table's size once a minute.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_message_costs_more_because_many_came() {
+    let house = with_trigger().await;
+    let store = &house.store;
+    let round = async |which: &str| {
+        for number in 0..12 {
+            let event = format!("{which}-{number}");
+            assert!(put(store, &event).await);
+            let due = store.inbox_due(Desk::Intake, 1, LEASE).await.unwrap();
+            assert_eq!(due.len(), 1);
+            let name = &due[0].trigger.name;
+            let put = store.decisions_put(name, &due[0].event_id, vec![recorded()]);
+            assert!(put.await.unwrap());
+        }
+    };
+    // As Postgres finds the tables on a quiet evening, with its plans made then.
+    house
+        .raw("vacuum analyze inbox; vacuum analyze inbox_due; vacuum analyze decision")
+        .await;
+    round("before").await;
+    house
+        .raw(format!(
+            "insert into inbox (trigger_name, event_id, headers, body)
+                 select 'pager', 'storm-' || n, '{{}}', 'x' from generate_series(1, {STORM}) n;
+             insert into inbox_due (trigger_name, event_id)
+                 select 'pager', 'storm-' || n from generate_series(1, {STORM} / 2) n;
+             insert into decision (id, trigger_name, event_id, part, outcome, code, said, notice)
+                 select gen_random_uuid(), 'pager', 'storm-' || n, 0, 'recorded', 'x', 'x', 'null'
+                 from generate_series({STORM} / 2 + 1, {STORM}) n"
+        ))
+        .await;
+    round("after").await;
+    // A session tells what it read when it ends.
+    store.close().await;
+    let others = "select count(*) from pg_stat_activity
+         where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'";
+    while house.count(others).await > 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let read = "select coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0)::bigint from pg_stat_user_tables
+         where relname in ('inbox', 'inbox_due', 'decision')";
+    let read = house.count(read).await;
+    // The constraints of what was inserted above read each row once.
+    assert!(read < 2 * STORM, "{read} rows were read for 24 messages");
+}
+
+const STORM: i64 = 20_000;

@@ -198,3 +198,71 @@ fn a_persons_word_counts_before_a_metrics() {
     ];
     assert_eq!(walk(&unsure), stop, "not to know is not to deny");
 }
+
+fn open(severity: &str, state: &str) -> OpenAlert {
+    let trigger = json!({"name": "pager", "kind": "pagerduty", "mode": "record", "routes": [],
+        "severities": {"P7": "many"}});
+    let alert = json!({"episode": "Q1", "state": state, "title": "checkout answers 500", "severity": severity,
+        "started_at": at(1), "occurred_at": at(1)});
+    OpenAlert {
+        trigger: serde_json::from_value(trigger).unwrap(),
+        alert: serde_json::from_value(alert).unwrap(),
+    }
+}
+
+#[test]
+fn an_alert_that_is_there_answers_what_its_severity_speaks_of_and_nothing_else() {
+    let now = at(9);
+    let told = |alerts: &[OpenAlert]| by_alerts(alerts, &[], now);
+    for (severity, question) in [
+        ("critical", Question::Down),
+        // In its trigger's words.
+        ("P7", Question::ManyUsers),
+        ("warning", Question::OnlySlow),
+        ("data_loss", Question::DataCorruption),
+    ] {
+        for state in ["firing", "acknowledged"] {
+            let said = told(&[open(severity, state)]);
+            assert_eq!(said.len(), 1, "{said:?}");
+            assert_eq!((said[0].question, said[0].said), (question, Said::Yes));
+            assert_eq!(said[0].source, Source::Alert);
+            let note = said[0].note.as_ref().unwrap();
+            assert!(
+                note.contains("pager") && note.contains("checkout answers 500"),
+                "{note}"
+            );
+        }
+        assert!(told(&[open(severity, "resolved")]).is_empty());
+    }
+    assert!(told(&[open("minor", "firing")]).is_empty());
+    assert!(told(&[open("who knows", "firing")]).is_empty());
+    let mut ours = open("critical", "firing");
+    ours.alert.ours = true;
+    assert!(
+        told(&[ours]).is_empty(),
+        "what we said ourselves is no news"
+    );
+    assert_eq!(
+        told(&[open("critical", "firing"), open("page", "firing")]).len(),
+        1
+    );
+}
+
+#[test]
+fn an_alert_that_our_own_checks_deny_is_left_to_a_person() {
+    let now = at(9);
+    let mut found = vec![evidence(
+        Question::Down,
+        Said::No,
+        Source::Probe,
+        "3 of 3 green",
+        now,
+    )];
+    found.extend(by_alerts(&[open("critical", "firing")], &found, now));
+    assert_eq!(found[1].said, Said::Unknown);
+    assert_eq!(walk(&found), Led::Ask(Question::Down));
+    // Unseen is not denied.
+    found[0].said = Said::Unknown;
+    let alone = by_alerts(&[open("critical", "firing")], &found[..1], now);
+    assert_eq!(alone[0].said, Said::Yes);
+}
