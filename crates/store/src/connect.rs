@@ -28,9 +28,9 @@ const TRUSTED_IDLE: Duration = Duration::from_millis(100);
 /// Connections that only renew leases: load on the others must not starve renewals.
 const LEASE_CONNECTIONS: u32 = 1;
 
-/// Connections for messages that are taken in and decided, two for each kind of statement: a storm of them must not take
-/// those that rollbacks need.
-const INTAKE_CONNECTIONS: u32 = 8;
+/// Connections for messages that are taken in and decided, so that a storm of them takes none that rollbacks need: two for
+/// each kind of statement that askers share, four looks at the ledger, one claim, one decision.
+const INTAKE_CONNECTIONS: u32 = 12;
 /// In a storm the tables of messages grow from nothing to a hundred thousand rows between two looks of Postgres at their
 /// statistics, and a plan that was kept from when there was nothing reads all of them each time: deciding fell from 2000
 /// messages a second to 30. A plan of its own for each statement goes by the size that the tables have.

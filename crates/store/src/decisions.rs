@@ -188,11 +188,9 @@ async fn write(
     let events: Vec<&str> = whole.iter().map(|one| one.event_id.as_str()).collect();
     let ours: Vec<(String, String)> = sqlx::query_as(
         "with ours as (
-             delete from inbox_due d where d.ctid = any (array(
-                 select due.ctid from unnest($1::text[], $2::text[]) as mine (trigger_name, event_id),
-                     lateral (select ctid from inbox_due waiting
-                              where waiting.trigger_name = mine.trigger_name and waiting.event_id = mine.event_id
-                              for update) due))
+             -- By its key: one that is claimed anew meanwhile is waited for and found.
+             delete from inbox_due d using unnest($1::text[], $2::text[]) as mine (trigger_name, event_id)
+             where d.trigger_name = mine.trigger_name and d.event_id = mine.event_id
              returning d.trigger_name, d.event_id
          ), written as (
              insert into decision (id, trigger_name, event_id, part, application, outcome, code, said, notice,

@@ -203,8 +203,9 @@ impl Judging<'_> {
                 let said = "another worker decided it".to_owned();
                 return Ok(self.stopped(decision, "decided", said));
             }
-            Err(Error::Conflict(off @ Constraint::AutomaticOff { .. })) => {
-                return Ok(self.stopped(decision, "kill_switch", off.to_string()));
+            // Switched off since the last look, whose guard says it better than we could.
+            Err(Error::Conflict(Constraint::AutomaticOff { .. })) => {
+                return Ok(Judged::Later(clock::now().after(SOON)));
             }
             Err(error) => return Err(StoreAway(error)),
         }

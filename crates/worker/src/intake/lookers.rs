@@ -1,5 +1,5 @@
-//! Who may look. Looks with the ledger's eyes are few at a time, so that connections to our database stay free for the
-//! steps of what runs; looks with an engine's are few at each engine, so that one that hangs keeps nobody waiting who asks
+//! Who may look. Looks with the ledger's eyes are few at a time, so that connections for messages stay free for those that
+//! are taken in; looks with an engine's are few at each engine, so that one that hangs keeps nobody waiting who asks
 //! about another.
 
 use std::{
@@ -10,8 +10,8 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-/// Looks with the ledger's eyes at a time.
-const LEDGER: usize = 6;
+/// Looks with the ledger's eyes at a time: a third of the connections that the store has for messages.
+const LEDGER: usize = 4;
 /// Looks at one engine at a time: alerts of one storm are about the same applications.
 const EACH_ENGINE: usize = 3;
 /// How long an engine's turn is waited for with a place among the messages in hand, which others wait for.
