@@ -33,9 +33,11 @@ const LEASE_CONNECTIONS: u32 = 1;
 const INTAKE_CONNECTIONS: u32 = 12;
 /// In a storm the tables of messages grow from nothing to a hundred thousand rows between two looks of Postgres at their
 /// statistics, and a plan that was kept from when there was nothing reads all of them each time: deciding fell from 2000
-/// messages a second to 30. A plan of its own for each statement goes by the size that the tables have.
+/// messages a second to 30. A plan of its own for each statement goes by the size that the tables have. What is looked for
+/// are 64 rows by their keys, one after the other: other ways to join read all that wait.
 const PLANNED_EACH_TIME: &str = "select set_config('plan_cache_mode', 'force_custom_plan', false),
-        set_config('jit', 'off', false)";
+        set_config('jit', 'off', false), set_config('enable_hashjoin', 'off', false),
+        set_config('enable_mergejoin', 'off', false)";
 
 /// How the store connects.
 #[derive(Clone, Debug)]
