@@ -144,7 +144,7 @@ impl Verdict {
                 format!("what served before is serving again: {}", cause.sentence)
             }
             Self::Refused { cause } => {
-                format!("refused, nothing was changed: {}", cause.sentence)
+                format!("refused, it changed nothing: {}", cause.sentence)
             }
             Self::Cancelled { cause } => format!(
                 "cancelled, what served before is serving: {}",

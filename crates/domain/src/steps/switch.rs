@@ -24,7 +24,22 @@ pub(super) fn explain(plan: &Plan, component: &ComponentName) -> String {
     )
 }
 
+/// Whether two versions of it must never run at once, so that all of its replicas stop before the first one starts.
+fn alone(ctx: &Ctx<'_>, component: &ComponentName) -> bool {
+    let defined = ctx.plan.application.component(component);
+    defined.is_some_and(|component| component.overlap == Some(false))
+}
+
 pub(super) fn forward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
+    if alone(ctx, component) {
+        // None stops before a target is there for each.
+        let lacks = |swap| ctx.next_of(swap).is_none().then(|| gone(swap));
+        let swaps = || ctx.plan.swaps_of(component);
+        let next = swaps().find_map(lacks);
+        if let Some(next) = next.or_else(|| swaps().find_map(|swap| rests(ctx, swap))) {
+            return next;
+        }
+    }
     for swap in ctx.plan.swaps_of(component) {
         if let Some(next) = forward_one(ctx, swap) {
             return next;
@@ -37,18 +52,11 @@ pub(super) fn forward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
 /// same: whether it stays up is for the proof to say.
 pub(super) fn forward_one(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
     let Some(next) = ctx.next_of(swap) else {
-        let sentence = format!(
-            "the container created for {} is gone from the engine",
-            swap.name
-        );
-        return Some(Next::Fail(Cause::new(CauseCode::Drifted, sentence)));
+        return Some(gone(swap));
     };
-    if let Some(next) = side_cars_rest(ctx, swap) {
-        return Some(next);
-    }
     // After the start as well: a restart of the engine can bring one back whose policy outlived our stop.
-    if let Some(outgoing) = ctx.outgoing_of(swap).find(|container| container.is_up()) {
-        return Some(stop(outgoing, swap));
+    if let Some(next) = rests(ctx, swap) {
+        return Some(next);
     }
     if next.state == ContainerState::Created {
         return Some(Next::Do(Effect::StartContainer {
@@ -57,6 +65,23 @@ pub(super) fn forward_one(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
         }));
     }
     names(ctx, swap, next)
+}
+
+fn gone(swap: &Swap) -> Next {
+    let sentence = format!(
+        "the container created for {} is gone from the engine",
+        swap.name
+    );
+    Next::Fail(Cause::new(CauseCode::Drifted, sentence))
+}
+
+/// Stops what the replica is now; none when it rests.
+fn rests(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
+    side_cars_rest(ctx, swap).or_else(|| {
+        let mut outgoing = ctx.outgoing_of(swap);
+        let up = outgoing.find(|container| container.is_up())?;
+        Some(stop(up, swap))
+    })
 }
 
 /// Hands over the name by which Compose knows the replica; none when that is done.
@@ -84,6 +109,15 @@ pub(super) fn side_cars_rest(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
 }
 
 pub(super) fn backward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
+    if alone(ctx, component) {
+        let up = |swap| {
+            let next = ctx.next_of(swap).filter(|next| next.is_up())?;
+            Some(stop(next, swap))
+        };
+        if let Some(next) = ctx.plan.swaps_of(component).rev().find_map(up) {
+            return next;
+        }
+    }
     for swap in ctx.plan.swaps_of(component).rev() {
         // Their own step came first and could not start them: what they share with was not there yet.
         let side_cars = ctx.plan.side_cars_of(swap).into_iter().rev();

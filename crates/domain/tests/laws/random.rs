@@ -105,6 +105,7 @@ fn part(dice: &mut Dice) -> Part {
             Behind::OneAtATime,
         ]),
         networked: dice.one_in(2),
+        alone: dice.one_in(4),
     }
 }
 

@@ -71,6 +71,8 @@ pub(crate) struct Part {
     pub(crate) behind: Behind,
     /// It needs the part before it.
     pub(crate) after: bool,
+    /// Two versions of it must not run at once.
+    pub(crate) alone: bool,
 }
 
 impl Part {
@@ -91,6 +93,7 @@ impl Part {
             networked: false,
             behind: Behind::Port,
             after: false,
+            alone: false,
         }
     }
 
@@ -416,6 +419,7 @@ fn component(at: usize, part: &Part) -> serde_json::Value {
                "port": 80, "two_versions": two_versions, "drain_s": 2})
     };
     match part.behind {
+        Behind::Port if part.alone => component["overlap"] = json!(false),
         Behind::Port => {}
         Behind::Beside => component["front"] = front(true),
         Behind::OneAtATime => component["front"] = front(false),

@@ -37,7 +37,18 @@ pub(crate) fn recipes() -> Vec<Recipe> {
             ..usual
         },
     ];
+    let alone = Part {
+        replicas: 3,
+        alone: true,
+        ..usual
+    };
     vec![
+        Recipe::of(vec![alone]),
+        Recipe::of(vec![Part {
+            good: Mood::Sick,
+            bad: Mood::Healthy,
+            ..alone
+        }]),
         Recipe::usual(),
         Recipe::of(mixed),
         Recipe::with_target(Mood::Sick).with_bad(Mood::Healthy),

@@ -534,6 +534,16 @@ impl World {
             self.label,
             swap.name
         );
+        let alone = self.plan.application.component(&swap.component);
+        if alone.is_some_and(|component| component.overlap == Some(false)) {
+            let mut others = self.plan.swaps_of(&swap.component);
+            assert!(
+                !others.any(|other| up(&other.former)),
+                "{}: {} was started beside another replica's former container",
+                self.label,
+                swap.name
+            );
+        }
     }
 
     pub(crate) fn next_of(&self, swap: &Swap) -> Option<&Container> {

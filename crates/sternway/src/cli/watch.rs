@@ -355,7 +355,7 @@ fn headline(rollback: &RollbackAnswer, paint: Paint) -> String {
             )
         }
         Some(Verdict::Refused { .. }) => {
-            format!("{} nothing was changed{cause}", paint.bad("✗ refused"))
+            format!("{} it changed nothing{cause}", paint.bad("✗ refused"))
         }
         Some(Verdict::Cancelled { .. }) => {
             format!(

@@ -25,6 +25,7 @@ mod notices;
 mod orders;
 mod outages;
 mod paging;
+mod releases;
 mod requests;
 mod seals;
 mod steps;

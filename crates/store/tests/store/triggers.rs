@@ -449,7 +449,7 @@ async fn no_message_costs_more_because_many_came() {
     // A session tells what it read when it ends.
     store.close().await;
     let others = "select count(*) from pg_stat_activity
-         where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'";
+         where datname = current_database() and application_name = 'sternway'";
     while house.count(others).await > 0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
