@@ -28,5 +28,6 @@ mod paging;
 mod requests;
 mod seals;
 mod steps;
+mod triage;
 mod triggers;
 mod upkeep;
