@@ -31,7 +31,8 @@ const TIME_SMALLEST: Duration = Duration::from_secs(1);
 const LIMIT: Duration = Duration::from_secs(5);
 const SECRET: &str = "a-secret-of-the-benchmark-0123456789";
 
-/// The embedded Postgres has places for few more than the server's own connections.
+/// The embedded Postgres has 50 places, 20 of them for the pools of the server that is measured: beside 64 connections the
+/// floor is one of 16 clients, and is called so.
 const FLOOR_CLIENTS_MAX: usize = 16;
 /// As an event is kept, without what is due: one row, one commit.
 const FLOOR_TABLE: &str = "create table floor_inbox (like inbox including all)";
@@ -105,8 +106,8 @@ fn report([few, many]: &[Side; 2]) -> Report {
     report.figure("p99_ms", median(&few.p99_ms), None);
     report.figure("refused", few.refused as f64, Some(Goal::AtMost(0.0)));
     report.figure("events_per_s_64", median(&many.events_per_s), None);
-    report.figure("floor_tps_64", median(&many.floor_tps), None);
-    report.figure("ratio_floor_64", median(&many.ratio), goal);
+    report.figure("floor_tps_64_by_16", median(&many.floor_tps), None);
+    report.figure("ratio_floor_64_by_16", median(&many.ratio), goal);
     report.spread("  of each round", &many.ratio);
     report.figure("p50_ms_64", median(&many.p50_ms), None);
     report.figure("p99_ms_64", median(&many.p99_ms), None);

@@ -30,7 +30,8 @@ pub(crate) const REPOSITORY_TIMEOUT: Duration = Duration::from_secs(9);
 /// How long the reading of a Compose project is waited for: Compose itself is asked, several times.
 const ADOPTION_TIMEOUT: Duration = Duration::from_secs(41);
 
-/// How long metrics and probes are waited for; the worker gives them 3 s of it.
+/// How long metrics and probes are waited for. The worker answers within 4 s of it, with what it found until then: metrics,
+/// and the engine with the probes, have 3.5 s each, beside each other.
 const FACTS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Asks a worker. The inner error is what the worker said instead of an answer.

@@ -244,6 +244,16 @@ fn otherwise(
 /// that fight are worse than the fault.
 pub const PUT_BACK_AGAIN_AFTER: Millis = Millis::from_secs(24 * 3600);
 
+/// What came back is put back within this time or by a person: an engine that is away, or a rollback that waits for a yes,
+/// must not keep it in service with nobody told.
+pub const PUT_BACK_WITHIN: Millis = Millis::from_secs(30 * 60);
+
+/// Whether a return that is about to be put back has waited for too long.
+#[must_use]
+pub fn is_put_back_late(seen_at: Moment, now: Moment) -> bool {
+    now.since(seen_at) >= PUT_BACK_WITHIN
+}
+
 /// What is done about a held release that came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {

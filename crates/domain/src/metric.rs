@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use crate::{
     application::{BadField, URL_CHARS_MAX, is_plain},
     name::MetricName,
+    time::Moment,
     triage::{Question, Said},
 };
 
@@ -105,10 +106,10 @@ impl Metric {
         format!("{}/api/v1/query?{query}", self.url.trim_end_matches('/'))
     }
 
-    /// What an answer says: its status and its whole body.
+    /// What an answer says that came now: its status and its whole body.
     #[must_use]
-    pub fn read(&self, status: u16, body: &[u8]) -> Reading {
-        match (reply::numbers(status, body), self.bound()) {
+    pub fn read(&self, status: u16, body: &[u8], now: Moment) -> Reading {
+        match (reply::numbers(status, body, now), self.bound()) {
             (Ok(numbers), Some(bound)) => {
                 let (said, what) = judge(bound, &numbers);
                 self.reading(said, &what)

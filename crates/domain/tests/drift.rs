@@ -761,3 +761,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_return_waits_for_half_an_hour_to_be_put_back() {
+    let seen = Moment::from_unix_ms(1_000_000);
+    let late = |ms: u64| drift::is_put_back_late(seen, seen.after(Millis(ms)));
+    assert!(!late(0) && !late(30 * 60_000 - 1));
+    assert!(late(30 * 60_000) && late(u64::from(u32::MAX)));
+    assert!(!drift::is_put_back_late(seen, seen.before(Millis(5))));
+}

@@ -1,10 +1,16 @@
 //! What people answered when they had to decide, and deadlines that passed with nothing done.
 
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+};
+
 use domain::{
     chat::notice::Notice,
     name::{Actor, ApplicationName},
     time::Moment,
     triage::{Advice, Evidence, facts::OpenAlert},
+    trigger::{Trigger, alert::Alert},
 };
 use serde_json::{Value, json};
 use sqlx::{PgConnection, types::Json};
@@ -13,7 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     audit,
-    connect::{Store, timed},
+    connect::{Store, readable, timed},
     error::{Result, corrupt},
     notices::{self, Occurrence},
     triggers,
@@ -54,7 +60,8 @@ pub struct StoredTriage {
     pub deadline: Option<Moment>,
     /// When that passed with nothing done.
     pub passed_at: Option<Moment>,
-    /// Whether it still has to be done: no rollback was asked for since, and nobody decided anew.
+    /// Whether it still has to be done: no rollback that was asked for since goes on or put something in service, and nobody
+    /// decided anew.
     pub open: bool,
 }
 
@@ -72,12 +79,43 @@ struct Row {
     open: bool,
 }
 
-/// An advice is open until a rollback is asked for, or somebody decides anew.
+#[derive(sqlx::FromRow)]
+struct TriggerRow {
+    row_key: String,
+    definition: String,
+}
+
+/// What a trigger said of a trouble.
+struct Word {
+    id: Uuid,
+    trigger: String,
+    alert: Alert,
+}
+
+impl Word {
+    /// What is later counts; of what happened at the same time, what was decided later.
+    fn order(&self) -> (Moment, Uuid) {
+        (self.alert.occurred_at, self.id)
+    }
+}
+
+/// An advice is open until a rollback is asked for, or somebody decides anew. A rollback that ended without anything new in
+/// service did not do it, nor does a proposal that only waits for a person. The text before the colon is
+/// [`Actor::is_trigger`]'s, the other name [`Actor::watcher`]'s: what no person asked for.
 macro_rules! open {
     () => {
         "t.deadline is not null
          and not exists (select from triage n where n.application = t.application and n.id > t.id)
-         and not exists (select from rollback r where r.application = t.application and r.requested_at >= t.asked_at)"
+         and not exists (
+             select from rollback r join rollback_run u on u.rollback_id = r.id
+             where r.application = t.application and r.requested_at >= t.asked_at
+               and case u.phase
+                   when 'awaiting_approval'
+                       then not starts_with(r.requested_by, 'trigger:') and r.requested_by <> 'sternway:watcher'
+                   when 'ended'
+                       then u.proved_at is not null and u.state->'phase'->>'verdict' in ('rolled_back', 'needs_human')
+                   else true
+               end)"
     };
 }
 
@@ -99,35 +137,42 @@ const PASS: &str = concat!(
 );
 
 impl Store {
-    /// The newest word on each trouble of an application that alerts told of in the last day. What waits to be decided is
-    /// not among them.
+    /// The newest word on each trouble of an application that alerts told of in the last day, by when it happened: what ends
+    /// soon is decided before what began. What waits to be decided is not among them, nor what a trigger told that is
+    /// removed or can not be read.
     ///
     /// # Errors
     /// As every store function.
     pub async fn alerts_newest(&self, application: &ApplicationName) -> Result<Vec<OpenAlert>> {
-        let rows: Vec<(String, Value)> = timed(async {
-            Ok(sqlx::query_as(
-                "select t.definition, newest.notice from (
-                     select distinct on (trigger_name, episode) id, trigger_name, notice from (
-                         select id, trigger_name, episode, notice from decision
-                         where application = $1 and episode is not null and decided_at > now() - interval '24 hours'
-                         order by id desc limit $2
-                     ) told order by trigger_name, episode, id desc
-                 ) newest join trigger t on t.name = newest.trigger_name order by newest.id desc",
+        let (told, triggers) = timed(async {
+            let told: Vec<(Uuid, String, Value)> = sqlx::query_as(
+                "select id, trigger_name, notice from decision
+                 where application = $1 and episode is not null and decided_at > now() - interval '24 hours'
+                 order by id desc limit $2",
             )
             .bind(application.as_str())
             .bind(ALERTS_MAX)
             .fetch_all(&self.pool)
-            .await?)
+            .await?;
+            let names: BTreeSet<&str> = told.iter().map(|(_, name, _)| name.as_str()).collect();
+            let triggers = sqlx::query(
+                "select name as row_key, definition from trigger where name = any($1) and removed_at is null",
+            )
+            .bind(names.into_iter().collect::<Vec<_>>())
+            .fetch_all(&self.pool)
+            .await?;
+            Ok((told, triggers))
         })
         .await?;
-        let open = |(definition, notice): (String, Value)| {
-            // What another version wrote in another form tells nothing.
-            let alert = serde_json::from_value(notice).ok()?;
-            let trigger = triggers::definition(&definition);
-            Some(trigger.map(|trigger| OpenAlert { trigger, alert }))
+        let read = |row: TriggerRow| Ok((row.row_key, triggers::definition(&row.definition)?));
+        let triggers: BTreeMap<String, Trigger> =
+            readable("trigger", triggers, read).into_iter().collect();
+        let open = |said: Word| {
+            let trigger = triggers.get(&said.trigger)?.clone();
+            let alert = said.alert;
+            Some(OpenAlert { trigger, alert })
         };
-        rows.into_iter().filter_map(open).collect()
+        Ok(newest(told).into_iter().filter_map(open).collect())
     }
 
     /// Keeps what was said and advised.
@@ -204,6 +249,30 @@ impl Store {
         }
         Ok(all)
     }
+}
+
+/// The newest word on each trouble, the newest first.
+fn newest(told: Vec<(Uuid, String, Value)>) -> Vec<Word> {
+    let mut newest: BTreeMap<(String, String), Word> = BTreeMap::new();
+    for (id, trigger, notice) in told {
+        // What another version wrote in another form tells nothing.
+        let Ok(alert) = serde_json::from_value::<Alert>(notice) else {
+            continue;
+        };
+        let said = Word { id, trigger, alert };
+        match newest.entry((said.trigger.clone(), said.alert.episode.clone())) {
+            Entry::Vacant(first) => {
+                first.insert(said);
+            }
+            Entry::Occupied(mut known) if known.get().order() < said.order() => {
+                known.insert(said);
+            }
+            Entry::Occupied(_) => {}
+        }
+    }
+    let mut newest: Vec<Word> = newest.into_values().collect();
+    newest.sort_by_key(|said| Reverse(said.order()));
+    newest
 }
 
 async fn triages(

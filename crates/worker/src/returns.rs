@@ -3,7 +3,7 @@
 
 use domain::{
     application::Application,
-    drift::Answer,
+    drift::{self, Answer, PUT_BACK_WITHIN},
     hold::Hold,
     ledger::Release,
     lifecycle::Phase,
@@ -87,6 +87,21 @@ impl Pending<'_> {
         }
     }
 
+    /// Leaves to a person what waits too long to be put back; whether it did. It needs no look at the engine, which may be
+    /// what is waited for.
+    pub(crate) async fn give_up(&self, found: &HeldReturn) -> Result<bool, StoreAway> {
+        let waits = found.outcome == ReturnOutcome::PuttingBack && found.open;
+        if !waits || !drift::is_put_back_late(found.seen_at, clock::now()) {
+            return Ok(false);
+        }
+        let said = format!(
+            "it could not be put back within {PUT_BACK_WITHIN}: its engine did not answer, its replicas were not all there, \
+             or another rollback was under way or waited for a yes"
+        );
+        self.needs_person(found, &said).await?;
+        Ok(true)
+    }
+
     /// Asks for a rollback like anybody else: a fresh look, a plan, a request along it. The key is the return's own,
     /// so that asking twice is asking once.
     async fn put_back(&self, found: &HeldReturn) -> Result<bool, StoreAway> {
@@ -97,7 +112,7 @@ impl Pending<'_> {
         }
         let look = match inquiries::application(self.real, name).await? {
             Ok(look) => look,
-            // An engine that is away is waited for.
+            // An engine that is away is waited for, until it is given up.
             Err(_) => return Ok(true),
         };
         let outages = self.store.outages(name).await.map_err(StoreAway)?;

@@ -2,6 +2,7 @@
 
 use axum::{Json, http::StatusCode};
 use domain::{
+    application::Application,
     guard,
     name::{Actor, ApplicationName},
     reason::Reason,
@@ -102,7 +103,8 @@ pub struct DecisionAnswer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub passed_at: Option<Moment>,
-    /// Whether it still has to be done: no rollback was asked for since, and nobody decided anew.
+    /// Whether it still has to be done: no rollback that was asked for since goes on or put something in service, and nobody
+    /// decided anew. An alert's proposal that only waits for a person is none.
     pub open: bool,
 }
 
@@ -162,16 +164,9 @@ pub(crate) async fn decide(
     check(&ask, permit.principal().kind).map_err(Problem::fields)?;
     let (by, at) = (permit.actor().clone(), clock::now());
     let mut answers = evidence(&ask, &by, at)?;
-    let led = match (ask.over, triage::walk(&answers)) {
-        (true, _) => None,
-        (false, Led::Advise(advice, question)) => Some(Led::Advise(advice, question)),
-        (false, Led::Ask(_)) => {
-            let mut found = look::facts_of(&permit, &application).await?;
-            let alerts = permit.store().alerts_newest(&application.name).await?;
-            found.extend(facts::by_alerts(&alerts, &found, at));
-            answers.extend(found);
-            Some(triage::walk(&answers))
-        }
+    let led = match ask.over {
+        true => None,
+        false => Some(weigh(&permit, &application, &mut answers, at).await?),
     };
     let mut new = NewTriage {
         id: Uuid::now_v7(),
@@ -211,6 +206,23 @@ pub(crate) async fn decide(
         passed_at: None,
     };
     Ok((StatusCode::CREATED, Json(answer(stored))))
+}
+
+/// Where the answers lead, together with what Sternway finds out by itself where that may change it.
+async fn weigh(
+    permit: &Permit<Operate>,
+    application: &Application,
+    answers: &mut Vec<Evidence>,
+    at: Moment,
+) -> Result<Led, Problem> {
+    let alerts = permit.store().alerts_newest(&application.name).await?;
+    let told = facts::by_alerts(&alerts, &[], at);
+    if facts::are_wanted(answers, application, &told) {
+        let mut found = look::facts_of(permit, application).await?;
+        found.extend(facts::by_alerts(&alerts, &found, at));
+        answers.extend(found);
+    }
+    Ok(triage::walk(answers))
 }
 
 /// What was decided, newest first.

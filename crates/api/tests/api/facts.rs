@@ -1,9 +1,16 @@
 //! What metrics and probes say to whoever decides.
 
-use domain::triage::Evidence;
-use serde_json::{Value, json};
+use std::time::Duration;
 
-use crate::{cardboard::shop, client::Ask, house::House};
+use domain::{name::TriggerName, triage::Evidence, trigger::Headers};
+use serde_json::{Value, json};
+use store::{DecisionOutcome, Desk, NewDecision, NewMessage};
+
+use crate::{
+    cardboard::shop,
+    client::Ask,
+    house::{House, psql},
+};
 
 const PATH: &str = "/api/v1/decisions";
 
@@ -113,7 +120,8 @@ async fn what_metrics_and_probes_say_answers_and_is_kept_with_its_source() {
     assert_eq!(decided["answers"][2], json!(many));
     let kept = house.get(PATH).await.ok(200)["items"].clone();
     assert_eq!(kept, json!([decided]), "as evidence, by whom and when");
-    // A person's word counts before a metric's, and what settles everything asks nobody.
+    // A person's word counts before a metric's, and what settles everything asks nobody: nothing here could say that data is
+    // damaged.
     let asked = no(&["data_corruption", "security_hole", "many_users"]);
     let open = house.post(PATH, &asked).await.ok(200);
     assert_eq!(open["next_question"]["question"], "only_slow");
@@ -128,6 +136,124 @@ async fn what_metrics_and_probes_say_answers_and_is_kept_with_its_source() {
         house.get("/api/v1/rollbacks").await.ok(200)["items"],
         json!([])
     );
+}
+
+fn down_and(more: &[(&str, &str)]) -> Value {
+    let said = |(question, said): &(&str, &str)| json!({"question": question, "said": said});
+    let answers: Vec<Value> = [("down", "yes")].iter().chain(more).map(said).collect();
+    json!({"application": "shop", "answers": answers})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whether_data_is_damaged_is_asked_before_anybody_is_told_to_roll_back() {
+    let house = House::new().await;
+    let mut shop = shop_with_metrics();
+    shop["metrics"][0]["question"] = json!("data_corruption");
+    house.application(&shop).await.ok(201);
+    let says = |said: &str| {
+        let damaged = found("data_corruption", said, "metric", "error_share: 0.31");
+        house.worker.engine.lock().unwrap().facts = vec![damaged.clone()];
+        json!(damaged)
+    };
+    let damaged = says("yes");
+    let decided = house.post(PATH, &down_and(&[])).await.ok(201);
+    assert_eq!(decided["advice"]["code"], "stop_assess_roll_back");
+    assert_eq!(decided["answers"][1], damaged, "it is kept as evidence");
+    let doubtful = down_and(&[("data_corruption", "unknown")]);
+    let decided = house.post(PATH, &doubtful).await.ok(201);
+    assert_eq!(decided["advice"]["code"], "stop_assess_roll_back");
+    // A person who denies it is believed, and one who says it needs no number: nobody is asked.
+    for (said, advice) in [("no", "roll_back_now"), ("yes", "stop_assess_roll_back")] {
+        let asked = down_and(&[("data_corruption", said)]);
+        let decided = house.post(PATH, &asked).await.ok(201);
+        assert_eq!(decided["advice"]["code"], advice);
+        assert_eq!(decided["answers"].as_array().unwrap().len(), 2);
+    }
+    // What can not tell holds nothing up.
+    let unknown = says("unknown");
+    let decided = house.post(PATH, &down_and(&[])).await.ok(201);
+    assert_eq!(decided["advice"]["code"], "roll_back_now");
+    assert_eq!(decided["answers"][1], unknown);
+    house.worker.engine.lock().unwrap().away = Some("the store is away".to_owned());
+    let decided = house.post(PATH, &down_and(&[])).await.ok(201);
+    assert_eq!(decided["advice"]["code"], "roll_back_now");
+    assert_eq!(
+        decided["answers"][1]["note"],
+        "error_share: the store is away"
+    );
+}
+
+/// An alert about the shop that is there, decided.
+async fn alerts(house: &House, trigger: Value, severity: &str) {
+    let name: TriggerName = trigger["name"].as_str().unwrap().parse().unwrap();
+    let path = format!("/api/v1/triggers/{name}");
+    house
+        .send(Ask::new("PUT", &path).json(&trigger))
+        .await
+        .ok(201);
+    let message = NewMessage {
+        trigger: name.clone(),
+        event_id: "e1".to_owned(),
+        headers: Headers::default(),
+        body: b"{}".to_vec(),
+        settle: Duration::ZERO,
+        desk: Desk::Intake,
+    };
+    assert!(house.store.inbox_put(message).await.unwrap());
+    let new = NewDecision {
+        application: Some("shop".parse().unwrap()),
+        outcome: DecisionOutcome::Recorded,
+        code: "x".to_owned(),
+        said: "x".to_owned(),
+        notice: json!({"episode": "Q1", "state": "firing", "title": "orders", "severity": severity,
+            "started_at": "2026-11-23T10:00:00Z", "occurred_at": "2026-11-23T10:00:00Z"}),
+        deployment: None,
+        episode: Some("Q1".to_owned()),
+        would_be: None,
+        guards: None,
+        next_action: None,
+        plan: None,
+        rollback: None,
+    };
+    let put = house.store.decisions_put(&name, "e1", vec![new]).await;
+    assert!(put.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_that_says_that_data_is_damaged_is_heard_before_the_advice() {
+    let house = House::new().await;
+    house.application(&shop("shop")).await.ok(201);
+    let signs = json!({"name": "pager", "kind": "pagerduty"});
+    alerts(&house, signs, "data_loss").await;
+    let decided = house.post(PATH, &down_and(&[])).await.ok(201);
+    assert_eq!(decided["advice"]["code"], "stop_assess_roll_back");
+    let note = "alert of pager says data_corruption: orders";
+    let answers = decided["answers"].as_array().unwrap();
+    assert!(answers.iter().any(|one| one["note"] == note), "{answers:?}");
+    let denied = down_and(&[("data_corruption", "no")]);
+    let decided = house.post(PATH, &denied).await.ok(201);
+    assert_eq!(decided["advice"]["code"], "roll_back_now");
+    assert_eq!(decided["answers"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_that_nobody_signed_is_left_to_a_person() {
+    let house = House::new().await;
+    house.application(&shop("shop")).await.ok(201);
+    let bearer = json!({"name": "am", "kind": "alertmanager"});
+    alerts(&house, bearer, "critical").await;
+    let open = house.post(PATH, &no(&[])).await.ok(200);
+    assert_eq!(open["next_question"]["question"], "down");
+    let note = "alert of am says down, and its sender does not sign what it says: orders";
+    let answers = open["answers"].as_array().unwrap();
+    let alert = answers.iter().find(|one| one["note"] == note);
+    assert_eq!(alert.unwrap()["said"], "unknown", "{answers:?}");
+    // One definition that nobody understands any more, and nobody is kept from deciding.
+    let broken = "update trigger set definition = '{}'";
+    let ended = psql(&house.database, broken).wait().unwrap();
+    assert!(ended.success());
+    let open = house.post(PATH, &no(&[])).await.ok(200);
+    assert_eq!(open["answers"], json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -185,7 +311,7 @@ async fn without_a_worker_it_goes_on_and_says_so() {
     let before = std::time::Instant::now();
     let open = house.post(PATH, &asked).await.ok(200);
     assert_eq!(open["answers"], json!([]));
-    assert!(before.elapsed() < std::time::Duration::from_secs(4));
+    assert!(before.elapsed() < Duration::from_secs(4));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,10 +1,16 @@
 //! What Prometheus answers to an instant query (`GET /api/v1/query`), as its HTTP API is described.
 
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
 use serde_json::Value;
+
+use crate::time::{Millis, Moment};
 
 /// Longest text of the server's own that is repeated.
 const SAID_CHARS_MAX: usize = 160;
+
+/// How far the time of a number may be off our clock. An instant query answers with the time at which it was asked, so
+/// this is room for clocks that differ; what is further off comes from a cache, or from a server that stands still.
+const OFF_MAX: Millis = Millis::from_secs(60);
 
 /// The numbers of an answer.
 #[derive(Debug)]
@@ -38,12 +44,29 @@ struct Series {
     value: Option<Sample>,
 }
 
-/// When, and the number as a text.
+/// When, in seconds since 1970, and the number as a text.
 #[derive(Deserialize)]
-struct Sample(IgnoredAny, String);
+struct Sample(f64, String);
+
+impl Sample {
+    /// The number, if it is of now.
+    fn number(&self, now: Moment) -> Result<f64, String> {
+        let at = Moment::from_unix_ms((self.0 * 1000.0) as i64);
+        let (age, ahead) = (now.since(at), at.since(now));
+        if age > OFF_MAX {
+            return Err(format!(
+                "the number is {age} old, and what was is not known to be"
+            ));
+        }
+        if ahead > OFF_MAX {
+            return Err(format!("by our clock the number is of {ahead} from now"));
+        }
+        number(&self.1)
+    }
+}
 
 /// The numbers of an answer, or why there are none.
-pub(super) fn numbers(status: u16, body: &[u8]) -> Result<Numbers, String> {
+pub(super) fn numbers(status: u16, body: &[u8], now: Moment) -> Result<Numbers, String> {
     let reply: Reply = match serde_json::from_slice(body) {
         Ok(reply) => reply,
         Err(_) if status == 200 => return Err("the answer is not one of Prometheus".to_owned()),
@@ -62,13 +85,13 @@ pub(super) fn numbers(status: u16, body: &[u8]) -> Result<Numbers, String> {
                     let sample = series.value.ok_or_else(|| {
                         "it finds a histogram, which is not one number".to_owned()
                     })?;
-                    number(&sample.1)
+                    sample.number(now)
                 })
                 .collect::<Result<Vec<f64>, String>>()?
         }
         "scalar" => {
             let sample: Sample = serde_json::from_value(data.result).map_err(odd)?;
-            vec![number(&sample.1)?]
+            vec![sample.number(now)?]
         }
         "matrix" => return Err("it finds ranges of time, not numbers of now".to_owned()),
         "string" => return Err("it finds a text, not a number".to_owned()),

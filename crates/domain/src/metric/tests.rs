@@ -14,8 +14,13 @@ fn share() -> Metric {
 }
 
 fn read(metric: &Metric, status: u16, body: &str) -> (Said, String) {
-    let reading = metric.read(status, body.as_bytes());
+    let reading = metric.read(status, body.as_bytes(), now());
     (reading.said, reading.note)
+}
+
+/// When it is asked.
+fn now() -> Moment {
+    Moment::from_unix_ms(1_763_812_801_000)
 }
 
 /// The answer of a Prometheus 2.42 with these values.
@@ -90,10 +95,44 @@ fn what_is_not_seen_is_not_a_no() {
     assert_eq!(said(&["many"]).0, Said::Unknown);
     assert_eq!(share().silent("no answer within 2 s").said, Said::Unknown);
     let partial = r#"{"status":"success","warnings":["fetch from store-2 failed"],"data":{"resultType":"vector","result":[
-        {"metric":{},"value":[1,"0"]}]}}"#;
+        {"metric":{},"value":[1763812800,"0"]}]}}"#;
     let (unknown, why) = read(&share(), 200, partial);
     assert_eq!(unknown, Said::Unknown);
     assert!(why.ends_with("warns: fetch from store-2 failed"), "{why}");
+}
+
+#[test]
+fn a_number_of_another_time_is_not_known() {
+    let at = |seconds: i64| now().unix_ms() / 1000 + seconds;
+    let vector = |seconds: i64| {
+        format!(
+            r#"{{"status":"success","data":{{"resultType":"vector","result":[
+            {{"metric":{{}},"value":[{},"0.31"]}},{{"metric":{{}},"value":[{},"0.31"]}}]}}}}"#,
+            at(0),
+            at(seconds)
+        )
+    };
+    let scalar = |seconds: i64| {
+        format!(
+            r#"{{"status":"success","data":{{"resultType":"scalar","result":[{},"0.31"]}}}}"#,
+            at(seconds)
+        )
+    };
+    for near in [-60, 0, 60] {
+        assert_eq!(read(&share(), 200, &vector(near)).0, Said::Yes, "{near}");
+        assert_eq!(read(&share(), 200, &scalar(near)).0, Said::Yes, "{near}");
+    }
+    let old = "error_share: the number is 1 min 1 s old, and what was is not known to be";
+    let ahead = "error_share: by our clock the number is of 1 min 1 s from now";
+    for (off, note) in [(-61, old), (61, ahead)] {
+        let unknown = (Said::Unknown, note.to_owned());
+        assert_eq!(read(&share(), 200, &vector(off)), unknown);
+        assert_eq!(read(&share(), 200, &scalar(off)), unknown);
+    }
+    for odd in ["1e300", "-1e300", "0"] {
+        let body = scalar(0).replace(&at(0).to_string(), odd);
+        assert_eq!(read(&share(), 200, &body).0, Said::Unknown, "{odd}");
+    }
 }
 
 #[test]
@@ -322,8 +361,8 @@ proptest! {
     /// Whatever answers, it is judged without a panic, and only a number is a yes or a no.
     #[test]
     fn whatever_answers_ends_nothing(status in 100_u16..600, body in prop::collection::vec(any::<u8>(), 0..200), value in "\\PC{0,12}") {
-        prop_assert_eq!(share().read(status, &body).said, Said::Unknown);
-        let said = share().read(200, vector(&[&value]).as_bytes()).said;
+        prop_assert_eq!(share().read(status, &body, now()).said, Said::Unknown);
+        let said = share().read(200, vector(&[&value]).as_bytes(), now()).said;
         let number = value.parse::<f64>().is_ok_and(|number| !number.is_nan());
         prop_assert_eq!(said != Said::Unknown, number);
     }

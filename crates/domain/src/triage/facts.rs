@@ -1,18 +1,18 @@
 //! What Sternway finds out by itself for whoever decides: metrics and probes, asked once, and alerts that are there. It is evidence and nothing else.
 
-use super::{Evidence, Question, Said, Source};
+use super::{Advice, Evidence, Led, Question, Said, Source, person, walk};
 use crate::{
     application::Application,
     deployment_watch::replicas,
     engine_look::EngineLook,
-    guard::impact_of,
+    guard::{Impact, impact_of},
     metric::{Metric, Reading},
     name::Actor,
     probe::{self, Answer, Subject},
     steps,
     time::Moment,
     trigger::{
-        Trigger,
+        Mode, Trigger, TrustTier,
         alert::{Alert, AlertState},
     },
 };
@@ -32,6 +32,33 @@ pub fn is_ours(evidence: &Evidence) -> bool {
 #[must_use]
 pub fn is_open(evidence: &Evidence) -> bool {
     is_ours(evidence) && evidence.said == Said::Unknown
+}
+
+/// Whether what can be asked here may still change where the answers lead. It may where they lead nowhere yet, and where
+/// a metric or an alert could say that data is being damaged, which wins over every other advice: `told` is what alerts
+/// say. A person who denies that is believed.
+#[must_use]
+pub fn are_wanted(answers: &[Evidence], application: &Application, told: &[Evidence]) -> bool {
+    match walk(answers) {
+        Led::Ask(_) => true,
+        Led::Advise(Advice::StopAssessRollBack, _) => false,
+        Led::Advise(
+            Advice::RollBackNow
+            | Advice::RollBackSecure
+            | Advice::RollBackSoon
+            | Advice::CaptureThenRollBack
+            | Advice::FixForward,
+            _,
+        ) => {
+            let damage = Question::DataCorruption;
+            let counted = application
+                .metrics
+                .iter()
+                .any(|metric| metric.question == damage);
+            let said = told.iter().any(|told| told.question == damage);
+            (counted || said) && person(answers, damage) != Some(Said::No)
+        }
+    }
 }
 
 /// Whether there is anything to ask.
@@ -86,6 +113,13 @@ pub fn by_probes(
     evidence(Question::Down, said, Source::Probe, &note, at)
 }
 
+/// That probes can not say whether it is down, and why not.
+#[must_use]
+pub fn by_no_probe(why: &str, at: Moment) -> Evidence {
+    let note = format!("checks: {why}");
+    evidence(Question::Down, Said::Unknown, Source::Probe, &note, at)
+}
+
 fn down(
     application: &Application,
     look: Result<&EngineLook, &str>,
@@ -127,18 +161,15 @@ fn down(
 }
 
 /// What alerts that are still there say, each question once. An alert says yes or nothing; where what was asked here says
-/// no, the two are left to a person.
+/// no, and where its sender does not sign what it says, the question is left to a person.
 #[must_use]
 pub fn by_alerts(alerts: &[OpenAlert], found: &[Evidence], at: Moment) -> Vec<Evidence> {
+    // Who signs goes first: nobody else can stand before them with the same question.
+    let (signed, others): (Vec<&OpenAlert>, Vec<&OpenAlert>) =
+        alerts.iter().partition(|open| open.signed());
     let mut told: Vec<Evidence> = Vec::new();
-    for OpenAlert { trigger, alert } in alerts {
-        match alert.state {
-            AlertState::Firing | AlertState::Acknowledged => {}
-            AlertState::Resolved | AlertState::Merged => continue,
-        }
-        let impact = impact_of(alert, &trigger.severities).filter(|_| !alert.ours);
-        let said = impact.and_then(|impact| Some((impact, Question::answered_by(impact)?)));
-        let Some((impact, question)) = said else {
+    for open in signed.into_iter().chain(others) {
+        let Some((impact, question)) = open.says() else {
             continue;
         };
         if told.iter().any(|told| told.question == question) {
@@ -147,11 +178,12 @@ pub fn by_alerts(alerts: &[OpenAlert], found: &[Evidence], at: Moment) -> Vec<Ev
         let denied = found
             .iter()
             .any(|found| found.question == question && found.said == Said::No);
-        let (said, but) = match denied {
-            true => (Said::Unknown, ", which what was asked here does not show"),
-            false => (Said::Yes, ""),
+        let (said, but) = match (open.signed(), denied) {
+            (false, _) => (Said::Unknown, ", and its sender does not sign what it says"),
+            (true, true) => (Said::Unknown, ", which what was asked here does not show"),
+            (true, false) => (Said::Yes, ""),
         };
-        let (name, title, impact) = (&trigger.name, &alert.title, impact.word());
+        let (name, title, impact) = (&open.trigger.name, &open.alert.title, impact.word());
         let note = format!("alert of {name} says {impact}{but}: {title}");
         told.push(evidence(question, said, Source::Alert, &note, at));
     }
@@ -165,6 +197,31 @@ pub struct OpenAlert {
     pub trigger: Trigger,
     /// What it said.
     pub alert: Alert,
+}
+
+impl OpenAlert {
+    /// Whether nobody but its sender can have said it. Whoever reads one message of another can make more of them.
+    fn signed(&self) -> bool {
+        match self.trigger.trusted() {
+            TrustTier::Signed => true,
+            TrustTier::Bearer | TrustTier::Address => false,
+        }
+    }
+
+    /// The question that it answers with yes, while it is there. A trigger that is off says nothing.
+    fn says(&self) -> Option<(Impact, Question)> {
+        match self.trigger.mode {
+            Mode::Off => return None,
+            Mode::Record | Mode::Propose | Mode::Shadow | Mode::Auto => {}
+        }
+        match self.alert.state {
+            AlertState::Firing | AlertState::Acknowledged => {}
+            AlertState::Resolved | AlertState::Merged => return None,
+        }
+        let impact = impact_of(&self.alert, &self.trigger.severities);
+        let impact = impact.filter(|_| !self.alert.ours)?;
+        Some((impact, Question::answered_by(impact)?))
+    }
 }
 
 /// The same where nobody asked: each says why.

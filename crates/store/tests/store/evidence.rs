@@ -8,10 +8,7 @@ use domain::{
     name::{Actor, RollbackId},
     plan::Plan,
     time::{Millis, Moment},
-    trigger::{
-        Headers, Trigger,
-        alert::{Alert, AlertState},
-    },
+    trigger::{Headers, Trigger, alert::Alert},
 };
 use serde_json::json;
 use store::{
@@ -21,7 +18,7 @@ use uuid::Uuid;
 
 use crate::house::{House, ana, ask, now};
 
-fn trigger() -> Trigger {
+pub(crate) fn trigger() -> Trigger {
     serde_json::from_value(json!({"name": "pager", "kind": "pagerduty", "mode": "auto",
         "routes": [{"application": "shop"}]}))
     .unwrap()
@@ -33,7 +30,7 @@ fn body(event: &str, incident: &str, status: &str, at: Moment) -> String {
     .to_string()
 }
 
-fn alert(episode: &str, state: &str, at: Moment) -> Alert {
+pub(crate) fn alert(episode: &str, state: &str, at: Moment) -> Alert {
     serde_json::from_value(
         json!({"episode": episode, "state": state, "title": "x", "started_at": at,
         "occurred_at": at}),
@@ -53,7 +50,7 @@ async fn keep(house: &House, event: &str, body: &str) {
     assert!(house.store.inbox_put(message).await.unwrap());
 }
 
-fn decision(alert: &Alert, outcome: DecisionOutcome) -> NewDecision {
+pub(crate) fn decision(alert: &Alert, outcome: DecisionOutcome) -> NewDecision {
     NewDecision {
         application: None,
         outcome,
@@ -422,44 +419,4 @@ async fn a_deployment_is_as_old_as_the_first_word_of_it_and_seen_or_not() {
     let after = newest().await;
     assert_eq!(after.id, before.id);
     assert_eq!(before.at.since(after.at), Millis::from_secs(7200));
-}
-
-/// What `decide` reads of alerts.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_newest_word_on_each_trouble_of_an_application_is_found() {
-    let house = House::new().await;
-    house.application("shop").await;
-    let (store, name) = (&house.store, "shop".parse().unwrap());
-    store.trigger_put(&trigger(), &ana(), None).await.unwrap();
-    let say = async |event: &str, episode: &str, state: &str, application: Option<&str>| {
-        keep(&house, event, "{}").await;
-        let new = NewDecision {
-            application: application.map(|name| name.parse().unwrap()),
-            ..decision(&alert(episode, state, now()), DecisionOutcome::Recorded)
-        };
-        let trigger = trigger().name;
-        let put = store.decisions_put(&trigger, event, vec![new]);
-        assert!(put.await.unwrap());
-    };
-    say("e1", "Q1", "firing", Some("shop")).await;
-    say("e2", "Q2", "firing", Some("shop")).await;
-    say("e3", "Q1", "resolved", Some("shop")).await;
-    say("e4", "Q3", "firing", None).await;
-    let newest = store.alerts_newest(&name).await.unwrap();
-    let words: Vec<(String, AlertState)> = newest
-        .iter()
-        .map(|open| (open.alert.episode.clone(), open.alert.state))
-        .collect();
-    assert_eq!(
-        words,
-        [
-            ("Q1".to_owned(), AlertState::Resolved),
-            ("Q2".to_owned(), AlertState::Firing)
-        ]
-    );
-    assert!(newest.iter().all(|open| open.trigger == trigger()));
-    house
-        .raw("update decision set decided_at = now() - interval '25 hours'")
-        .await;
-    assert!(store.alerts_newest(&name).await.unwrap().is_empty());
 }

@@ -29,5 +29,6 @@ mod releases;
 mod requests;
 mod seals;
 mod steps;
+mod triage;
 mod triggers;
 mod upkeep;

@@ -119,6 +119,13 @@ impl Looking {
     async fn turn(&self, stable: Option<Stable>) -> Result<Turn, StoreAway> {
         // Before the look: whoever writes the ledger in between makes what is seen old.
         let mut ledger = self.ledger().await?;
+        let given_up = match &ledger.standpoint.returned {
+            Some(newest) => self.pending(&ledger).give_up(newest).await?,
+            None => false,
+        };
+        if given_up {
+            ledger = self.ledger().await?;
+        }
         if ledger.standpoint.acting {
             return Ok(Turn::soon());
         }
@@ -209,15 +216,18 @@ impl Looking {
             return Ok(Again::InTurn);
         };
         let may_act = drift::may_put_back(&self.known(ledger, look, origins, since));
-        let pending = Pending {
+        let open = self.pending(ledger).go_on(newest, may_act).await?;
+        Ok(if open { Again::Soon } else { Again::InTurn })
+    }
+
+    fn pending<'a>(&'a self, ledger: &'a Ledger) -> Pending<'a> {
+        Pending {
             store: &self.store,
             real: &self.real,
             application: &self.application,
             releases: &ledger.releases,
             holds: &ledger.holds,
-        };
-        let open = pending.go_on(newest, may_act).await?;
-        Ok(if open { Again::Soon } else { Again::InTurn })
+        }
     }
 
     async fn engine_answers(&self) -> bool {

@@ -1,9 +1,8 @@
 use std::slice;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
-use crate::triage::{Advice, Led, walk};
 
 fn at(ms: i64) -> Moment {
     Moment::from_unix_ms(ms)
@@ -246,6 +245,76 @@ fn an_alert_that_is_there_answers_what_its_severity_speaks_of_and_nothing_else()
         told(&[open("critical", "firing"), open("page", "firing")]).len(),
         1
     );
+}
+
+#[test]
+fn an_alert_of_a_trigger_that_is_off_says_nothing_and_an_unsigned_one_leaves_it_to_a_person() {
+    let now = at(9);
+    let from = |kind: &str, mode: &str, settings: Value| {
+        let mut open = open("critical", "firing");
+        open.trigger.kind = serde_json::from_value(json!(kind)).unwrap();
+        open.trigger.mode = mode.parse().unwrap();
+        open.trigger.settings = serde_json::from_value(settings).unwrap();
+        open
+    };
+    assert!(by_alerts(&[from("pagerduty", "off", json!({}))], &[], now).is_empty());
+    for mode in ["record", "propose", "shadow", "auto"] {
+        let told = by_alerts(&[from("pagerduty", mode, json!({}))], &[], now);
+        assert_eq!(told[0].said, Said::Yes, "{mode}");
+    }
+    let mut distrusted = from("pagerduty", "record", json!({}));
+    distrusted.trigger.trust = Some(TrustTier::Address);
+    let unsigned = [
+        from("alertmanager", "auto", json!({})),
+        from("grafana", "auto", json!({})),
+        distrusted,
+    ];
+    for open in &unsigned {
+        let told = by_alerts(slice::from_ref(open), &[], now);
+        assert_eq!(told[0].said, Said::Unknown, "{open:?}");
+        let note = told[0].note.as_ref().unwrap();
+        assert!(note.contains("does not sign"), "{note}");
+        assert_eq!(walk(&told), Led::Ask(Question::Down), "a person is asked");
+    }
+    let signs = from("grafana", "auto", json!({"timestamp_header": "x-time"}));
+    assert_eq!(by_alerts(&[signs], &[], now)[0].said, Said::Yes);
+    // Nobody stands before one who signs.
+    let both = [
+        unsigned[0].clone(),
+        from("pagerduty", "record", json!({})),
+        unsigned[1].clone(),
+    ];
+    let told = by_alerts(&both, &[], now);
+    assert_eq!((told.len(), told[0].said), (1, Said::Yes));
+}
+
+#[test]
+fn facts_are_wanted_while_they_may_say_something_else() {
+    let (plain, mut counts) = (shop(), shop());
+    counts.metrics[0].question = Question::DataCorruption;
+    let down = person(Question::Down, Said::Yes);
+    let of =
+        |answers: &[Evidence], application: &Application| are_wanted(answers, application, &[]);
+    assert!(of(&[], &plain), "it leads nowhere yet");
+    assert!(!of(slice::from_ref(&down), &plain));
+    assert!(of(slice::from_ref(&down), &counts));
+    // An alert that says so, or may: nothing else that alerts say.
+    for (severity, wanted) in [("data_loss", true), ("critical", false)] {
+        let told = by_alerts(&[open(severity, "firing")], &[], at(9));
+        assert_eq!(are_wanted(slice::from_ref(&down), &plain, &told), wanted);
+    }
+    let with = |said| [down.clone(), person(Question::DataCorruption, said)];
+    assert!(!of(&with(Said::No), &counts), "a person denies it");
+    assert!(!of(&with(Said::Yes), &counts), "it is said already");
+    assert!(
+        of(&with(Said::Unknown), &counts),
+        "not to know is not to deny"
+    );
+    let claimed = Evidence {
+        by: "service:ci".parse().unwrap(),
+        ..metric(Question::DataCorruption, Said::No)
+    };
+    assert!(of(&[down, claimed], &counts), "no person says so");
 }
 
 #[test]
