@@ -437,7 +437,8 @@ async fn the_newest_word_on_each_trouble_of_an_application_is_found() {
             application: application.map(|name| name.parse().unwrap()),
             ..decision(&alert(episode, state, now()), DecisionOutcome::Recorded)
         };
-        let put = store.decisions_put(&trigger().name, event, vec![new]);
+        let pager = trigger().name;
+        let put = store.decisions_put(&pager, event, vec![new]);
         assert!(put.await.unwrap());
     };
     say("e1", "Q1", "firing", Some("shop")).await;
