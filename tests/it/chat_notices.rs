@@ -1,7 +1,9 @@
 //! What a person is called for in a chat although there is no plan to decide on:
 //!
-//! - a deadline of a decision that passed with nothing done, once, also when the server was killed before it was told;
-//! - an alert that is left to a person without a rollback that waits for a yes, once, and more like it are counted;
+//! - a deadline of a decision that passed with nothing done, once, also when the server was killed before it was told, and
+//!   not when it is over by the time that it can be told;
+//! - an alert that is left to a person without a rollback that waits for a yes, once, and more like it are counted; it calls
+//!   where something stands in the way, and not where a rollback may not be what helps;
 //! - a held release that came back: by the rollback that puts it back, or when it stays.
 
 use serde_json::{Value, json};
@@ -88,11 +90,31 @@ fn a_deadline_that_passes_calls_everybody_once_also_after_a_kill_before_it_was_t
     });
     let versions = slack.messages()[0].versions.len();
     assert_eq!(versions, 1, "it is not changed either");
+
+    // What is over by the time that Slack is back calls nobody.
+    slack.leave();
+    decide(&house, &shop, &["--answer", "down=yes"]);
+    pass(&house);
+    until("it is written down", seconds(30), || {
+        (notices(&house) == 2).then_some(())
+    });
+    decide(&house, &shop, &["--over"]);
+    slack.come_back();
+    until("it is given up, and says why", seconds(30), || {
+        let over = house
+            .sql("select said from chat_notice where message is null and ended_at is not null");
+        over.trim()
+            .starts_with("somebody decided anew")
+            .then_some(())
+    });
+    throughout("nobody is called", seconds(3), || {
+        slack.messages().len() == 1
+    });
     slack.is_content();
 }
 
 #[test]
-fn an_alert_that_is_left_to_a_person_without_a_request_calls_one_once() {
+fn an_alert_that_is_left_to_a_person_without_a_request_is_told_once_and_calls_by_its_reason() {
     let engine = Engine::of_this_machine();
     let (mut house, mut shop) = (House::new(), Application::shop(&engine, "left"));
     acting::bad(&house, &mut shop);
@@ -120,10 +142,7 @@ fn an_alert_that_is_left_to_a_person_without_a_request_calls_one_once() {
         shop.name
     );
     for part in [
-        &format!(
-            "<!channel> *An alert about {} is left to a person*",
-            shop.name
-        ),
+        &format!("*An alert about {} is left to a person*", shop.name),
         "5xx rate 14% (pager)",
         "No rollback was asked for: ",
         &next,
@@ -132,6 +151,10 @@ fn an_alert_that_is_left_to_a_person_without_a_request_calls_one_once() {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert_eq!(call.value(YES), None);
+    assert!(
+        !text.contains("<!"),
+        "a rollback may not be what helps: {text}"
+    );
 
     // More of the same calls nobody again; the message says how much.
     acting::page(&house, &acting::incident("E2", "Q2", "triggered", 0));
@@ -144,9 +167,20 @@ fn an_alert_that_is_left_to_a_person_without_a_request_calls_one_once() {
     acting::page(&house, &acting::incident("E3", "Q3", "triggered", 0));
     let card = slack.shows(1, "An alert asks for ");
     assert!(card.value(YES).is_some());
-    throughout("nobody is called for that", seconds(3), || {
+    let text = card.text();
+    assert!(text.starts_with("<!channel> *An alert asks for "), "{text}");
+    throughout("that is all that is said of it", seconds(3), || {
         slack.messages().len() == 2 && notices(&house) == 1
     });
+
+    // Where somebody keeps it from going back, everybody is called.
+    let switch = format!("/api/v1/applications/{}/automatic", shop.name);
+    let off = json!({"automatic": false, "reason": "the database is moved"});
+    house.ask("PUT", &switch, &off).expect(200);
+    acting::page(&house, &acting::incident("E4", "Q4", "triggered", 0));
+    let text = slack.shows(2, "is left to a person").text();
+    assert!(text.starts_with("<!channel> *"), "{text}");
+    assert!(text.contains("the database is moved"), "{text}");
     slack.is_content();
 }
 

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use crate::{name::Actor, time::Moment, trigger::trust::Mode};
 
+mod call;
 mod caps;
 mod cause;
 mod episode;
@@ -20,12 +21,16 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use call::calls;
 pub use facts::{
     Asker, EpisodeFacts, EpisodeState, Facts, Impact, NewestDeployment, Opinion, Override, Recent,
     Subject, Switch, Switches, TargetFacts, TriggerFacts, impact_of, impact_of_word,
 };
 pub use policy::{GuardSettings, Policy};
 pub use sight::{Sight, asked_about, last_good, longest_served};
+
+/// What an answer went by that could not be seen, among its evidence.
+const UNSEEN: &str = "unseen";
 
 /// A rule that lets a rollback through, asks for a person, or refuses.
 #[derive(
@@ -461,6 +466,12 @@ impl GuardAnswer {
             format!("{what} could not be seen: {why}"),
             "look yourself, then roll back by hand: `sternway rollback`",
         )
+        .with(UNSEEN, what)
+    }
+
+    /// Whether it is no answer to what is asked: what it is about could not be looked at.
+    fn is_unseen(&self) -> bool {
+        self.evidence.contains_key(UNSEEN)
     }
 
     fn with(mut self, name: &str, value: impl std::fmt::Display) -> Self {

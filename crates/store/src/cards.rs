@@ -296,18 +296,24 @@ impl Store {
         Ok(closed > 0)
     }
 
-    /// Takes cards that are not shown as they are, each ours for `lease`.
+    /// Takes cards that are not shown as they are, each ours for `lease`; none of the chats in `but`.
     ///
     /// # Errors
     /// As every store function.
-    pub async fn chat_cards_due(&self, limit: u32, lease: Duration) -> Result<Vec<DueCard>> {
+    pub async fn chat_cards_due(
+        &self,
+        limit: u32,
+        lease: Duration,
+        but: &[&TriggerName],
+    ) -> Result<Vec<DueCard>> {
+        let but: Vec<&str> = but.iter().map(|name| name.as_str()).collect();
         let rows: Vec<PgRow> = timed(async {
             Ok(sqlx::query(
                 "with due as (
                      select s.card_id from chat_shown s
                      join chat_card c on c.id = s.card_id
                      left join rollback_run r on r.rollback_id = c.rollback_id
-                     where s.ended_at is null and s.due_at <= now()
+                     where s.ended_at is null and s.due_at <= now() and c.trigger_name <> all($3)
                        and (c.revision > s.shown_revision or coalesce(r.seq, 0) > s.shown_seq
                             or (c.rollback_id is null and c.state = 'open' and c.until <= now()))
                      order by s.due_at limit $1 for update of s skip locked
@@ -327,6 +333,7 @@ impl Store {
             )
             .bind(i64::from(limit.min(64)))
             .bind(lease.as_secs_f64())
+            .bind(but)
             .fetch_all(&self.pool)
             .await?)
         })
@@ -410,8 +417,13 @@ impl Store {
     pub async fn chat_rest(&self, trigger: &TriggerName, rest: Duration) -> Result<()> {
         timed(async {
             sqlx::query(
-                "update chat_shown s set due_at = greatest(s.due_at, now() + make_interval(secs => $2))
-                 from chat_card c where c.id = s.card_id and c.trigger_name = $1 and s.ended_at is null",
+                "with mine as (
+                     select s.card_id from chat_shown s join chat_card c on c.id = s.card_id
+                     where c.trigger_name = $1 and s.ended_at is null
+                     order by s.card_id for no key update of s
+                 )
+                 update chat_shown s set due_at = greatest(s.due_at, now() + make_interval(secs => $2))
+                 from mine where s.card_id = mine.card_id",
             )
             .bind(trigger.as_str())
             .bind(rest.as_secs_f64())

@@ -221,15 +221,23 @@ impl Store {
             .await?;
             // What could not be shown before is tried again now.
             sqlx::query(
-                "update chat_shown set due_at = now() where ended_at is null
-                 and card_id in (select id from chat_card where trigger_name = $1)",
+                "with mine as (
+                     select s.card_id from chat_shown s join chat_card c on c.id = s.card_id
+                     where c.trigger_name = $1 and s.ended_at is null
+                     order by s.card_id for no key update of s
+                 )
+                 update chat_shown s set due_at = now() from mine where s.card_id = mine.card_id",
             )
             .bind(trigger.as_str())
             .execute(&mut *tx)
             .await?;
             sqlx::query(
-                "update chat_notice set due_at = now()
-                 where trigger_name = $1 and ended_at is null and shown_revision < revision",
+                "with mine as (
+                     select id from chat_notice
+                     where trigger_name = $1 and ended_at is null and shown_revision < revision
+                     order by id for no key update
+                 )
+                 update chat_notice n set due_at = now() from mine where n.id = mine.id",
             )
             .bind(trigger.as_str())
             .execute(&mut *tx)

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use domain::{
     chain::sha256_hex,
     chat::notice::Notice,
+    guard::{self, Guard, GuardAnswer},
     name::{ApplicationName, PlanDigest, RollbackId, TriggerName},
     time::Moment,
 };
+use serde::Deserialize;
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool, types::Json};
 use time::OffsetDateTime;
@@ -22,7 +24,7 @@ use crate::{
 };
 
 /// What came of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DecisionOutcome {
     /// It is recorded, and nothing was done.
@@ -258,12 +260,25 @@ fn left_to_a_person(one: &Numbered<'_>) -> Option<Occurrence> {
         code: made.code.clone(),
         said: made.said.clone(),
         next: made.next_action.clone(),
+        calls: calls(made),
     };
     let trigger = one.trigger_name.as_str().as_bytes();
     let event = one.event_id.as_bytes();
     // A sender's key may be long.
     let which = sha256_hex(&[trigger, event, &one.part.to_be_bytes()]);
     Some((format!("proposal/{which}"), notice))
+}
+
+/// Whether everybody is called for it. What no guard stood in the way of could not be asked for, and is there all the same.
+fn calls(made: &NewDecision) -> bool {
+    let answers: Option<Vec<GuardAnswer>> = made
+        .guards
+        .as_ref()
+        .and_then(|guards| Vec::deserialize(guards).ok());
+    match made.code.parse::<Guard>() {
+        Ok(main) => guard::calls(main, &answers.unwrap_or_default()),
+        Err(_) => true,
+    }
 }
 
 #[derive(sqlx::FromRow)]

@@ -185,11 +185,12 @@ impl Store {
     ) -> Result<bool> {
         let first = timed(async {
             let mut tx = self.pool.begin().await?;
-            let written: Option<(String, String, String)> = sqlx::query_as(
+            let written: Option<(String, String, String, bool)> = sqlx::query_as(
                 "update held_return set outcome = $2, said = $3, rollback_id = coalesce($4, rollback_id)
                  where deployment_id = $1 and (outcome = 'putting_back'
                      or (outcome = 'put_back' and $2 in ('needs_person', 'over')))
-                 returning application, version, reason",
+                 returning application, version, reason, exists (
+                     select from chat_card c where c.rollback_id = held_return.rollback_id and c.occasion = 'human')",
             )
             .bind(deployment)
             .bind(outcome.word())
@@ -197,10 +198,11 @@ impl Store {
             .bind(rollback.map(|rollback| rollback.0))
             .fetch_optional(&mut *tx)
             .await?;
-            let Some((application, version, reason)) = written else {
+            let Some((application, version, reason, called)) = written else {
                 return Ok(false);
             };
-            if outcome == ReturnOutcome::NeedsPerson {
+            // A rollback that left it to a person called one when it ended.
+            if outcome == ReturnOutcome::NeedsPerson && !called {
                 let bad = |error| corrupt("return", error);
                 let notice = Notice::Returned {
                     application: application.parse().map_err(bad)?,

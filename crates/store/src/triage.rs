@@ -222,6 +222,16 @@ impl Store {
         .await
     }
 
+    /// Whether what was advised still has to be done.
+    pub(crate) async fn triage_is_open(&self, id: Uuid) -> Result<bool> {
+        timed(async {
+            let mut session = self.pool.acquire().await?;
+            let found = triages(&mut session, None, Some(id), 1).await?;
+            Ok(found.first().is_some_and(|found| found.open))
+        })
+        .await
+    }
+
     /// Writes down which deadlines passed with nothing done, each once, however many workers ask; says which.
     ///
     /// # Errors

@@ -1,7 +1,9 @@
 //! Shows in chats what persons there can decide on, and sends them their answers. A card is looked at, never remembered:
-//! what is shown is what was true when it was last looked at. A chat that is away delays nothing but its own messages.
+//! what is shown is what was true when it was last looked at. A chat that is away, or hangs, delays no card or
+//! notice of another one; an answer waits for those that were taken with it.
 
 mod notices;
+mod under_way;
 
 use std::time::Duration;
 
@@ -13,13 +15,14 @@ use domain::{
     },
     trigger::{Kind, Mode, Trigger},
 };
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, future::join_all, stream};
 use integrations::{Chats, Unposted};
 use metrics::counter;
 use serde_json::{Value, json};
 use store::{ChatAnswer, DueCard, RollbackView, Shown, Store, Topic, Wake};
 use tokio_util::sync::CancellationToken;
 
+use self::under_way::{UnderWay, by_chat};
 use crate::{clock, metric};
 
 /// The truth is polled; a wake-up only saves the waiting.
@@ -114,10 +117,11 @@ async fn tell_broken(store: &Store) {
 /// Shows cards, and posts notices, until `shutdown`.
 pub(crate) async fn cards(store: Store, chats: Chats, wake: Wake, shutdown: CancellationToken) {
     let (mut work, mut events) = (wake.subscribe(Topic::Work), wake.subscribe(Topic::Events));
+    let (mut showing, mut telling) = (UnderWay::default(), UnderWay::default());
     while !shutdown.is_cancelled() {
         tell_broken(&store).await;
-        // Neither waits for a chat that the other one's messages are for.
-        tokio::join!(turn(&store, &chats), notices::turn(&store, &chats));
+        turn(&store, &chats, &mut showing).await;
+        notices::turn(&store, &chats, &mut telling).await;
         tokio::time::sleep(GATHER).await;
         tokio::select! {
             () = work.woken() => {}
@@ -126,19 +130,32 @@ pub(crate) async fn cards(store: Store, chats: Chats, wake: Wake, shutdown: Canc
             () = shutdown.cancelled() => {}
         }
     }
+    showing.end().await;
+    telling.end().await;
 }
 
-async fn turn(store: &Store, chats: &Chats) {
-    match store.chat_cards_due(AT_ONCE, LEASE).await {
-        Ok(due) => {
-            let each: Vec<_> = due.iter().map(|due| show(store, chats, due)).collect();
-            stream::iter(each)
-                .buffer_unordered(AT_ONCE as usize)
-                .collect::<Vec<()>>()
-                .await;
+/// Begins to show what is due, in each chat that nothing is being shown in.
+async fn turn(store: &Store, chats: &Chats, showing: &mut UnderWay) {
+    showing.forget_ended();
+    // One look takes so many at most, which may all be of one chat: the next one is for the others.
+    while showing.has_room() {
+        match store.chat_cards_due(AT_ONCE, LEASE, &showing.chats()).await {
+            Ok(due) if due.is_empty() => return,
+            Ok(due) => {
+                for (chat, due) in by_chat(due, |due: &DueCard| &due.card.trigger) {
+                    showing.begin(chat, show_all(store.clone(), chats.clone(), due));
+                }
+            }
+            Err(error) => {
+                return tracing::warn!(%error, "can not read what is to be shown in chats");
+            }
         }
-        Err(error) => tracing::warn!(%error, "can not read what is to be shown in chats"),
     }
+}
+
+async fn show_all(store: Store, chats: Chats, due: Vec<DueCard>) {
+    let each = due.iter().map(|due| show(&store, &chats, due));
+    join_all(each).await;
 }
 
 /// Why a card is not shown.

@@ -194,7 +194,10 @@ pub fn card(facts: &Facts<'_>) -> Card {
         title: title(facts),
         call_all: match facts.occasion {
             Occasion::Glass | Occasion::Human => true,
-            Occasion::Plan | Occasion::Alert | Occasion::Returned => false,
+            // Nothing but a person's yes is missing, and nobody in particular was asked for it.
+            Occasion::Alert | Occasion::Returned => waits,
+            // Whoever asked for it is there.
+            Occasion::Plan => false,
         },
         parts,
         decide: (waits && facts.may_act)

@@ -51,6 +51,9 @@ pub enum Notice {
         /// What a person may do.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         next: Option<String>,
+        /// Whether everybody is called for it.
+        #[serde(default)]
+        calls: bool,
     },
     /// Releases that are kept to go back to could not come back.
     WayBack {
@@ -69,6 +72,11 @@ pub enum Notice {
         reason: String,
         /// What was done about it.
         said: String,
+    },
+    /// Notices were given up in a chat, since too many waited.
+    Behind {
+        /// Which chat.
+        chat: TriggerName,
     },
 }
 
@@ -90,9 +98,17 @@ impl Notice {
     pub fn gathers(&self) -> Option<String> {
         match self {
             Self::Deadline { .. } | Self::Returned { .. } => None,
+            // What calls is never counted on what called nobody.
             Self::Proposal {
-                application, code, ..
-            } => Some(format!("proposal/{application}/{code}")),
+                application,
+                code,
+                calls,
+                ..
+            } => {
+                let call = if *calls { "/call" } else { "" };
+                Some(format!("proposal/{application}/{code}{call}"))
+            }
+            Self::Behind { chat } => Some(format!("behind/{chat}")),
             Self::WayBack {
                 application,
                 releases,
@@ -104,28 +120,50 @@ impl Notice {
         }
     }
 
+    /// Whether everybody is called for it.
+    #[must_use]
+    pub fn calls(&self) -> bool {
+        match self {
+            Self::Deadline { .. } | Self::Returned { .. } => true,
+            Self::Proposal { calls, .. } => *calls,
+            // Nothing is wrong yet with what serves: nobody is woken for it. What called most was not given up.
+            Self::WayBack { .. } | Self::Behind { .. } => false,
+        }
+    }
+
     /// How it is shown, when so many more like it came since.
     #[must_use]
     pub fn card(&self, more: u32) -> Card {
         let mut parts = self.parts();
-        if more > 0 {
+        let counts = match self {
+            Self::Deadline { .. }
+            | Self::Proposal { .. }
+            | Self::WayBack { .. }
+            | Self::Returned { .. } => true,
+            // Each of them is one that was given up: the title says how many.
+            Self::Behind { .. } => false,
+        };
+        if counts && more > 0 {
             parts.push(format!("{more} more like it since."));
         }
         Card {
-            title: self.title(),
-            call_all: match self {
-                Self::Deadline { .. } | Self::Proposal { .. } | Self::Returned { .. } => true,
-                // Nothing is wrong yet with what serves: nobody is woken for it.
-                Self::WayBack { .. } => false,
-            },
+            title: self.title(more),
+            call_all: self.calls(),
             parts,
             decide: None,
             last: true,
         }
     }
 
-    fn title(&self) -> String {
+    fn title(&self, more: u32) -> String {
         match self {
+            Self::Behind { .. } if more == 0 => "1 more notice was not posted".to_owned(),
+            Self::Behind { .. } => {
+                format!(
+                    "{} more notices were not posted",
+                    u64::from(more).saturating_add(1)
+                )
+            }
             Self::Deadline { application, .. } => {
                 format!("Nothing was done for {application} until the deadline")
             }
@@ -157,7 +195,7 @@ impl Notice {
                     "It was {when}. What {by} was advised: {}",
                     advice.sentence()
                 )];
-                parts.extend(note.as_ref().map(|note| format!("They said: {note}")));
+                parts.extend(note.as_ref().map(|note| format!("They said: {}", line(note))));
                 let name = application.as_str();
                 let over = format!("sternway decide {name} --over");
                 parts.push(next(&advice.commands(name)));
@@ -174,8 +212,8 @@ impl Notice {
             } => {
                 let title = title.as_deref().unwrap_or("an alert without a title");
                 let mut parts = vec![
-                    format!("{title} ({trigger})"),
-                    format!("No rollback was asked for: {said}."),
+                    format!("{} ({trigger})", line(title)),
+                    format!("No rollback was asked for: {}.", line(said)),
                 ];
                 parts.extend(action.as_ref().map(|action| told(action)));
                 parts.push(format!(
@@ -202,30 +240,41 @@ impl Notice {
                 reason,
                 said,
             } => vec![
-                format!("It is held: {reason}"),
-                format!("What was done: {said}."),
+                format!("It is held: {}", line(reason)),
+                format!("What was done: {}.", line(said)),
                 next(&[
                     format!("sternway status {application}"),
                     format!("sternway rollback {application} --good --reason critical_bug"),
                 ]),
                 format!("If it may run, say so: `sternway release {application} {version}`"),
             ],
+            Self::Behind { .. } => vec![
+                "Too many waited: the newest of those that call everybody were kept, then the newest of the others."
+                    .to_owned(),
+                "What came of each alert: `sternway messages`".to_owned(),
+            ],
         }
     }
 }
 
 fn broken(release: &BrokenRelease) -> String {
-    let said = format!("{}: {}.", release.version, release.said);
+    let said = format!("{}: {}.", release.version, line(&release.said));
     match &release.next {
         Some(action) => format!("{said}\n{}", told(action)),
         None => said,
     }
 }
 
+/// A text from outside on one line: nothing in it looks like a piece of ours.
+fn line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// What a person may do, as it was said: a command, or a sentence that may name some.
 fn told(action: &str) -> String {
+    let action = line(action);
     match action.starts_with("sternway ") {
-        true => next(&[action.to_owned()]),
+        true => next(&[action]),
         false => format!("Next: {action}"),
     }
 }

@@ -46,13 +46,13 @@ async fn broken_glass_and_alerts_have_a_card_with_their_request_and_others_have_
         .await;
     let plan = house.planned("shop").await;
     house.request(&plan).await;
-    assert_eq!(house.store.chat_cards_due(9, LEASE).await.unwrap(), []);
+    assert_eq!(house.store.chat_cards_due(9, LEASE, &[]).await.unwrap(), []);
 
     let other = house.planned("other").await;
     let mut plain = asked_of(&other);
     plain.break_glass = Some("nobody answers".to_owned());
     house.store.rollback_request(&plain).await.unwrap();
-    let due = house.store.chat_cards_due(9, LEASE).await.unwrap();
+    let due = house.store.chat_cards_due(9, LEASE, &[]).await.unwrap();
     assert_eq!(due.len(), 1);
     let card = &due[0].card;
     assert_eq!(
@@ -62,7 +62,7 @@ async fn broken_glass_and_alerts_have_a_card_with_their_request_and_others_have_
     assert_eq!(card.known.glass.as_deref(), Some("nobody answers"));
     assert_eq!(card.channel.as_deref(), Some("C0OPS"));
     // Taken: by nobody else until it is shown, and then only when it looks otherwise.
-    assert_eq!(house.store.chat_cards_due(9, LEASE).await.unwrap(), []);
+    assert_eq!(house.store.chat_cards_due(9, LEASE, &[]).await.unwrap(), []);
     let shown = |seq, last| Shown {
         card: card.id,
         message: "1.2",
@@ -72,22 +72,22 @@ async fn broken_glass_and_alerts_have_a_card_with_their_request_and_others_have_
         again: Duration::ZERO,
     };
     house.store.chat_card_shown(&shown(1, false)).await.unwrap();
-    assert_eq!(house.store.chat_cards_due(9, LEASE).await.unwrap(), []);
+    assert_eq!(house.store.chat_cards_due(9, LEASE, &[]).await.unwrap(), []);
     house
         .raw(&format!(
             "update rollback_run set seq = seq + 1 where rollback_id = '{}'",
             plain.id
         ))
         .await;
-    let due = house.store.chat_cards_due(9, LEASE).await.unwrap();
+    let due = house.store.chat_cards_due(9, LEASE, &[]).await.unwrap();
     assert_eq!(due[0].message.as_deref(), Some("1.2"));
     house.store.chat_card_lost(card.id).await.unwrap();
-    let due = house.store.chat_cards_due(9, LEASE).await.unwrap();
+    let due = house.store.chat_cards_due(9, LEASE, &[]).await.unwrap();
     assert_eq!(due[0].message, None);
     house.store.chat_rest(&trigger, LEASE).await.unwrap();
     house.store.chat_card_shown(&shown(9, true)).await.unwrap();
     house.raw("update rollback_run set seq = seq + 100").await;
-    assert_eq!(house.store.chat_cards_due(9, LEASE).await.unwrap(), []);
+    assert_eq!(house.store.chat_cards_due(9, LEASE, &[]).await.unwrap(), []);
 
     // Switched off, nothing is told.
     house
@@ -131,7 +131,7 @@ async fn a_plan_in_a_chat_is_asked_for_or_closed_and_not_both() {
     let found = house.store.chat_card_find(&trigger, card.id).await.unwrap();
     assert_eq!(found.as_ref(), Some(&card));
     assert_eq!(
-        house.store.chat_cards_due(9, LEASE).await.unwrap(),
+        house.store.chat_cards_due(9, LEASE, &[]).await.unwrap(),
         [],
         "it has no channel"
     );
@@ -352,7 +352,7 @@ async fn a_card_whose_taker_never_comes_back_says_so() {
     );
     // Nobody takes it up any more: it says to ask anew.
     assert!(!store.chat_card_take(lost.id, "click 3").await.unwrap());
-    let due = store.chat_cards_due(9, LEASE).await.unwrap();
+    let due = store.chat_cards_due(9, LEASE, &[]).await.unwrap();
     assert_eq!(due.len(), 2, "both are shown as they are");
 }
 
@@ -388,7 +388,7 @@ async fn a_rollback_that_leaves_the_rest_to_a_person_calls_one_in_every_chat_onc
             hand.walk_to_watch(store).await;
         }
         hand.end(store, verdict).await;
-        let due = store.chat_cards_due(9, LEASE).await.unwrap();
+        let due = store.chat_cards_due(9, LEASE, &[]).await.unwrap();
         let mut channels: Vec<_> = due
             .iter()
             .filter(|due| due.card.occasion == Occasion::Human)

@@ -37,7 +37,7 @@ async fn chat(house: &House, name: &str) -> TriggerName {
 }
 
 async fn due(house: &House) -> Vec<DueNotice> {
-    house.store.chat_notices_due(64, LEASE).await.unwrap()
+    house.store.chat_notices_due(64, LEASE, &[]).await.unwrap()
 }
 
 async fn advised(house: &House, application: &Application) -> Uuid {
@@ -323,12 +323,28 @@ async fn a_held_release_that_came_back_is_told_by_its_rollback_or_by_a_notice() 
         ..ask(&plan, domain::name::RollbackId(Uuid::now_v7()), "k")
     };
     store.rollback_request(&asked).await.unwrap();
-    let cards = store.chat_cards_due(9, LEASE).await.unwrap();
+    let cards = store.chat_cards_due(9, LEASE, &[]).await.unwrap();
     assert_eq!(cards.len(), 1);
     assert_eq!(
         (cards[0].card.occasion, cards[0].card.rollback),
         (Occasion::Returned, Some(asked.id))
     );
+    // A rollback that leaves it to a person calls one by itself.
+    let third = returned("1.5.3", OnReturn::PutBack).await;
+    let back = store.return_decided(third, ReturnOutcome::PutBack, "it goes", Some(asked.id));
+    assert!(back.await.unwrap());
+    house
+        .raw(
+            "insert into chat_card (id, trigger_name, channel, occasion, plan_digest, rollback_id, asked_by, known, until)
+             select gen_random_uuid(), trigger_name, channel, 'human', plan_digest, rollback_id, asked_by, known, until
+             from chat_card",
+        )
+        .await;
+    let outcome = ReturnOutcome::NeedsPerson;
+    let left = store.return_decided(third, outcome, "it ended: needs_human", None);
+    assert!(left.await.unwrap());
+    assert_eq!(due(&house).await, [], "one was called when it ended");
+
     for first in [true, false] {
         let outcome = ReturnOutcome::NeedsPerson;
         let decided = store.return_decided(second, outcome, "a window is open", None);
@@ -351,19 +367,33 @@ async fn what_is_old_is_given_up_and_cleared_away() {
     advised(&house, &shop).await;
     store.triage_pass(&actor("worker")).await.unwrap();
     let surplus = NOTICES_BEHIND_MAX + 2;
+    // The newest calls everybody, and so does every second of those before it.
     house
         .raw(format!(
             "insert into chat_notice (id, trigger_name, channel, occurrence, notice, made_at)
-             select gen_random_uuid(), 'slack', 'C0OPS', 'o' || n, notice, made_at - n * interval '1 minute'
+             select gen_random_uuid(), 'slack', 'C0OPS', 'o' || n,
+                    case when n % 2 = 0 then notice
+                         else '{{\"notice\": \"way_back\", \"application\": \"shop\", \"releases\": []}}' end,
+                    made_at - n * interval '1 minute'
              from chat_notice, generate_series(1, {surplus}) n"
         ))
         .await;
     assert_eq!(store.chat_notices_behind("too many").await.unwrap(), 3);
     assert_eq!(store.chat_notices_behind("too many").await.unwrap(), 0);
+    // What calls nobody goes first, of that the oldest.
     let oldest = house.count(
-        "select count(*) from chat_notice where ended_at is not null and occurrence in ('o50', 'o51', 'o52')",
+        "select count(*) from chat_notice where ended_at is not null and occurrence in ('o47', 'o49', 'o51')",
     );
     assert_eq!(oldest.await, 3);
+    // How many there were is one message, which counts.
+    house
+        .raw(
+            "insert into chat_notice (id, trigger_name, channel, occurrence, notice)
+             select gen_random_uuid(), 'slack', 'C0OPS', 'n' || n, notice
+             from chat_notice, generate_series(1, 2) n where occurrence like 'deadline/%'",
+        )
+        .await;
+    assert_eq!(store.chat_notices_behind("too many").await.unwrap(), 2);
     // A chat that asks for rest gets it; a token that is set at last ends the waiting.
     store.chat_rest(&slack, MINUTE).await.unwrap();
     assert_eq!(due(&house).await, []);
@@ -371,8 +401,16 @@ async fn what_is_old_is_given_up_and_cleared_away() {
         .chat_bot_put(&slack, "xoxb-secret-1", &ana())
         .await
         .unwrap();
-    let waiting = usize::try_from(NOTICES_BEHIND_MAX).unwrap();
-    assert_eq!(due(&house).await.len(), waiting);
+    let waiting = usize::try_from(NOTICES_BEHIND_MAX).unwrap() + 1;
+    let none = store.chat_notices_due(64, LEASE, &[&slack]).await.unwrap();
+    assert_eq!(none, [], "somebody posts there already");
+    let told = due(&house).await;
+    assert_eq!(told.len(), waiting);
+    let behind = told
+        .iter()
+        .filter(|due| matches!(&due.notice, Notice::Behind { .. }));
+    let behind: Vec<_> = behind.map(|due| due.notice.card(due.more).title).collect();
+    assert_eq!(behind, ["5 more notices were not posted"]);
 
     house
         .raw(format!(
@@ -380,12 +418,143 @@ async fn what_is_old_is_given_up_and_cleared_away() {
              where ended_at is not null"
         ))
         .await;
-    assert_eq!(store.prune().await.unwrap().messages, 3);
+    assert_eq!(store.prune().await.unwrap().messages, 5);
     let left = house.count("select count(*) from chat_notice").await;
-    assert_eq!(left, i64::from(NOTICES_BEHIND_MAX));
+    assert_eq!(left, i64::from(NOTICES_BEHIND_MAX) + 1);
     // A row that nobody understands keeps no other one back.
     house
-        .raw("update chat_notice set due_at = now(); update chat_notice set notice = '{}' where occurrence = 'o1'")
+        .raw("update chat_notice set due_at = now(); update chat_notice set notice = '{}' where occurrence = 'o2'")
         .await;
     assert_eq!(due(&house).await.len(), waiting - 1);
+}
+
+/// What is due, and why it is no news any more, if it is not.
+async fn over(house: &House) -> Vec<Option<&'static str>> {
+    house.raw("update chat_notice set due_at = now()").await;
+    let mut all = Vec::new();
+    for due in due(house).await {
+        all.push(house.store.chat_notice_over(&due).await.unwrap());
+    }
+    all
+}
+
+async fn told_of_all(house: &House) {
+    house.raw("update chat_notice set ended_at = now()").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_over_before_it_was_posted_is_no_news() {
+    let house = House::new().await;
+    let store = &house.store;
+    chat(&house, "slack").await;
+    let pager = json!({"name": "pager", "kind": "pagerduty", "mode": "auto", "routes": []});
+    trigger(&house, pager).await;
+    let plan = house.planned("shop").await;
+    let shop = &plan.application;
+
+    advised(&house, shop).await;
+    store.triage_pass(&actor("worker")).await.unwrap();
+    assert_eq!(over(&house).await, [None]);
+    let anew = NewTriage {
+        id: Uuid::now_v7(),
+        application: shop.name.clone(),
+        answers: Vec::new(),
+        advice: None,
+        note: None,
+        by: ana(),
+        at: in_ms(0),
+    };
+    store.triage_put(&anew).await.unwrap();
+    assert!(over(&house).await[0].is_some_and(|why| why.starts_with("somebody decided anew")));
+    told_of_all(&house).await;
+
+    assert!(store.upkeep_due(9, LEASE).await.unwrap().len() == 1);
+    let put = async |broken: &[&str]| store.readiness_put(&shop.name, &found(broken)).await;
+    put(&["1.4.1", "1.4.2"]).await.unwrap();
+    put(&["1.4.1"]).await.unwrap();
+    assert_eq!(over(&house).await, [None], "one of them is still broken");
+    put(&[]).await.unwrap();
+    assert_eq!(over(&house).await, [Some("the way back is whole again")]);
+    told_of_all(&house).await;
+
+    // A rollback of before the alert is not about it, and neither is one that came before the last that is counted.
+    house.request(&plan).await;
+    let proposed = || left(shop, "kill_switch", DecisionOutcome::Proposed);
+    assert!(decided(&house, "e1", vec![proposed()]).await);
+    house
+        .raw("update rollback set requested_at = now() - interval '1 minute'")
+        .await;
+    assert_eq!(over(&house).await, [None]);
+    house
+        .raw("update rollback set requested_at = now() + interval '1 ms'")
+        .await;
+    let why = "a rollback was asked for since, or something was deployed";
+    assert_eq!(over(&house).await, [Some(why)]);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(decided(&house, "e2", vec![proposed()]).await);
+    assert_eq!(over(&house).await, [None], "that alert came after it");
+    house.deploy(shop, "1.5.1", 'c').await;
+    house
+        .raw("update deployment set deployed_at = now() + interval '1 ms'")
+        .await;
+    assert_eq!(over(&house).await, [Some(why)]);
+    told_of_all(&house).await;
+
+    let returned = NewReturn {
+        application: shop.name.clone(),
+        deployment: house.deploy(shop, "1.5.2", 'd').await,
+        version: "1.5.0".parse().unwrap(),
+        reason: "loses orders".to_owned(),
+        policy: OnReturn::Report,
+    };
+    store
+        .return_put(&returned, &actor("sternway:watcher"))
+        .await
+        .unwrap();
+    let why = "it went away since, or its hold was released";
+    assert_eq!(over(&house).await, [Some(why)], "it is not held");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_count_and_those_who_wait_never_lock_each_other_out() {
+    let house = House::new().await;
+    let (store, slack) = (&house.store, chat(&house, "slack").await);
+    for name in ["team", "other"] {
+        chat(&house, name).await;
+    }
+    let pager = json!({"name": "pager", "kind": "pagerduty", "mode": "auto", "routes": []});
+    trigger(&house, pager).await;
+    let shop = house.application("shop").await;
+    let codes = [
+        "settle",
+        "flap",
+        "cooldown",
+        "severity",
+        "kill_switch",
+        "episode",
+    ];
+    let count = async |which: &str| {
+        for number in 0..15 {
+            let each = codes.map(|code| left(&shop, code, DecisionOutcome::Proposed));
+            assert!(decided(&house, &format!("{which}{number}"), each.into()).await);
+        }
+    };
+    let rest = async || {
+        for _ in 0..40 {
+            store.chat_rest(&slack, Duration::ZERO).await.unwrap();
+            store.chat_notices_behind("too many").await.unwrap();
+        }
+    };
+    let bot = async || {
+        for _ in 0..40 {
+            store
+                .chat_bot_put(&slack, "xoxb-secret-1", &ana())
+                .await
+                .unwrap();
+        }
+    };
+    tokio::join!(count("a"), count("b"), rest(), rest(), bot());
+    let counted =
+        house.count("select sum(more + 1)::bigint from chat_notice where trigger_name = 'slack'");
+    assert_eq!(counted.await, 2 * 15 * 6);
 }

@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use domain::{chat::slack, trigger::Mode};
-use futures_util::{StreamExt, stream};
+use futures_util::future::join_all;
 use integrations::{Chats, Unposted};
 use metrics::counter;
 use store::{DueNotice, Store};
 
 use super::{
     AT_ONCE, AWAY_MAX, CARD_EVERY, Hindered, LEASE, REFUSED_MAX, WORTH_S, backoff, outcome, post,
+    under_way::{UnderWay, by_chat},
 };
 use crate::metric;
 
@@ -18,32 +19,41 @@ use crate::metric;
 /// somebody took care of long ago.
 const UNSET_WORTH_S: i64 = 3600;
 /// Why a notice is given up, in its row.
-const BEHIND: &str = "too many newer ones wait";
+const BEHIND: &str = "too many wait";
 const OLD: &str = "nobody is helped by one of yesterday";
 
-/// Posts what is due.
-pub(super) async fn turn(store: &Store, chats: &Chats) {
+/// Begins to post what is due, in each chat that nothing is being posted in.
+pub(super) async fn turn(store: &Store, chats: &Chats, telling: &mut UnderWay) {
     match store.chat_notices_behind(BEHIND).await {
         Ok(0) => {}
         Ok(notices) => {
             counter!(metric::CHAT_POSTS, "outcome" => "behind").increment(notices);
-            tracing::error!(
-                notices,
-                "a chat is too far behind: its oldest notices are given up"
-            );
+            tracing::error!(notices, "a chat is too far behind: notices are given up");
         }
         Err(error) => tracing::warn!(%error, "can not read how far behind chats are"),
     }
-    match store.chat_notices_due(AT_ONCE, LEASE).await {
-        Ok(due) => {
-            let each: Vec<_> = due.iter().map(|due| show(store, chats, due)).collect();
-            stream::iter(each)
-                .buffer_unordered(AT_ONCE as usize)
-                .collect::<Vec<()>>()
-                .await;
+    telling.forget_ended();
+    while telling.has_room() {
+        match store
+            .chat_notices_due(AT_ONCE, LEASE, &telling.chats())
+            .await
+        {
+            Ok(due) if due.is_empty() => return,
+            Ok(due) => {
+                for (chat, due) in by_chat(due, |due: &DueNotice| &due.chat.name) {
+                    telling.begin(chat, show_all(store.clone(), chats.clone(), due));
+                }
+            }
+            Err(error) => {
+                return tracing::warn!(%error, "can not read what is to be told in chats");
+            }
         }
-        Err(error) => tracing::warn!(%error, "can not read what is to be told in chats"),
     }
+}
+
+async fn show_all(store: Store, chats: Chats, due: Vec<DueNotice>) {
+    let each = due.iter().map(|due| show(&store, &chats, due));
+    join_all(each).await;
 }
 
 async fn show(store: &Store, chats: &Chats, due: &DueNotice) {
@@ -91,6 +101,12 @@ async fn shown(store: &Store, chats: &Chats, due: &DueNotice) -> Result<(), Hind
     }
     if due.age_s >= WORTH_S {
         return Err(Hindered::Never(OLD));
+    }
+    // What is there was true when it was posted. What was never posted calls nobody for what is over.
+    if due.message.is_none()
+        && let Some(over) = store.chat_notice_over(due).await?
+    {
+        return Err(Hindered::Never(over));
     }
     let Some(token) = store.chat_bot(&due.chat.name).await? else {
         return Err(Hindered::Unset("its chat has no token yet"));

@@ -150,3 +150,28 @@ fn broken_glass_calls_everybody_and_says_why() {
     let why = "Started without approval: nobody answers";
     assert!(glass.text().contains(why), "{glass:?}");
 }
+
+#[test]
+fn what_came_by_itself_calls_everybody_as_long_as_it_waits_for_a_yes() {
+    let (plan, known, ana) = (plan(false), Known::default(), ana());
+    let calls = |occasion, phase: Phase, may_act| {
+        let run = run(phase);
+        let facts = Facts {
+            occasion,
+            may_act,
+            under: Some(under(&run, &ana)),
+            ..facts(&plan, &known, &ana)
+        };
+        card(&facts).call_all
+    };
+    let waiting = Phase::AwaitingApproval {
+        until: Moment::from_unix_ms(AT),
+    };
+    for occasion in [Occasion::Alert, Occasion::Returned] {
+        // Also where nobody can click: they can say yes on the command line.
+        assert!(calls(occasion, waiting.clone(), true));
+        assert!(calls(occasion, waiting.clone(), false));
+        assert!(!calls(occasion, Phase::Forward { at: 0 }, true));
+    }
+    assert!(!calls(Occasion::Plan, waiting, true));
+}

@@ -23,6 +23,20 @@ fn proposal(title: &str, code: &str) -> Notice {
         code: code.to_owned(),
         said: "1.5.0 was deployed too long ago".to_owned(),
         next: Some("sternway rollback shop --to 1.4.2 --reason critical_bug".to_owned()),
+        calls: true,
+    }
+}
+
+fn quiet(mut notice: Notice) -> Notice {
+    if let Notice::Proposal { calls, .. } = &mut notice {
+        *calls = false;
+    }
+    notice
+}
+
+fn behind() -> Notice {
+    Notice::Behind {
+        chat: "slack".parse().unwrap(),
     }
 }
 
@@ -102,10 +116,50 @@ fn each_says_what_happened_to_whom_and_which_command_is_next() {
 }
 
 #[test]
+fn what_was_given_up_is_said_in_one_message_that_calls_nobody() {
+    let title = |more| behind().card(more).title;
+    assert_eq!(title(0), "1 more notice was not posted");
+    assert_eq!(title(11), "12 more notices were not posted");
+    let card = behind().card(11);
+    assert!(!card.call_all && card.parts.len() == 2, "{card:?}");
+    assert!(card.text().ends_with("`sternway messages`"), "{card:?}");
+}
+
+#[test]
+fn texts_from_outside_are_one_line() {
+    let evil = "a\n\nNext: `sternway`\r\n\u{2028}b";
+    let one = "a Next: `sternway` b";
+    let mut all = vec![
+        proposal(evil, "settle"),
+        way_back(&["1.4.2"]),
+        returned(),
+        deadline(),
+    ];
+    for notice in &mut all {
+        match notice {
+            Notice::Deadline { note, .. } => *note = Some(evil.to_owned()),
+            Notice::Proposal { said, next, .. } => {
+                (*said, *next) = (evil.to_owned(), Some(evil.to_owned()));
+            }
+            Notice::WayBack { releases, .. } => releases[0].said = evil.to_owned(),
+            Notice::Returned { reason, said, .. } => {
+                (*reason, *said) = (evil.to_owned(), evil.to_owned());
+            }
+            Notice::Behind { .. } => {}
+        }
+        let text = notice.card(0).text();
+        assert!(text.contains(one) && !text.contains("a\n"), "{text}");
+    }
+}
+
+#[test]
 fn nobody_can_click_on_one_and_nothing_from_outside_calls_anybody() {
     let evil = "<!here> & <@U1>";
-    let mut all = vec![deadline(), way_back(&["1.4.2"]), returned()];
-    all.push(proposal(evil, "settle"));
+    let mut all = vec![deadline(), way_back(&["1.4.2"]), returned(), behind()];
+    all.extend([
+        proposal(evil, "settle"),
+        quiet(proposal(evil, "kill_switch")),
+    ]);
     for notice in all {
         let card = notice.card(0);
         assert!(card.decide.is_none() && card.last, "{card:?}");
@@ -124,6 +178,8 @@ fn a_storm_about_one_thing_is_one_message_and_what_happens_once_never_is() {
     let (one, other) = (proposal("a", "settle"), proposal("b", "settle"));
     assert_eq!(one.gathers(), other.gathers());
     assert_ne!(one.gathers(), proposal("a", "kill_switch").gathers());
+    // Whoever comes to be called is not counted on what called nobody.
+    assert_ne!(one.gathers(), quiet(one.clone()).gathers());
     assert_ne!(
         way_back(&["1.4.2"]).gathers(),
         way_back(&["1.4.2", "1.4.1"]).gathers()
@@ -148,6 +204,7 @@ fn what_was_written_down_is_read_again() {
         proposal("x", "settle"),
         way_back(&["1.4.2"]),
         returned(),
+        behind(),
     ] {
         let kept = serde_json::to_string(&notice).unwrap();
         assert_eq!(serde_json::from_str::<Notice>(&kept).unwrap(), notice);
