@@ -34,10 +34,12 @@ pub(crate) async fn find(real: &Real, name: &ApplicationName) -> Result<Vec<Evid
         .application_get(name)
         .await
         .map_err(|error| error.to_string())?;
-    let readings = real
-        .prober
-        .measure(&application.metrics, METRIC_LIMIT, clock::now());
-    let down = down(real, &application);
+    // Boxed: each is large, and all that is asked of a worker would be as large as both.
+    let readings = Box::pin(
+        real.prober
+            .measure(&application.metrics, METRIC_LIMIT, clock::now()),
+    );
+    let down = Box::pin(down(real, &application));
     Ok(gather(&application.metrics, until, readings, down).await)
 }
 
