@@ -224,16 +224,7 @@ impl Notice {
             Self::WayBack {
                 application,
                 releases,
-            } => {
-                let mut parts: Vec<String> =
-                    releases.iter().take(RELEASES_MAX).map(broken).collect();
-                let left = releases.len().saturating_sub(RELEASES_MAX);
-                if left > 0 {
-                    parts.push(format!("And {left} more."));
-                }
-                parts.push(next(&[format!("sternway versions {application}")]));
-                parts
-            }
+            } => way_back(application, releases),
             Self::Returned {
                 application,
                 version,
@@ -255,6 +246,16 @@ impl Notice {
             ],
         }
     }
+}
+
+fn way_back(application: &ApplicationName, releases: &[BrokenRelease]) -> Vec<String> {
+    let mut parts: Vec<String> = releases.iter().take(RELEASES_MAX).map(broken).collect();
+    let left = releases.len().saturating_sub(RELEASES_MAX);
+    if left > 0 {
+        parts.push(format!("And {left} more."));
+    }
+    parts.push(next(&[format!("sternway versions {application}")]));
+    parts
 }
 
 fn broken(release: &BrokenRelease) -> String {
