@@ -14,10 +14,12 @@ async fn a_version_comes_back_with_the_settings_that_it_was_proved_with() {
     let house = House::new().await;
     let shop = house.application("shop").await;
     let ran = async |id: Uuid, mode: &str| {
-        let specification = house.store.key().digest(&Specification {
+        let specification = Specification {
             body: json!({"Labels": {"mode": mode}}),
             env: Vec::new(),
-        });
+        };
+        let put = house.store.specification_put(&specification);
+        let specification = put.await.unwrap();
         let seen = BTreeMap::from([(component(), specification.clone())]);
         let put = house.store.deployment_specifications(id, &seen);
         put.await.unwrap();
@@ -34,7 +36,8 @@ async fn a_version_comes_back_with_the_settings_that_it_was_proved_with() {
     let first = house.deploy(&shop, "1.4.2", 'a').await;
     let proved = ran(first, "one").await;
     house.judge(first, Health::Good).await;
-    house.deploy(&shop, "1.5.0", 'b').await;
+    let bad = house.deploy(&shop, "1.5.0", 'b').await;
+    ran(bad, "bad").await;
     let again = house.deploy(&shop, "1.4.2", 'a').await;
     let other = ran(again, "two").await;
     assert_ne!(proved, other);
@@ -42,13 +45,15 @@ async fn a_version_comes_back_with_the_settings_that_it_was_proved_with() {
     house.judge(again, Health::Unproved).await;
     assert_eq!(found().await, (first, proved));
     // Once it is proved with the new ones, they count.
-    house.deploy(&shop, "1.5.0", 'c').await;
+    let bad = house.deploy(&shop, "1.5.0", 'c').await;
+    ran(bad, "bad").await;
     let third = house.deploy(&shop, "1.4.2", 'a').await;
     let newest = ran(third, "three").await;
     house.judge(third, Health::Good).await;
     assert_eq!(found().await, (third, newest));
     // Built again, it is another release, and nothing of the former one counts.
-    house.deploy(&shop, "1.5.0", 'd').await;
+    let bad = house.deploy(&shop, "1.5.0", 'd').await;
+    ran(bad, "bad").await;
     let built = house.deploy(&shop, "1.4.2", 'e').await;
     let of_it = ran(built, "four").await;
     assert_eq!(found().await, (built, of_it));
