@@ -242,11 +242,11 @@ impl Store {
 }
 
 /// Of each version the newest deployment that was seen to run: a report that came late, or whose containers were never
-/// started, says nothing. Of those with the same images the newest one that was proved comes first: a version that was put in
-/// service again with other settings comes back with those that it was proved with, until it is proved with the new ones. A
-/// proof counts only for the images that it was made with: a version that was built again is another release until it is
-/// proved itself. It counts until the same images are judged bad, under whatever name: the newest judgement is the one to
-/// believe. A hold goes with the images: a name that they were given since is held as well.
+/// started, says nothing. What it ran with is that of the newest one with the same images that was proved, if any: a version
+/// that was put in service again with other settings comes back with those that it was proved with, until it is proved with
+/// the new ones. A proof counts only for the images that it was made with: a version that was built again is another release
+/// until it is proved itself. It counts until the same images are judged bad, under whatever name: the newest judgement is the
+/// one to believe. A hold goes with the images: a name that they were given since is held as well.
 const RELEASES: &str = "
     with seen as (
         select d.id as deployment, d.version, d.commit_id, d.deployed_at, f.components, f.state = 'good' as good,
@@ -256,12 +256,12 @@ const RELEASES: &str = "
         where d.application = $1 and ($2::text is null or d.version = $2)
           and f.state in ('watching', 'good', 'bad', 'unproved') and f.merged_into is null
     ), newest as (
-        select distinct on (version) version, images from seen
+        select distinct on (version) * from seen
         order by version, specified desc, deployed_at desc, deployment desc
     ), usable as (
-        select distinct on (s.version) s.deployment, s.version, s.commit_id, s.deployed_at, s.components
-        from seen s join newest n on n.version = s.version and n.images is not distinct from s.images
-        order by s.version, s.specified desc, s.good desc, s.deployed_at desc, s.deployment desc
+        select distinct on (n.version) n.deployment, n.version, n.commit_id, n.deployed_at, s.components
+        from newest n join seen s on s.version = n.version and s.images is not distinct from n.images
+        order by n.version, s.specified desc, s.good desc, s.deployed_at desc, s.deployment desc
     ), judged as (
         select d.version, f.state = 'good' as good, f.judged_at,
                (select jsonb_object_agg(c.key, c.value -> 'image') from jsonb_each(f.components) c) as images
