@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::{
     connect::{Store, readable, timed},
     error::{Result, corrupt},
-    triggers,
+    occasions, triggers,
     wake::Topic,
 };
 
@@ -346,7 +346,8 @@ impl Store {
     /// # Errors
     /// As every store function.
     pub async fn chat_card_shown(&self, shown: &Shown<'_>) -> Result<()> {
-        timed(async {
+        let begins = timed(async {
+            let mut tx = self.pool.begin().await?;
             sqlx::query(
                 "update chat_shown
                  set message = $2, shown_revision = $3, shown_seq = $4, tries = 0, said = null,
@@ -359,11 +360,17 @@ impl Store {
             .bind(shown.seq)
             .bind(shown.last)
             .bind(shown.again.as_secs_f64())
-            .execute(&self.pool)
+            .execute(&mut *tx)
             .await?;
-            Ok(())
+            let begins = occasions::heard(&mut tx, shown.card).await?;
+            tx.commit().await?;
+            Ok(begins)
         })
-        .await
+        .await?;
+        if begins {
+            self.announce(Topic::Work);
+        }
+        Ok(())
     }
 
     /// A card could not be shown: it is tried again after that, or never.

@@ -1,11 +1,14 @@
 //! Cards that come with what they tell of, in its own transaction: so none of them is ever missing, and nobody waits for a chat.
 
+use std::time::Duration;
+
 use domain::{
     chat::card::{Known, Occasion},
     name::RollbackId,
 };
 use sqlx::PgConnection;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::{
     error::{Result, corrupt},
@@ -24,6 +27,10 @@ macro_rules! chats {
 }
 pub(crate) use chats;
 
+/// How long a rollback that broke the glass gives the chats to say so before it begins. A post takes some tenths of a second;
+/// a chat that takes longer is away, and whoever breaks the glass is in a hurry.
+const GLASS_HEARD_WITHIN: Duration = Duration::from_secs(2);
+
 /// Tells every chat that has a channel of what is asked for by itself and of broken glass, in the request's transaction.
 pub(crate) async fn announce(session: &mut PgConnection, ask: &NewRollback<'_>) -> Result<()> {
     let occasion = match &ask.break_glass {
@@ -40,7 +47,7 @@ pub(crate) async fn announce(session: &mut PgConnection, ask: &NewRollback<'_>) 
         ..Known::default()
     };
     let known = serde_json::to_string(&known).map_err(|error| corrupt("card", error))?;
-    sqlx::query(concat!(
+    let told = sqlx::query(concat!(
         "with made as (
              insert into chat_card (id, trigger_name, channel, occasion, plan_digest, rollback_id, asked_by, known, until)
              select gen_random_uuid(), chat.name, chat.channel, $1, $2, $3, $4, $5, $6
@@ -58,9 +65,45 @@ pub(crate) async fn announce(session: &mut PgConnection, ask: &NewRollback<'_>) 
     .bind(ask.requested_by.as_str())
     .bind(&known)
     .bind(OffsetDateTime::from(ask.approval_until.unwrap_or(ask.at)))
+    .execute(&mut *session)
+    .await?;
+    match occasion {
+        Occasion::Glass if told.rows_affected() > 0 => begin_when_heard(session, ask.id).await,
+        Occasion::Glass
+        | Occasion::Alert
+        | Occasion::Returned
+        | Occasion::Plan
+        | Occasion::Human => Ok(()),
+    }
+}
+
+async fn begin_when_heard(session: &mut PgConnection, rollback: RollbackId) -> Result<()> {
+    sqlx::query(
+        "update rollback_run set wake_at = now() + make_interval(secs => $2) where rollback_id = $1",
+    )
+    .bind(rollback.0)
+    .bind(GLASS_HEARD_WITHIN.as_secs_f64())
     .execute(session)
     .await?;
     Ok(())
+}
+
+/// Lets the rollback begin that a card tells of, where the glass was broken for it and no chat is left to say so. Whether it
+/// waited for that.
+pub(crate) async fn heard(session: &mut PgConnection, card: Uuid) -> Result<bool> {
+    let begun = sqlx::query(
+        "update rollback_run r set wake_at = now()
+         from chat_card c
+         where c.id = $1 and c.occasion = $2 and r.rollback_id = c.rollback_id and r.seq = 1 and r.wake_at > now()
+           and not exists (
+               select from chat_card o join chat_shown s on s.card_id = o.id
+               where o.rollback_id = c.rollback_id and o.occasion = $2 and s.message is null and s.ended_at is null)",
+    )
+    .bind(card)
+    .bind(Occasion::Glass.word())
+    .execute(session)
+    .await?;
+    Ok(begun.rows_affected() > 0)
 }
 
 /// Calls somebody wherever the rollback is shown and in every chat that has a channel, in the transaction of its end: what it

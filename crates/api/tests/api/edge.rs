@@ -88,6 +88,45 @@ async fn a_body_that_does_not_come_is_answered_408() {
     assert!((9..35).contains(&took.as_secs()), "{took:?}");
 }
 
+/// At a hook, where nobody has a token: many headers, long ones, and a drip that never ends are cut off before they are read.
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_of_headers_are_cut_off_and_nothing_is_kept() {
+    let house = House::new().await;
+    let began = Instant::now();
+    let start =
+        "POST /api/v1/hooks/pager HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+    let many: String = (0..500).map(|n| format!("x-{n}: y\r\n")).collect();
+    let same = "x-pagerduty-signature: v1=00\r\n".repeat(500);
+    let long = format!("x-long: {}\r\n", "y".repeat(100_000));
+    let name = format!("{}: y\r\n", "x".repeat(100_000));
+    for flood in [many, same, long, name] {
+        let mut stream = TcpStream::connect(house.address).await.unwrap();
+        let whole = format!("{start}{flood}content-length: 2\r\n\r\n{{}}");
+        // What it cuts off may be told before all of it is sent.
+        let _ = stream.write_all(whole.as_bytes()).await;
+        let mut status = [0_u8; 12];
+        let answered = stream.read_exact(&mut status).await;
+        // A reset is an answer too: the kernel's, where some of the flood was never read.
+        assert!(
+            answered.is_err() || &status == b"HTTP/1.1 431",
+            "{}",
+            String::from_utf8_lossy(&status)
+        );
+    }
+    // As much as senders send is read, and then refused for what it lacks.
+    let some: String = (0..60).map(|n| format!("x-{n}: y\r\n")).collect();
+    let mut stream = TcpStream::connect(house.address).await.unwrap();
+    let whole = format!("{start}{some}content-length: 2\r\nconnection: close\r\n\r\n{{}}");
+    stream.write_all(whole.as_bytes()).await.unwrap();
+    let (answer, _) = rest(&mut stream, began).await;
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    assert!(began.elapsed() < Duration::from_secs(20));
+    let kept = house
+        .store
+        .inbox_due(store::Desk::Intake, 64, Duration::from_secs(60));
+    assert_eq!(kept.await.unwrap(), []);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_is_announced_too_long_is_refused_before_it_comes() {
     let house = House::new().await;

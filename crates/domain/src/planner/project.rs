@@ -49,8 +49,15 @@ pub(super) fn project(
         }
     };
     match read {
-        Some(read) => understand(read, &touched, &mut planned),
+        Some(read) => {
+            understand(read, &touched, &mut planned);
+            shares_memory(read, snapshot.look, swaps, &mut planned);
+        }
         None => planned.unread = true,
+    }
+    let differ = |warning: &Warning| warning.code == WarningCode::SettingsDiffer;
+    if !planned.understood.is_empty() && warnings.iter().any(differ) {
+        warnings.push(left_by_up());
     }
     let file = match look.map(|look| &look.file) {
         Some(Seen::Known(file)) => Ok(file),
@@ -128,6 +135,55 @@ fn understand(
             read.compose,
             odd.join(", ")
         ));
+    }
+}
+
+/// Compose 1 counts the container whose memory one shares, by its identity, into what it compares (`ipc_mode` in
+/// `Service.config_dict` of 1.29): made anew, it makes who shares with it look changed.
+fn shares_memory(
+    read: &ProjectRead,
+    look: &EngineLook,
+    swaps: &[Swap],
+    planned: &mut PlannedProject,
+) {
+    if !read.compose.starts_with("docker-compose 1.") {
+        return;
+    }
+    let replaced = |id: &str| swaps.iter().any(|swap| swap.former.as_str() == id);
+    let shares = |swap: &&Swap| {
+        let mut containers = look.containers.iter();
+        let former = containers.find(|container| container.id == swap.former);
+        former
+            .and_then(|former| former.shape.as_ref()?.privileges.ipc_mode.as_deref())
+            .and_then(|mode| mode.strip_prefix("container:"))
+            .is_some_and(replaced)
+    };
+    let names: BTreeSet<&ComponentName> = swaps
+        .iter()
+        .filter(shares)
+        .map(|swap| &swap.component)
+        .collect();
+    if names.is_empty() {
+        return;
+    }
+    planned.understood.retain(|name| !names.contains(name));
+    let names: Vec<&str> = names.into_iter().map(ComponentName::as_str).collect();
+    planned.drift.push(format!(
+        "{} shares the memory of a container that is made anew (`ipc`), which Compose 1 takes for a change of its own: the next \
+         `up` makes it anew",
+        names.join(", ")
+    ));
+}
+
+/// Compose goes by its mark alone, and the mark is that of the files with the version that goes back.
+fn left_by_up() -> Warning {
+    Warning {
+        code: WarningCode::ComposeDrift,
+        sentence: "`up` leaves the settings as they come back, though the project's files say others: Compose goes by its mark, \
+                   which names the files and the version"
+            .to_owned(),
+        next_action: "to have the files' settings with the version that comes back, `up -d --force-recreate` after the rollback"
+            .to_owned(),
     }
 }
 

@@ -242,6 +242,7 @@ fn privileges(shape: &Shape) -> Privileges {
     privileges
 }
 
+/// Only what one side has alone, where there is more than that: of ten mounts the one that moved.
 fn lists(what: &str, sides: [Vec<String>; 2]) -> Option<String> {
     let said = |side: &[String]| match side {
         [] => "none".to_owned(),
@@ -251,7 +252,23 @@ fn lists(what: &str, sides: [Vec<String>; 2]) -> Option<String> {
         side.sort();
         side
     });
-    (now != then).then(|| format!("{what} {} then, {} now", said(&then), said(&now)))
+    if now == then {
+        return None;
+    }
+    let alone = |side: &[String], other: &[String]| -> Vec<String> {
+        let own = side.iter().filter(|one| !other.contains(one));
+        own.cloned().collect()
+    };
+    let (only_now, only_then) = (alone(&now, &then), alone(&then, &now));
+    if only_now.len() == now.len() && only_then.len() == then.len() {
+        return Some(format!("{what} {} then, {} now", said(&then), said(&now)));
+    }
+    let parts = [("with", only_then), ("without", only_now)];
+    let parts = parts.iter().filter(|(_, side)| !side.is_empty());
+    let parts: Vec<String> = parts
+        .map(|(word, side)| format!("{word} {}", side.join(", ")))
+        .collect();
+    Some(format!("{what} {}", parts.join(" and ")))
 }
 
 fn texts(what: &str, [now, then]: [&Option<String>; 2]) -> Option<String> {

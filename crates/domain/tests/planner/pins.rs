@@ -7,6 +7,7 @@ use domain::{
     plan::{self},
     planner::Proposal,
     seen::Seen,
+    specification::Shape,
     steps::{Act, Step},
 };
 use serde_json::json;
@@ -124,6 +125,58 @@ fn what_can_not_be_pinned_is_said_and_blocks_nothing() {
             "it is noted at the end as well"
         );
     }
+}
+
+#[test]
+fn who_shares_the_memory_of_a_container_that_is_made_anew_is_named() {
+    let sharing = |mode: String| {
+        planned(&Shop::but(|shop| {
+            let compose = json!({"folder": "/srv/shop", "pin": {"env": "VERSION"}});
+            shop.application.compose = serde_json::from_value(compose).unwrap();
+            shop.look.project = Some(project(Some("1.5.0"), IMAGES, true));
+            for (name, part) in &mut shop.releases[0].components {
+                part.reference = format!("registry:5000/{name}:1.4.2-alpine");
+            }
+            let worker = shop.look.containers.last_mut().unwrap();
+            let mut shape = Shape::default();
+            shape.privileges.ipc_mode = Some(mode);
+            worker.shape = Some(shape);
+        }))
+    };
+    let said = "worker shares the memory of a container that is made anew";
+    let proposal = sharing(format!("container:{}", id(1)));
+    assert!(sentences(&proposal).contains(said), "{proposal:?}");
+    let understood = proposal.plan.project.unwrap().understood;
+    assert_eq!(understood, ["api".parse().unwrap()]);
+    for calm in [format!("container:{}", id(99)), "private".to_owned()] {
+        let proposal = sharing(calm);
+        assert!(!sentences(&proposal).contains(said));
+        assert_eq!(proposal.plan.project.unwrap().understood.len(), 2);
+    }
+}
+
+#[test]
+fn what_up_leaves_as_it_comes_back_is_said() {
+    let with = |reproduced: bool, user: &str| {
+        planned(&Shop::but(|shop| {
+            let compose = json!({"folder": "/srv/shop", "pin": {"env": "VERSION"}});
+            shop.application.compose = serde_json::from_value(compose).unwrap();
+            shop.look.project = Some(project(Some("1.5.0"), IMAGES, reproduced));
+            shape_of(shop).user = Some("1000".to_owned());
+            let mut now = shape_of(shop).clone();
+            now.user = Some(user.to_owned());
+            for container in &mut shop.look.containers[..2] {
+                container.shape = Some(now.clone());
+            }
+        }))
+    };
+    let said = "`up` leaves the settings as they come back";
+    assert!(sentences(&with(true, "1001")).contains(said));
+    assert!(!sentences(&with(true, "1000")).contains(said));
+    assert!(
+        !sentences(&with(false, "1001")).contains(said),
+        "it makes them anew"
+    );
 }
 
 fn overriding(look: ProjectLook, digests: &[&str]) -> Proposal {

@@ -120,7 +120,7 @@ fn what_is_not_known_of_the_disk_and_the_version_is_said() {
     assert_eq!(told(&asked), []);
 }
 
-/// Settings that differ are named with both sides, commands only by what they are for.
+/// Settings that differ are named with both sides, lists by what one side has alone, commands only by what they are for.
 #[test]
 fn settings_that_differ_are_named_once() {
     let shop = Shop::but(|shop| {
@@ -159,7 +159,7 @@ fn settings_that_differ_are_named_once() {
         [
             "api goes back to the settings that 1.4.2 ran with, which are not those of now: \
           ports 18081→8080/tcp then, 18080→8080/tcp now; mounts /srv/old:/conf:ro then, /srv/new:/conf:ro now; \
-          networks metrics, shop_default then, shop_default now; user 1000 then, the default now; another command"
+          networks with metrics; user 1000 then, the default now; another command"
         ]
     );
 }

@@ -20,8 +20,12 @@ use crate::house::{Hand, House, actor, ana, ask, now, worker};
 const LEASE: Duration = Duration::from_secs(60);
 
 async fn chat(house: &House) -> TriggerName {
+    chat_named(house, "slack").await
+}
+
+async fn chat_named(house: &House, name: &str) -> TriggerName {
     let trigger: Trigger =
-        serde_json::from_value(json!({"name": "slack", "kind": "slack", "mode": "propose",
+        serde_json::from_value(json!({"name": name, "kind": "slack", "mode": "propose",
         "settings": {"channel": "C0OPS", "base_url": "http://127.0.0.1:9"}}))
         .unwrap();
     house
@@ -105,6 +109,61 @@ async fn broken_glass_and_alerts_have_a_card_with_their_request_and_others_have_
             .unwrap(),
         None
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_glass_is_told_before_anything_begins_and_a_chat_that_is_away_delays_it_little() {
+    let house = House::new().await;
+    let plan = house.planned("unheard").await;
+    let mut glass = asked_of(&plan);
+    glass.break_glass = Some("nobody answers".to_owned());
+    house.store.rollback_request(&glass).await.unwrap();
+    let begun = async || {
+        let claims = house.store.claim(&worker(), 9, LEASE).await.unwrap();
+        claims
+            .iter()
+            .map(|claim| claim.rollback)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(begun().await, [glass.id], "there is no chat to tell");
+
+    chat(&house).await;
+    chat_named(&house, "second").await;
+    let plan = house.planned("shop").await;
+    let mut glass = asked_of(&plan);
+    glass.break_glass = Some("nobody answers".to_owned());
+    house.store.rollback_request(&glass).await.unwrap();
+    assert_eq!(begun().await, [], "nobody was told yet");
+    let due = house.store.chat_cards_due(9, LEASE, &[]).await.unwrap();
+    assert_eq!(due.len(), 2);
+    let shown = |card| Shown {
+        card,
+        message: "1.2",
+        revision: 1,
+        seq: 1,
+        last: false,
+        again: Duration::ZERO,
+    };
+    house
+        .store
+        .chat_card_shown(&shown(due[0].card.id))
+        .await
+        .unwrap();
+    assert_eq!(begun().await, [], "one of two was told");
+    house
+        .store
+        .chat_card_shown(&shown(due[1].card.id))
+        .await
+        .unwrap();
+    assert_eq!(begun().await, [glass.id]);
+
+    let plan = house.planned("hurried").await;
+    let mut glass = asked_of(&plan);
+    glass.break_glass = Some("nobody answers".to_owned());
+    house.store.rollback_request(&glass).await.unwrap();
+    assert_eq!(begun().await, []);
+    let wait = house.store.next_due().await.unwrap().unwrap();
+    assert!(wait <= Duration::from_secs(2), "{wait:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
