@@ -1,4 +1,5 @@
-//! Cards: what is shown in a channel of a plan and its rollback, and how far it is shown. Nobody waits for a chat.
+//! Cards: what is shown in a channel of a plan and its rollback, and how far it is shown. Nobody waits for a chat, but broken
+//! glass a little (`occasions`).
 
 use std::time::Duration;
 
