@@ -6,6 +6,8 @@ pub mod command;
 pub mod notice;
 pub mod slack;
 
+use crate::address;
+
 /// Longest identity of a channel.
 const CHANNEL_CHARS_MAX: usize = 64;
 /// Longest address of a chat.
@@ -24,20 +26,14 @@ pub fn is_channel(text: &str) -> bool {
 /// Whether it is the address of a chat: a token is sent there, so it is sealed on its way unless it leaves no machine.
 #[must_use]
 pub fn is_base(url: &str) -> bool {
-    let plain = |host: &str| {
-        !host.is_empty()
-            && host
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-.:[]".contains(&b))
-    };
     let loopback = |host: &str| {
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
         ["127.0.0.1", "localhost", "[::1]"].contains(&name)
     };
     url.len() <= BASE_CHARS_MAX
         && match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
-            (Some(host), _) => plain(host),
-            (None, Some(host)) => plain(host) && loopback(host),
+            (Some(host), _) => address::is_host(host),
+            (None, Some(host)) => address::is_host(host) && loopback(host),
             (None, None) => false,
         }
 }

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 pub use follow::{Aim, follow};
 
-use crate::{application::BadField, seen::Seen, specification::Published};
+use crate::{address, application::BadField, seen::Seen, specification::Published};
 
 /// Most servers of one front: one for each replica.
 pub const SERVERS_MAX: usize = 64;
@@ -245,7 +245,7 @@ impl Front {
         let host = url
             .strip_prefix("http://")
             .map(|rest| rest.strip_suffix('/').unwrap_or(rest));
-        if !host.is_some_and(|host| is_host(host) && host.len() <= TEXT_CHARS_MAX) {
+        if !host.is_some_and(|host| address::is_host(host) && host.len() <= TEXT_CHARS_MAX) {
             let what = "use `http://host:port` of Caddy's admin API, without a path";
             bad.push(BadField::new(format!("{field}.balancer.url"), what));
         }
@@ -270,13 +270,6 @@ fn is_proxy_name(text: &str) -> bool {
         && text
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':'))
-}
-
-fn is_host(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b':' | b'[' | b']'))
 }
 
 fn is_upstream(text: &str) -> bool {

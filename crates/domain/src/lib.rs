@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+mod address;
 pub mod application;
 pub mod chain;
 pub mod chat;

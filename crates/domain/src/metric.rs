@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
+    address,
     application::{BadField, URL_CHARS_MAX, is_plain},
     name::MetricName,
     time::Moment,
@@ -193,26 +194,16 @@ pub(crate) fn check(metrics: &[Metric], bad: &mut Vec<BadField>) {
 fn url_trouble(url: &str) -> Option<&'static str> {
     const BASE: &str =
         "use the base address of the server, such as `http://prometheus:9090`, without `?` and `#`";
-    let rest = url
-        .strip_prefix("http://")
-        .or_else(|| url.strip_prefix("https://"))
-        .filter(|_| is_plain(url, URL_CHARS_MAX));
-    let Some(rest) = rest else {
+    let found = address::of_http(url).filter(|_| is_plain(url, URL_CHARS_MAX));
+    let Some(found) = found else {
         return Some(BASE);
     };
-    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    if host.contains('@') {
-        return Some("leave credentials out of the address: they would be shown to everybody");
+    if found.user.is_some() {
+        return Some(address::NO_CREDENTIALS);
     }
-    let host_is_plain = host
-        .bytes()
-        .next()
-        .is_some_and(|b| b.is_ascii_alphanumeric() || b == b'[')
-        && host
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"._-:[]".contains(&b));
+    let path = found.path;
     let asks = path.contains(['?', '#', '\\']) || path.split('/').any(|part| part == "..");
-    (!host_is_plain || asks).then_some(BASE)
+    (!address::is_host(found.host) || asks).then_some(BASE)
 }
 
 /// What numbers say: one past the threshold is a yes, and only when all of them are numbers, and none is, it is a no.

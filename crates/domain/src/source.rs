@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
+    address,
     application::{BadField, URL_CHARS_MAX, is_plain},
     name::{CommitId, TagName, Version},
 };
@@ -210,28 +211,19 @@ fn repository_trouble(repository: &str) -> Option<&'static str> {
 
 fn url_trouble(rest: &str, https: bool) -> Option<&'static str> {
     const WHOLE: &str = "write the host and the path: `https://host/path`, `ssh://user@host/path`";
-    let Some((authority, path)) = rest.split_once('/') else {
-        return Some(WHOLE);
-    };
-    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let found = address::parts(rest);
+    let user = found.user.unwrap_or_default();
     if user.contains(':') || (https && !user.is_empty()) {
         return Some(
             "leave credentials out of the URL: they would be shown to everybody; use `credential_helper`",
         );
     }
-    let host_is_plain = host
-        .bytes()
-        .next()
-        .is_some_and(|b| b.is_ascii_alphanumeric() || b == b'[')
-        && host
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b));
     let user_is_plain = !user.starts_with('-')
         && user
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-    let plain = host_is_plain && user_is_plain && !path.is_empty();
-    let asks = path.contains(['?', '#']);
+    let plain = address::is_host(found.host) && user_is_plain && !found.path.is_empty();
+    let asks = found.path.contains(['?', '#']);
     (!plain || asks).then_some(WHOLE)
 }
 

@@ -285,8 +285,14 @@ async fn adopt(real: &Real, engine: &str, project: &ComponentName) -> Result<Ado
     }
     let mut notes = adoption.notes;
     notes.extend(versions_apart(&mut application, &says));
+    notes.push(ONE_COPY.to_owned());
     Ok(Adopted { application, notes })
 }
+
+/// Which folder has room for images is the operator's to know, so none is proposed.
+const ONE_COPY: &str = "the images of earlier releases are kept on the engine alone: one `docker system prune -a`, or the loss \
+                        of its disk, takes every way back; `copy` in `[retain]` keeps a second one elsewhere, such as { archive = \
+                        \"/var/backups/sternway\" }";
 
 /// A release is one version: components that say different ones would never be proved together, so none of their
 /// endpoints is proposed.

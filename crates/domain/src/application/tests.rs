@@ -104,3 +104,40 @@ fn plain_containers_are_named_exactly_without_a_project() {
     shop.components[0].containers = vec!["web-1".to_owned()];
     assert_eq!(shop.check(), Ok(()));
 }
+
+#[test]
+fn a_front_is_asked_at_a_whole_address_without_a_password() {
+    let fields = |url: &str| {
+        let mut definition = shop();
+        definition["probes"] = json!([{ "url": url }]);
+        let told = parse(definition).check();
+        told.err()
+            .map(|bad| (bad[0].field.clone(), bad[0].what.clone()))
+    };
+    for good in [
+        "http://shop.example",
+        "https://shop_api:8443/health?deep=1",
+        "http://[::1]:80/a@b",
+    ] {
+        assert_eq!(fields(good), None, "{good}");
+    }
+    for bad in [
+        "shop.example",
+        "ftp://shop",
+        "http://",
+        "http:///health",
+        "http://a b",
+        "http://-x/",
+    ] {
+        let (field, what) = fields(bad).unwrap();
+        assert_eq!(field, "probes[0].url", "{bad}");
+        assert!(what.contains("whole"), "{bad}: {what}");
+    }
+    for secret in ["https://ana:s3cret@shop.example/", "http://ana@shop"] {
+        let (_, what) = fields(secret).unwrap();
+        assert!(
+            what.contains("credentials") && !what.contains("s3cret"),
+            "{what}"
+        );
+    }
+}
