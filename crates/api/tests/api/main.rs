@@ -23,4 +23,6 @@ mod shutdown;
 mod stand;
 mod streams;
 mod tags;
+mod things;
 mod tokens;
+mod visibility;

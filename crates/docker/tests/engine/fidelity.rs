@@ -2,6 +2,7 @@
 //! have made. The judge is the engine: beside the copy a reference is created from the very wish, and both are
 //! inspected.
 
+mod street;
 mod wishes;
 
 use std::collections::BTreeMap;
@@ -18,7 +19,8 @@ use proptest::{
 use serde_json::{Value, json};
 
 use crate::house::{House, digest, new_rollback};
-use wishes::{Street, Wish};
+use street::Street;
+use wishes::Wish;
 
 /// How many containers are wished for.
 const WISHES: usize = 48;

@@ -7,7 +7,7 @@ use domain::{name::Actor, next::Order};
 
 use crate::{
     day::{Blow, Calm, Director, live},
-    steps::recipes,
+    recipes::recipes,
     world::World,
 };
 

@@ -15,8 +15,8 @@ use domain::{
 
 use crate::{
     day::{Blow, Director, live},
+    recipes::recipes,
     shop::Recipe,
-    steps::recipes,
     world::World,
 };
 

@@ -14,6 +14,7 @@ mod day;
 mod engine;
 mod front;
 mod networks;
+mod recipes;
 mod shop;
 mod store;
 mod watch;

@@ -1,11 +1,7 @@
-//! A database of its own for each test, and short words for what tests do with it.
+//! A house for each test, and short words for what tests do with it.
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        LazyLock,
-        atomic::{AtomicU32, Ordering},
-    },
     time::{Duration, SystemTime},
 };
 
@@ -26,24 +22,18 @@ use domain::{
     verdict::Verdict,
 };
 use serde_json::json;
-use sqlx::{Connection as _, PgConnection, PgPool};
+use sqlx::PgPool;
 use store::{
     AppendMeta, Appended, Claimed, DeployedComponent, Error, HealthUpdate, Held, Idempotency,
     NewDeployment, NewRollback, PgConnectOptions, Requested, SecretKey, Store, StoreSettings, Wake,
     Worker,
 };
-use tokio::sync::{Mutex, OnceCell};
 use uuid::Uuid;
 
-use crate::postgres_fixture::Postgres;
+use crate::databases::{clone_of_template, options_of, server};
 
 /// A lease that no test outlives by accident.
 pub(crate) const LEASE: Duration = Duration::from_secs(60);
-
-static SERVER: LazyLock<Postgres> = LazyLock::new(|| Postgres::start(&[]));
-static TEMPLATE: OnceCell<()> = OnceCell::const_new();
-static CLONING: Mutex<()> = Mutex::const_new(());
-static CLONES: AtomicU32 = AtomicU32::new(0);
 
 pub(crate) struct House {
     pub(crate) store: Store,
@@ -51,54 +41,6 @@ pub(crate) struct House {
     pub(crate) database: String,
     /// Raw access, for what the store does not offer.
     pub(crate) pool: PgPool,
-}
-
-pub(crate) fn server() -> &'static Postgres {
-    &SERVER
-}
-
-pub(crate) fn options_of(server: &Postgres, database: &str) -> PgConnectOptions {
-    PgConnectOptions::new_without_pgpass()
-        .host(server.socket_folder().to_str().unwrap())
-        .username("postgres")
-        .database(database)
-}
-
-async fn statement(options: &PgConnectOptions, sql: String) {
-    let mut session = PgConnection::connect_with(options).await.unwrap();
-    sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
-        .execute(&mut session)
-        .await
-        .unwrap();
-    session.close().await.unwrap();
-}
-
-/// A database that nothing has been done to.
-pub(crate) async fn empty_database() -> PgConnectOptions {
-    let _turn = CLONING.lock().await;
-    let name = format!("empty_{}", CLONES.fetch_add(1, Ordering::Relaxed));
-    statement(
-        &options_of(server(), "postgres"),
-        format!("create database {name}"),
-    )
-    .await;
-    options_of(server(), &name)
-}
-
-async fn clone_of_template() -> String {
-    let home = options_of(server(), "postgres");
-    TEMPLATE
-        .get_or_init(|| async {
-            statement(&home, "create database house".to_owned()).await;
-            store::migrate(&options_of(server(), "house"))
-                .await
-                .unwrap();
-        })
-        .await;
-    let _turn = CLONING.lock().await;
-    let name = format!("house_{}", CLONES.fetch_add(1, Ordering::Relaxed));
-    statement(&home, format!("create database {name} template house")).await;
-    name
 }
 
 impl House {

@@ -7,10 +7,13 @@
 mod postgres_fixture;
 
 mod access;
+mod artifacts;
 mod chats;
 mod claims;
 mod constraints;
 mod cutting_proxy;
+mod databases;
+mod definitions;
 mod drift;
 mod evidence;
 mod fronts;
@@ -26,9 +29,11 @@ mod orders;
 mod outages;
 mod paging;
 mod releases;
+mod reports;
 mod requests;
 mod seals;
 mod steps;
 mod triage;
 mod triggers;
 mod upkeep;
+mod waiting;

@@ -6,7 +6,8 @@ use sqlx::{Connection as _, PgConnection};
 use store::{Error, PgConnectOptions, Store, StoreSettings, Wake, migrate, migrate_within};
 
 use crate::{
-    house::{House, empty_database, key, options_of},
+    databases::{empty_database, options_of},
+    house::{House, key},
     postgres_fixture::Postgres,
 };
 

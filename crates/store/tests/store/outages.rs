@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
-    house::{Hand, House, LEASE, ana, ask, key, named, options_of, shop, worker},
+    databases::options_of,
+    house::{Hand, House, LEASE, ana, ask, key, named, shop, worker},
     postgres_fixture::Postgres,
 };
 

@@ -7,14 +7,12 @@ use domain::{
     trigger::{Headers, Trigger},
 };
 use serde_json::json;
-use store::{
-    ARTIFACT_BYTES_MAX, ArtifactKind, Desk, Error, NewArtifact, NewMessage, NewToken, Role,
-    TokenKind,
-};
+use store::{ArtifactKind, Desk, Error, NewArtifact, NewMessage, NewToken, Role, TokenKind};
 use uuid::Uuid;
 
-use crate::house::{
-    Hand, House, LEASE, actor, ana, component, container, in_ms, key, named, server, worker,
+use crate::{
+    databases::server,
+    house::{Hand, House, actor, ana, component, container, in_ms, key, named, worker},
 };
 
 const CANARY: &str = "tweety-8d1f";
@@ -399,55 +397,6 @@ async fn a_specification_that_was_changed_or_moved_is_not_used() {
         house.store.plan_get(&plan.parse().unwrap()).await,
         Err(Error::Corrupt(_))
     ));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn of_a_long_log_the_end_is_kept() {
-    let house = House::new().await;
-    let claimed = house.claim_shop().await;
-    let mut log = vec![b'x'; ARTIFACT_BYTES_MAX];
-    log.extend_from_slice(b"the last words");
-    let new = NewArtifact {
-        component: &component(),
-        container: &container('f'),
-        kind: ArtifactKind::Logs,
-        content: &log,
-    };
-    house.store.artifact_put(&claimed.held, &new).await.unwrap();
-    let other = NewArtifact {
-        content: b"a second try",
-        ..new
-    };
-    house
-        .store
-        .artifact_put(&claimed.held, &other)
-        .await
-        .unwrap();
-    assert!(
-        house
-            .store
-            .captured(claimed.held.rollback)
-            .await
-            .unwrap()
-            .is_empty(),
-        "the inspection is missing"
-    );
-    let artifacts = house
-        .store
-        .artifacts_list(claimed.held.rollback)
-        .await
-        .unwrap();
-    let (artifact, content) = house.store.artifact_get(artifacts[0].id).await.unwrap();
-    assert_eq!(artifact.bytes as usize, ARTIFACT_BYTES_MAX);
-    assert!(content.ends_with(b"the last words"));
-}
-
-impl House {
-    async fn claim_shop(&self) -> Hand {
-        let plan = self.planned("shop").await;
-        let id = self.request(&plan).await;
-        Hand::of(&self.claim_one(&worker(), id, LEASE).await)
-    }
 }
 
 /// Rows of before bodies were sealed: they can be read as they are, and are sealed by the next sweep.

@@ -13,7 +13,8 @@ use store::{AppendMeta, Error};
 
 use crate::{
     cutting_proxy::CuttingProxy,
-    house::{Hand, House, LEASE, component, container, image, options_of, server, worker},
+    databases::{options_of, server},
+    house::{Hand, House, LEASE, component, container, image, worker},
     postgres_fixture::Postgres,
 };
 

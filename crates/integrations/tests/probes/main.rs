@@ -1,92 +1,26 @@
 //! The prober against servers that behave badly.
+
 #![expect(clippy::unwrap_used, reason = "a test that can not go on panics")]
+
+mod metrics;
+mod server;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
-use domain::{
-    metric::Metric,
-    probe::{Answer, Ask, Probe, Question, Subject},
-    time::Moment,
-    triage::Said,
-};
+use domain::probe::{Answer, Ask, Probe, Question, Subject};
 use integrations::{Candidate, Prober};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    task::JoinHandle,
 };
 
+use crate::server::{Server, keep_answering};
+
 const LIMIT: Duration = Duration::from_millis(500);
-
-/// A server that gives each connection to `serve`, and how many there were.
-struct Server {
-    address: SocketAddr,
-    connections: Arc<AtomicUsize>,
-    task: JoinHandle<()>,
-}
-
-impl Server {
-    async fn new<F: Future<Output = ()> + Send>(
-        serve: impl Fn(TcpStream) -> F + Clone + Send + 'static,
-    ) -> Self {
-        Self::at((Ipv4Addr::LOCALHOST, 0).into(), serve).await
-    }
-
-    async fn at<F: Future<Output = ()> + Send>(
-        at: SocketAddr,
-        serve: impl Fn(TcpStream) -> F + Clone + Send + 'static,
-    ) -> Self {
-        let listener = TcpListener::bind(at).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let connections = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&connections);
-        let task = tokio::spawn(async move {
-            let mut open = tokio::task::JoinSet::new();
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                counted.fetch_add(1, Ordering::Relaxed);
-                let serve = serve.clone();
-                open.spawn(async move { serve(stream).await });
-            }
-        });
-        Self {
-            address,
-            connections,
-            task,
-        }
-    }
-
-    /// Answers every request of a connection with the same bytes, keeping it open.
-    async fn answering(answer: &'static str) -> Self {
-        Self::new(move |stream| keep_answering(stream, answer)).await
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn keep_answering(mut stream: TcpStream, answer: &'static str) {
-    let mut request = [0; 4096];
-    while stream.read(&mut request).await.is_ok_and(|read| read > 0) {
-        if stream.write_all(answer.as_bytes()).await.is_err() {
-            return;
-        }
-    }
-}
 
 fn http(url: String) -> Ask {
     Ask::Http {
@@ -460,62 +394,4 @@ async fn what_answers_at_a_component_is_suggested() {
         "its yes to everything means nothing"
     );
     assert_eq!(suggestions[1].version_endpoint, None);
-}
-
-fn metric(url: &str) -> Metric {
-    let text = format!(
-        r#"{{"name": "m", "url": "{url}", "query": "up", "question": "many_users", "above": 0.1}}"#
-    );
-    serde_json::from_str(&text).unwrap()
-}
-
-#[tokio::test]
-async fn metrics_are_asked_at_once_and_none_that_is_not_seen_is_a_no() {
-    let found = r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"0.31"]}]}}"#;
-    let prometheus = Server::new(move |mut stream: TcpStream| async move {
-        let mut request = [0; 1024];
-        let read = stream.read(&mut request).await.unwrap_or(0);
-        let asked = String::from_utf8_lossy(&request[..read]);
-        let right = asked.starts_with("GET /prom/api/v1/query?query=up&timeout=1s HTTP/1.1\r\n");
-        let (status, body) = if right { (200, found) } else { (404, "no") };
-        let length = body.len();
-        let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n\r\n{body}");
-        let _ = stream.write_all(answer.as_bytes()).await;
-    });
-    let prometheus = prometheus.await;
-    let silent = Server::new(|stream| async move {
-        tokio::time::sleep(Duration::from_secs(60)).await;
-        drop(stream);
-    });
-    let silent = silent.await;
-    let long: &str = format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(70_000)).leak();
-    let long = Server::answering(long).await;
-    let away = format!(
-        "HTTP/1.1 302 Found\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n",
-        prometheus.url("/prom")
-    );
-    let away = Server::answering(away.leak()).await;
-    let cases = [
-        (prometheus.url("/prom/"), "m: 0.31, above 0.1"),
-        (silent.url(""), "m: no answer within 0.5 s"),
-        (
-            long.url(""),
-            "m: the answer is longer than 64 KiB: let the query make one number of it",
-        ),
-        (away.url(""), "m: status 302"),
-        (
-            "http://169.254.169.254".to_owned(),
-            "m: 169.254.169.254 is link-local, multicast or a metadata address and is never asked",
-        ),
-        ("http://127.0.0.1:1".to_owned(), "m: connection refused"),
-    ];
-    let metrics: Vec<Metric> = cases.iter().map(|(url, _)| metric(url)).collect();
-    let began = Instant::now();
-    let now = Moment::from_unix_ms(1_000);
-    let readings = Prober::new().unwrap().measure(&metrics, LIMIT, now).await;
-    assert!(began.elapsed() < LIMIT * 10);
-    let notes: Vec<&str> = readings.iter().map(|one| one.note.as_str()).collect();
-    assert_eq!(notes, cases.each_ref().map(|(_, note)| *note));
-    assert_eq!(readings[0].said, Said::Yes);
-    assert!(readings[1..].iter().all(|one| one.said == Said::Unknown));
 }
