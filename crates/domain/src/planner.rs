@@ -249,12 +249,14 @@ impl<'a> Planner<'a> {
             let places = places_of(name, snapshot.look);
             if places.is_empty() {
                 let sentence = format!("the engine has no container of {name}");
+                let means = match &snapshot.application.compose {
+                    Some(compose) => format!("`docker-compose up -d {name}` in {}", compose.folder),
+                    None => format!("start {name} once by its usual means"),
+                };
                 self.block(
                     BlockerCode::ComponentAbsent,
                     sentence,
-                    format!(
-                        "start {name} once by its usual means, or take it out of the definition"
-                    ),
+                    format!("{means}, or take it out of the definition"),
                 );
             }
             found.extend(places.into_iter().map(|place| (part, place)));

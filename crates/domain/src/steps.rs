@@ -383,6 +383,12 @@ impl<'a> Ctx<'a> {
         })
     }
 
+    /// Whether a name belongs to a container that can not be looked at any more.
+    fn is_vanishing(&self, name: &str) -> bool {
+        let owner = self.look.names.get(name);
+        owner.is_some_and(|owner| self.container(owner).is_none())
+    }
+
     /// Gives a container of a swap a name, or says whose it is.
     fn rename(&self, swap: &Swap, container: &Container, name: String) -> Next {
         match self.name_taken(swap, &name) {

@@ -61,7 +61,7 @@ pub struct ReleasedPin {
     pub name: String,
 }
 
-/// A pin whose rollback made a hold: what becomes of it when the hold is released. Nothing else of the file is in it.
+/// A pin that stands after its rollback: what becomes of it when the hold is released. Nothing else of the file is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldPin {
     /// The rollback that wrote it.
@@ -72,6 +72,8 @@ pub struct HeldPin {
     pub settled_at: Option<Moment>,
     /// What came of that.
     pub said: Option<String>,
+    /// Whether its rollback made a hold, whose release puts the file back.
+    pub held: bool,
 }
 
 #[derive(sqlx::FromRow)]
@@ -80,6 +82,7 @@ struct HeldRow {
     pin: Json<Pin>,
     settled_at: Option<OffsetDateTime>,
     said: Option<String>,
+    held: bool,
 }
 
 #[derive(sqlx::FromRow)]
@@ -145,20 +148,23 @@ impl Store {
             .transpose()
     }
 
-    /// What a rollback pinned, when it made a hold.
+    /// What a rollback pinned, when it made a hold, or left the rest to a person: then nothing but a person puts it back.
     ///
     /// # Errors
     /// As every store function.
     pub async fn pins_of(&self, rollback: RollbackId) -> Result<Vec<HeldPin>> {
         timed(async {
             let rows: Vec<HeldRow> = sqlx::query_as(
-                "select p.rollback_id, w.pin, p.settled_at, p.said
+                "select p.rollback_id, w.pin, p.settled_at, p.said,
+                        exists (select from hold h where h.rollback_id = p.rollback_id) as held
                  from pin p
                  join rollback q on q.id = p.rollback_id
+                 join rollback_run r on r.rollback_id = p.rollback_id
                  join plan l on l.digest = q.plan_digest
                  cross join lateral (values (l.body::jsonb #> '{project,pin}'), (l.body::jsonb #> '{project,listing}')) w (pin)
                  where p.rollback_id = $1 and w.pin ->> 'path' = p.path
-                   and exists (select from hold h where h.rollback_id = p.rollback_id)
+                   and (exists (select from hold h where h.rollback_id = p.rollback_id)
+                        or r.state #>> '{phase,verdict}' = 'needs_human')
                  order by p.path limit 16",
             )
             .bind(rollback.0)
@@ -180,7 +186,7 @@ impl Store {
     ) -> Result<Vec<HeldPin>> {
         timed(async {
             let rows: Vec<HeldRow> = sqlx::query_as(
-                "select p.rollback_id, w.pin, p.settled_at, p.said
+                "select p.rollback_id, w.pin, p.settled_at, p.said, true as held
                  from hold h
                  join pin p on p.rollback_id = h.rollback_id
                  join rollback q on q.id = p.rollback_id
@@ -260,6 +266,7 @@ impl From<HeldRow> for HeldPin {
             pin: row.pin.0,
             settled_at: row.settled_at.map(Moment::from),
             said: row.said,
+            held: row.held,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The version where the site keeps it: looked at, written and put back. What was in the file is stored, sealed,
 //! before it is written.
 
+mod released;
+
 use std::time::Duration;
 
 use docker::{Engine, ProjectFile, override_place};
@@ -9,7 +11,7 @@ use domain::{
     compose::{
         ComposeProject, Listing, Pin, PinBy, PinFile, PinState, ProjectLook, ProjectRead, env_file,
         override_file::{self, Images},
-        place::{LIST, LISTED},
+        place::LIST,
     },
     effect::{Failure, Outcome},
     name::{RollbackId, VariableName},
@@ -17,18 +19,15 @@ use domain::{
     seen::Seen,
     steps::Scope,
 };
-use store::{NewPin, Pinned, ReleasedPin, Store};
-use tokio_util::sync::CancellationToken;
+use store::{NewPin, Pinned};
+
+pub(crate) use released::run;
 
 use crate::{
     hands::of_store,
     world::{Grant, Real, StoreAway},
 };
 
-/// How often it is asked whose hold was released.
-const POLL: Duration = Duration::from_secs(2);
-/// Files put back together.
-const AT_ONCE: u32 = 16;
 /// How long a plan waits for Compose; whoever asked for it waits as well. It goes on reading, for the next one.
 const PLAN_LIMIT: Duration = Duration::from_secs(8);
 
@@ -95,13 +94,14 @@ impl Real {
                 Err(why) => return Ok(Some(unseen(why))),
             }
         }
-        // Compose is only asked what it makes of the version that goes back.
+        // Compose is only asked what it makes of the version that goes back, and where the plan could already ask it.
         let says_so = files.iter().all(|(file, pin)| file.value == pin.to);
+        let asks = scope.project && says_so && !planned.unread;
         let read = match (
             self.engines.get(&plan.application.engine),
             &plan.application.project,
         ) {
-            (Ok(engine), Some(project)) if scope.project && says_so => {
+            (Ok(engine), Some(project)) if asks => {
                 seen(engine.project_now(project, definition).await)
             }
             (Ok(_) | Err(_), _) => Seen::Absent,
@@ -171,11 +171,23 @@ impl Real {
         };
         match self.store.pinned(grant.held.rollback, path).await {
             Ok(Some(Pinned { former, written })) => {
-                self.replace(plan, grant, &file, content, written, former)
-                    .await
+                let replaced = self.replace(plan, grant, &file, content, written, former);
+                let outcome = replaced.await;
+                if outcome == Outcome::Done {
+                    self.pin_is_back(grant.held.rollback, path).await;
+                }
+                outcome
             }
             Ok(None) => Outcome::Done,
             Err(error) => of_store(&error),
+        }
+    }
+
+    /// For who asks later; the file itself says it as well.
+    async fn pin_is_back(&self, rollback: RollbackId, path: &str) {
+        let said = format!("{path} is what it was before the rollback");
+        if let Err(error) = self.store.pin_settle(rollback, path, &said).await {
+            tracing::warn!(%rollback, path, %error, "it was not noted that a file was put back");
         }
     }
 
@@ -403,90 +415,4 @@ fn refused(said: String) -> Outcome {
         failure: Failure::Refused,
         said,
     }
-}
-
-/// Puts back what rollbacks wrote whose hold was released. Two workers that do it at once do the same.
-pub(crate) async fn run(store: Store, shutdown: CancellationToken) {
-    while !shutdown.is_cancelled() {
-        match store.pins_released(AT_ONCE).await {
-            Ok(pins) => {
-                for pin in pins {
-                    if let Err(error) = put_back(&store, &pin).await {
-                        tracing::warn!(%error, path = pin.path, "can not put a pin back; trying again");
-                    }
-                }
-            }
-            Err(error) => tracing::warn!(%error, "can not list the pins to put back; trying again"),
-        }
-        tokio::select! {
-            () = tokio::time::sleep(POLL) => {}
-            () = shutdown.cancelled() => {}
-        }
-    }
-}
-
-async fn put_back(store: &Store, pin: &ReleasedPin) -> Result<(), store::Error> {
-    let kept = match store.pinned(pin.rollback, &pin.path).await {
-        Ok(Some(pinned)) => pinned,
-        Ok(None) => return Ok(()),
-        // It would be the same at every turn.
-        Err(lost @ (store::Error::KeyLost(_) | store::Error::Corrupt(_))) => {
-            let said = format!("{} is left as it is: {lost}", pin.path);
-            tracing::error!(rollback.id = %pin.rollback, application = %pin.application, said, "the hold was released");
-            return store.pin_settle(pin.rollback, &pin.path, &said).await;
-        }
-        Err(error) => return Err(error),
-    };
-    let replaced = listed(store, pin).await?.map_or(Ok(()), Err);
-    let replaced = replaced.and_then(|()| settle(pin, &kept));
-    let said = match replaced {
-        Ok(()) => format!("{} is what it was before the rollback", pin.path),
-        Err(why) => why,
-    };
-    tracing::info!(rollback.id = %pin.rollback, application = %pin.application, said, "the hold was released");
-    store.pin_settle(pin.rollback, &pin.path, &said).await
-}
-
-fn settle(pin: &ReleasedPin, kept: &Pinned) -> Result<(), String> {
-    let file = ProjectFile::find(&pin.folder, &pin.name)?;
-    let found = file.read()?;
-    if found == kept.former {
-        return Ok(());
-    }
-    if found != kept.written {
-        return Err(format!(
-            "{} was edited since the rollback wrote it and is left as it is: {}",
-            pin.path,
-            difference(kept, found.as_deref())
-        ));
-    }
-    let (written, former) = (kept.written.as_deref(), kept.former.as_deref());
-    file.replace(written, former, &pin.rollback.short(), || true)
-}
-
-/// Why an override file has to stay: the site's list of files still names it, and without it no `up` would go.
-async fn listed(store: &Store, pin: &ReleasedPin) -> Result<Option<String>, store::Error> {
-    if pin.name != LISTED {
-        return Ok(None);
-    }
-    let pins = store.pins_of(pin.rollback).await?;
-    let lists = pins.into_iter().map(|held| held.pin);
-    let names_it = |list: &Pin| {
-        let name = list.path.strip_prefix(&pin.folder)?.strip_prefix('/')?;
-        let file = ProjectFile::find(&pin.folder, name).ok()?;
-        let content = file.read().ok().flatten()?;
-        let list = env_file::value(&content, list.variable.as_ref()?)?;
-        String::from_utf8_lossy(&list)
-            .contains(LISTED)
-            .then_some(())
-    };
-    let still = lists
-        .filter(|other| other.path != pin.path)
-        .find(|list| names_it(list).is_some());
-    Ok(still.map(|list| {
-        format!(
-            "{} is left as it is, since {LIST} in {} still names it: take it out there, then delete it",
-            pin.path, list.path
-        )
-    }))
 }

@@ -6,7 +6,14 @@ use crate::{
     effect::Effect,
     name::ComponentName,
     plan::{Plan, Swap},
+    time::Millis,
+    verdict::{Cause, CauseCode},
 };
+
+/// How long a name of ours may belong to a container that is only a name any more: the engine is removing it.
+const VANISHES_WITHIN: Millis = Millis::from_secs(5);
+/// How soon it is looked at again.
+const LOOK_AGAIN: Millis = Millis(100);
 
 pub(super) fn explain(plan: &Plan, component: &ComponentName) -> String {
     explain_all(plan, std::slice::from_ref(component))
@@ -41,7 +48,11 @@ pub(super) fn forward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
 pub(super) fn create(ctx: &Ctx<'_>, swap: &Swap) -> Next {
     let name = swap.name_before(ctx.rollback);
     if let Some(cause) = ctx.name_taken(swap, &name) {
-        return Next::Fail(cause);
+        let young = ctx.now.since(ctx.run.since) < VANISHES_WITHIN;
+        return match young && ctx.is_vanishing(&name) {
+            true => Next::Wait(LOOK_AGAIN),
+            false => Next::Fail(cause),
+        };
     }
     Next::Do(Effect::CreateContainer {
         component: swap.component.clone(),
@@ -51,6 +62,24 @@ pub(super) fn create(ctx: &Ctx<'_>, swap: &Swap) -> Next {
         replaces: swap.former.clone(),
         config_hash: pin::config_hash(ctx, swap).ok(),
     })
+}
+
+/// The target's container of a replica once more, where somebody removed it: who cleans up stopped containers, or an `up`
+/// that takes it for one replica too many. It is made after what it replaces, which has to be there.
+pub(super) fn again(ctx: &Ctx<'_>, swap: &Swap) -> Next {
+    match ctx.former_of(swap) {
+        Some(_) => create(ctx, swap),
+        None => Next::Fail(gone(swap)),
+    }
+}
+
+/// Somebody removed a container that was created for a replica.
+pub(super) fn gone(swap: &Swap) -> Cause {
+    let sentence = format!(
+        "the container created for {} is gone from the engine",
+        swap.name
+    );
+    Cause::new(CauseCode::Drifted, sentence)
 }
 
 pub(super) fn backward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {

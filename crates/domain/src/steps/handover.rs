@@ -2,7 +2,7 @@
 //! engine publishes a container's ports when it joins the network that gives it its gateway. The former one goes on
 //! running without a network until the target is proved in its place, so that the way back is the same move.
 
-use super::{Ctx, Next, plural, stage, switch};
+use super::{Ctx, Next, create, plural, stage, switch};
 use crate::{
     effect::Effect,
     engine_look::{Container, Live},
@@ -58,9 +58,10 @@ fn forward_one(ctx: &Ctx<'_>, swap: &Swap, ends: &Ends) -> Option<Next> {
     if former.is_none_or(|former| former.live.networks.is_empty()) {
         return moved(ctx, swap, ends, next);
     }
-    let proved = next.is_some_and(|next| next.runs() && stage::is_on(next));
-    if proved && !ctx.run.unstaged.contains(&swap.component) {
-        return Some(hand_over(swap, next, former, ends));
+    let staged = !ctx.run.unstaged.contains(&swap.component);
+    let proved = next.filter(|next| staged && next.runs() && stage::is_on(next));
+    if let Some(next) = proved {
+        return Some(hand_over(next, former, ends));
     }
     in_its_true_place(ctx, swap, next)
 }
@@ -68,13 +69,13 @@ fn forward_one(ctx: &Ctx<'_>, swap: &Swap, ends: &Ends) -> Option<Next> {
 /// Between the two calls, or after them.
 fn moved(ctx: &Ctx<'_>, swap: &Swap, ends: &Ends, next: Option<&Container>) -> Option<Next> {
     let Some(next) = next else {
-        return Some(Next::Fail(stage::gone(swap)));
+        return Some(create::again(ctx, swap));
     };
     if !is_home(next, &ends.target) {
         // It was refused, and nothing serves: the way back is one move, and surer than another try.
         return Some(match &ctx.run.refused {
             Some(cause) => Next::Fail(cause.clone()),
-            None => hand_over(swap, Some(next), ctx.former_of(swap), ends),
+            None => hand_over(next, ctx.former_of(swap), ends),
         });
     }
     if next.runs() && !holds(&next.live, &ends.target) {
@@ -84,21 +85,13 @@ fn moved(ctx: &Ctx<'_>, swap: &Swap, ends: &Ends, next: Option<&Container>) -> O
     switch::names(ctx, swap, next)
 }
 
-fn hand_over(
-    swap: &Swap,
-    next: Option<&Container>,
-    former: Option<&Container>,
-    ends: &Ends,
-) -> Next {
-    match next {
-        Some(next) => Next::Do(Effect::HandOver {
-            from: former.map(|former| former.id.clone()),
-            to: next.id.clone(),
-            joints: ends.target.joints.clone(),
-            restart: None,
-        }),
-        None => Next::Fail(stage::gone(swap)),
-    }
+fn hand_over(next: &Container, former: Option<&Container>, ends: &Ends) -> Next {
+    Next::Do(Effect::HandOver {
+        from: former.map(|former| former.id.clone()),
+        to: next.id.clone(),
+        joints: ends.target.joints.clone(),
+        restart: None,
+    })
 }
 
 /// The stage did not work, or what was proved there ended since: the target is made anew in its true place, and
@@ -112,7 +105,7 @@ fn in_its_true_place(ctx: &Ctx<'_>, swap: &Swap, next: Option<&Container>) -> Op
             container: next.id.clone(),
         })),
         Some(_) => switch::forward_one(ctx, swap),
-        None => Some(super::create::create(ctx, swap)),
+        None => Some(create::again(ctx, swap)),
     }
 }
 

@@ -138,6 +138,12 @@ pub(super) fn backward(ctx: &Ctx<'_>) -> Next {
         match &file.state {
             PinState::Free => {}
             PinState::Former => done = format!("{} is what it was before", pin.path),
+            PinState::Ours if read_by_compose(ctx) => {
+                return given_up(format!(
+                    "{} is left as it is: an `up` of Compose put {} in service by it meanwhile",
+                    pin.path, ctx.plan.to
+                ));
+            }
             PinState::Ours => {
                 return Next::Do(Effect::PutBackPin {
                     path: pin.path.clone(),
@@ -147,6 +153,25 @@ pub(super) fn backward(ctx: &Ctx<'_>) -> Next {
         }
     }
     Next::Done(done)
+}
+
+/// Whether somebody else's containers run the images that were to go back, and none of what was to be replaced is there: put
+/// back, the file would have the next `up` deploy the version that the rollback was to leave.
+fn read_by_compose(ctx: &Ctx<'_>) -> bool {
+    let run = |swap: &Swap| {
+        let mut others = ctx.look.containers.iter();
+        others.any(|container| {
+            container.component == swap.component
+                && container.is_up()
+                && container.image == swap.image
+                && container
+                    .mark
+                    .as_ref()
+                    .is_none_or(|mark| mark.rollback != ctx.rollback)
+        })
+    };
+    let swaps = &ctx.plan.swaps;
+    swaps.iter().all(run) && swaps.iter().all(|swap| ctx.former_of(swap).is_none())
 }
 
 fn edited(pin: &Pin, difference: &str) -> String {

@@ -2,7 +2,7 @@
 //! target's container from then on, those under way finish at the former one. What it remembers is nothing: it
 //! looks at the balancer.
 
-use super::{Ctx, Next, plural, switch};
+use super::{Ctx, Next, create, plural, switch};
 use crate::{
     effect::Effect,
     name::ComponentName,
@@ -42,11 +42,7 @@ pub(super) fn forward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
 /// None when clients are sent to this replica of the target, and it goes by the replica's name.
 fn forward_one(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
     let Some(next) = ctx.next_of(swap) else {
-        let sentence = format!(
-            "the container created for {} is gone from the engine",
-            swap.name
-        );
-        return Some(Next::Fail(Cause::new(CauseCode::Drifted, sentence)));
+        return Some(Next::Fail(create::gone(swap)));
     };
     let Some(to) = ctx.behind(swap, next) else {
         let sentence = format!("{} ended before clients were sent to it", next.name);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Act, Ctx, Next, Step, plural, prove, questions};
+use super::{Act, Ctx, Next, Step, create, plural, prove, questions};
 use crate::{
     effect::Effect,
     engine_look::{Container, ContainerState, StageSeen},
@@ -115,7 +115,7 @@ pub(super) fn forward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
     let mut all_proved = true;
     for swap in ctx.plan.swaps_of(component) {
         let Some(next) = ctx.next_of(swap) else {
-            return Next::Fail(gone(swap));
+            return create::again(ctx, swap);
         };
         if next.state == ContainerState::Created {
             return Next::Do(enter(ctx, swap, next));
@@ -142,14 +142,6 @@ fn enter(ctx: &Ctx<'_>, swap: &Swap, next: &Container) -> Effect {
         stage: stage_name(ctx.plan, ctx.rollback),
         aliases: aliases.unwrap_or_default(),
     }
-}
-
-pub(super) fn gone(swap: &Swap) -> Cause {
-    let sentence = format!(
-        "the container created for {} is gone from the engine",
-        swap.name
-    );
-    Cause::new(CauseCode::Drifted, sentence)
 }
 
 fn is_proved(ctx: &Ctx<'_>, next: &Container) -> bool {

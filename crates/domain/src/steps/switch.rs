@@ -1,7 +1,7 @@
 //! The moment in which a component changes over, replica by replica: stop the present container, start the
 //! target's, hand over the name by which Compose knows the replica.
 
-use super::{Ctx, Next, plural, remove};
+use super::{Ctx, Next, create, plural, remove};
 use crate::{
     effect::Effect,
     engine_look::{Container, ContainerState},
@@ -33,7 +33,10 @@ fn alone(ctx: &Ctx<'_>, component: &ComponentName) -> bool {
 pub(super) fn forward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
     if alone(ctx, component) {
         // None stops before a target is there for each.
-        let lacks = |swap| ctx.next_of(swap).is_none().then(|| gone(swap));
+        let lacks = |swap| {
+            let missing = ctx.next_of(swap).is_none();
+            missing.then(|| create::again(ctx, swap))
+        };
         let swaps = || ctx.plan.swaps_of(component);
         let next = swaps().find_map(lacks);
         if let Some(next) = next.or_else(|| swaps().find_map(|swap| rests(ctx, swap))) {
@@ -52,7 +55,7 @@ pub(super) fn forward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
 /// same: whether it stays up is for the proof to say.
 pub(super) fn forward_one(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
     let Some(next) = ctx.next_of(swap) else {
-        return Some(gone(swap));
+        return Some(create::again(ctx, swap));
     };
     // After the start as well: a restart of the engine can bring one back whose policy outlived our stop.
     if let Some(next) = rests(ctx, swap) {
@@ -65,14 +68,6 @@ pub(super) fn forward_one(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
         }));
     }
     names(ctx, swap, next)
-}
-
-fn gone(swap: &Swap) -> Next {
-    let sentence = format!(
-        "the container created for {} is gone from the engine",
-        swap.name
-    );
-    Next::Fail(Cause::new(CauseCode::Drifted, sentence))
 }
 
 /// Stops what the replica is now; none when it rests.

@@ -1,6 +1,10 @@
 //! `status`: what runs, what could come back, what goes on.
 
-use domain::{application::Application, name::ApplicationName};
+use domain::{
+    application::Application,
+    name::ApplicationName,
+    planner::{Blocker, BlockerCode},
+};
 
 use super::{
     application,
@@ -195,9 +199,27 @@ impl Known {
             .find(|release| release.last_known_good == Some(true))
     }
 
+    /// Components without a container: what the others run is not what the application runs.
+    fn missing(&self) -> Vec<&Blocker> {
+        let each = self
+            .releases
+            .iter()
+            .filter_map(|release| release.blockers.as_ref());
+        let mut missing: Vec<&Blocker> = Vec::new();
+        for blocker in each.flatten() {
+            if blocker.code == BlockerCode::ComponentAbsent && !missing.contains(&blocker) {
+                missing.push(blocker);
+            }
+        }
+        missing
+    }
+
     fn runs(&self) -> Cell {
         let present = self.present().map(|release| release.version.as_str());
         match (&self.returned, present) {
+            (None, Some(version)) if !self.missing().is_empty() => {
+                Cell::toned(format!("{version} (NOT ALL)"), Tone::Bad)
+            }
             (Some(_), Some(version)) => Cell::toned(format!("{version} (HELD)"), Tone::Bad),
             (Some(_), None) | (None, _) => Cell::or_dash(present),
         }
@@ -258,6 +280,10 @@ fn text(known: &Known, paint: Paint) -> String {
             runs,
         ),
     );
+    for missing in known.missing() {
+        let (what, next) = (one_line(&missing.sentence), one_line(&missing.next_action));
+        row("MISSING", paint.warn(&format!("{what}: {next}")));
+    }
     if let Some(found) = &known.returned {
         let when = date(found.seen_at);
         let words = format!(

@@ -301,9 +301,14 @@ pub fn summary(rollback: &RollbackAnswer, paint: Paint) -> String {
 #[must_use]
 pub fn pinned(rollback: &RollbackAnswer, pin: &PinAnswer) -> String {
     let path = one_line(&pin.path);
-    if let Some(said) = &pin.said {
-        let at = pin.settled_at.map_or(String::new(), date);
-        return format!("the hold was released {at}: {}", one_line(said));
+    match &pin.said {
+        Some(said) if pin.held => {
+            let at = pin.settled_at.map_or(String::new(), date);
+            return format!("the hold was released {at}: {}", one_line(said));
+        }
+        Some(said) => return one_line(said),
+        None if !pin.held => return left_to_a_person(pin),
+        None => {}
     }
     let held = rollback
         .from
@@ -325,6 +330,21 @@ pub fn pinned(rollback: &RollbackAnswer, pin: &PinAnswer) -> String {
         |former| format!("puts {variable}={former} back"),
     );
     format!("{variable}={written} in {path}; releasing the hold of {held} {former}")
+}
+
+/// No hold stands for it, so no release of one puts it back.
+fn left_to_a_person(pin: &PinAnswer) -> String {
+    let path = one_line(&pin.path);
+    let said = |value: &Option<String>| match (value, &pin.variable) {
+        (Some(value), Some(variable)) => format!("{variable}={}", one_line(value)),
+        (Some(value), None) => one_line(value),
+        (None, _) => "nothing".to_owned(),
+    };
+    format!(
+        "{} in {path}, which said {} before: the rollback left it to a person, and the next `up` goes by it",
+        said(&pin.written),
+        said(&pin.former)
+    )
 }
 
 fn headline(rollback: &RollbackAnswer, paint: Paint) -> String {

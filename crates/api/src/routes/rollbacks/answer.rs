@@ -1,5 +1,7 @@
 //! What a rollback looks like to a client: the run's state in words, with what to do next.
 
+mod next;
+
 use domain::{
     checklist::CheckCode,
     lifecycle::{Phase, Run},
@@ -246,7 +248,7 @@ impl RollbackAnswer {
                 head: view.head.clone(),
                 intact: None,
             },
-            next_actions: next_actions(view, false),
+            next_actions: next::actions(view, &[]),
         }
     }
 
@@ -258,10 +260,10 @@ impl RollbackAnswer {
             .filter(|pin| stands || pin.settled_at.is_some())
             .map(PinAnswer::from)
             .collect();
-        let released = pins.iter().any(|pin| pin.settled_at.is_some());
+        let next_actions = next::actions(view, &pins);
         Self {
             pins,
-            next_actions: next_actions(view, released),
+            next_actions,
             ..self
         }
     }
@@ -404,88 +406,3 @@ fn notes(run: &Run, verdict: Option<&Verdict>) -> Vec<String> {
     );
     notes
 }
-
-/// With the hold `released`, the version that was rolled back may come back: nothing is to be set against it.
-fn next_actions(view: &RollbackView, released: bool) -> Vec<NextAction> {
-    let here = format!("/api/v1/rollbacks/{}", view.id);
-    let (id, name) = (view.id, &view.application);
-    let act = |sentence: &str, method: &str, path: String, command: Option<String>| NextAction {
-        sentence: sentence.to_owned(),
-        method: Some(method.to_owned()),
-        path: Some(path),
-        command,
-    };
-    let say = |sentence: String| NextAction {
-        sentence,
-        method: None,
-        path: None,
-        command: None,
-    };
-    let run = |word: &str| Some(format!("sternway {word} {id}"));
-    let call_off = |sentence| act(sentence, "POST", format!("{here}/cancel"), run("cancel"));
-    let watch = || act("watch it", "GET", format!("{here}/events"), run("watch"));
-    let steps = |sentence| act(sentence, "GET", format!("{here}/steps"), run("watch"));
-    match &view.run.phase {
-        Phase::AwaitingApproval { .. } => vec![
-            act(
-                "another person approves or rejects it",
-                "POST",
-                format!("{here}/approval"),
-                run("approve"),
-            ),
-            call_off("call it off"),
-        ],
-        Phase::Forward { .. } => vec![watch(), call_off("call it off at its next safe point")],
-        Phase::Backward { .. } | Phase::Watching { .. } => vec![watch()],
-        Phase::Ended { verdict } => match verdict {
-            Verdict::RolledBack { .. } => {
-                let notes = notes(&view.run, Some(verdict));
-                let elsewhere = (!released).then(|| say(version_elsewhere(&view.plan, &notes)));
-                let said_last = act(
-                    "read what the former containers said last",
-                    "GET",
-                    format!("{here}/artifacts"),
-                    None,
-                );
-                elsewhere.into_iter().chain([said_last]).collect()
-            }
-            Verdict::Restored { .. } | Verdict::Refused { .. } | Verdict::Cancelled { .. } => vec![
-                steps("see what failed"),
-                act(
-                    "make a new plan once the cause is gone",
-                    "POST",
-                    format!("/api/v1/applications/{name}/plans"),
-                    Some(format!("sternway plan {name}")),
-                ),
-            ],
-            Verdict::NeedsHuman { .. } => vec![
-                steps("see what was reached"),
-                say(format!(
-                    "look at the containers of {name} on their engine before anything else"
-                )),
-            ],
-        },
-    }
-}
-
-/// Where the bad version still stands, for the next `up` to bring back.
-fn version_elsewhere(plan: &Plan, notes: &[String]) -> String {
-    match pinned(plan, notes) {
-        Some(pin) => match &pin.variable {
-            Some(variable) => format!(
-                "set the version back in CI and in shells that set {variable} too, or their next `up` brings the bad one back; {} is done: {}",
-                pin.path,
-                pin.stands()
-            ),
-            None => format!(
-                "set the version back in the Compose file and CI too: once the hold is released, and where `-f` names the files, the next \
-                 `up` goes by them; until then {}",
-                pin.stands()
-            ),
-        },
-        None => "set the version in the Compose file, `.env` and CI back too, or the next `up` brings the bad one back".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests;

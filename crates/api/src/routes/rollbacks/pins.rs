@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use store::HeldPin;
 use utoipa::ToSchema;
 
-/// A file that a rollback wrote the version into, to be put back when the hold that it made is released.
+/// A file that a rollback wrote the version into, to be put back when the hold that it made is released, or by a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PinAnswer {
     /// The rollback that wrote it.
@@ -33,6 +33,9 @@ pub struct PinAnswer {
     /// What came of that: it is what it was before, or why it was left as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub said: Option<String>,
+    /// Whether the release of a hold puts it back. A rollback that left the rest to a person made none.
+    #[serde(default)]
+    pub held: bool,
 }
 
 impl From<HeldPin> for PinAnswer {
@@ -45,6 +48,7 @@ impl From<HeldPin> for PinAnswer {
             written: held.pin.to,
             settled_at: held.settled_at,
             said: held.said,
+            held: held.held,
         }
     }
 }
