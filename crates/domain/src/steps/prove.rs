@@ -52,7 +52,11 @@ pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
     let starts_max = ctx.plan.swaps.len() + STARTS_SPARE;
     match down {
         // It may have been a restart of the engine, which starts nothing that has no restart policy.
-        Some(container) if usize::from(ctx.run.acts) < starts_max => {
+        // One that was made anew has not ended yet.
+        Some(container)
+            if container.state == ContainerState::Created
+                || usize::from(ctx.run.acts) < starts_max =>
+        {
             Next::Do(Effect::StartContainer {
                 container: container.id.clone(),
                 restart: None,

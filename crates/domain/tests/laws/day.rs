@@ -55,6 +55,8 @@ pub(crate) struct Evening {
     pub(crate) moments: Vec<usize>,
     /// Those of them at which an engine call began.
     pub(crate) calls: Vec<usize>,
+    /// Those of them at which the worker looked: what is changed before one is seen.
+    pub(crate) looks: Vec<usize>,
 }
 
 impl Evening {
@@ -94,7 +96,8 @@ pub(crate) fn live(
     let mut world = World::new(morning, label);
     let mut worker = Worker::claim(&mut world);
     let mut frozen: Vec<(usize, Worker)> = Vec::new();
-    let (mut moves, mut moments, mut calls, mut met) = (0, Vec::new(), Vec::new(), BTreeMap::new());
+    let (mut moves, mut met) = (0, BTreeMap::new());
+    let (mut moments, mut calls, mut looks) = (Vec::new(), Vec::new(), Vec::new());
     loop {
         moves += 1;
         assert!(
@@ -108,8 +111,10 @@ pub(crate) fn live(
         *times = times.saturating_add(1);
         if *times <= 2 {
             moments.push(moves);
-            if matches!(worker.todo, Todo::Perform(_)) {
-                calls.push(moves);
+            match worker.todo {
+                Todo::Perform(_) => calls.push(moves),
+                Todo::Look => looks.push(moves),
+                Todo::Commit(_) | Todo::Pause(_) => {}
             }
         }
         let blow = director.at_move(moves, &mut world);
@@ -141,6 +146,7 @@ pub(crate) fn live(
         world,
         moments,
         calls,
+        looks,
     }
 }
 

@@ -1,14 +1,16 @@
 //! Somebody removes the target's containers after it was proved, as a `docker-compose up -d` of the former version does:
 //! what served before may be what serves now.
 
-use domain::{lifecycle::Phase, steps::Step};
+use std::collections::BTreeSet;
+
+use domain::{engine_look::ContainerState, lifecycle::Phase, steps::Step};
 
 use crate::{
-    day::{Blow, Director, live},
+    day::{Blow, Calm, Director, live},
     engine::Mood,
     front::Behind,
     fronted::morning,
-    shop::{Morning, Recipe},
+    shop::{Morning, Part, Recipe},
     world::World,
 };
 
@@ -61,4 +63,89 @@ fn what_served_before_stays_when_somebody_removed_the_target() {
 #[test]
 fn behind_a_balancer_nothing_is_waited_for_that_somebody_removed() {
     stays(&morning(Behind::Beside, Mood::Healthy));
+}
+
+/// Removes the target's containers, once, at that move: those that never started, as a clean-up of stopped containers
+/// does, or all of them, as an `up` that takes them for replicas too many.
+struct Broom {
+    from: usize,
+    all: bool,
+    swept: bool,
+}
+
+impl Director for Broom {
+    fn at_move(&mut self, moves: usize, world: &mut World) -> Blow {
+        let Phase::Forward { at } = world.store.run.phase else {
+            return Blow::None;
+        };
+        let over = matches!(
+            world.plan.steps[usize::from(at)],
+            Step::Record | Step::Retire
+        );
+        if self.swept || moves != self.from || over {
+            return Blow::None;
+        }
+        let swaps = world.plan.swaps.iter();
+        let targets: BTreeSet<_> = swaps
+            .filter_map(|swap| world.next_of(swap))
+            .filter(|next| self.all || next.state == ContainerState::Created)
+            .map(|next| next.id.clone())
+            .collect();
+        self.swept = !targets.is_empty();
+        if self.swept {
+            world.label += &format!(" in {:?}", world.plan.steps[usize::from(at)]);
+        }
+        world.engine.boxes.retain(|id, _| !targets.contains(id));
+        Blow::None
+    }
+}
+
+/// Whenever they are removed, they are made once more, and the rollback gets where it was to go.
+fn is_made_once_more(recipe: &Recipe, all: bool) {
+    let morning = recipe.morning();
+    let calm = live(&morning, "calm", &mut Calm);
+    let (mut times, mut after) = (0, 0);
+    // Not between a look and its act: what was so a moment ago is acted on, and no rule can change that.
+    for from in calm.looks {
+        let mut broom = Broom {
+            from,
+            all,
+            swept: false,
+        };
+        let evening = live(&morning, format!("swept at move {from}"), &mut broom);
+        times += usize::from(broom.swept);
+        let (said, world) = (evening.said(), &evening.world);
+        let (label, notes) = (&world.label, &world.store.run.notes);
+        // What was decided is written down later: at one of the looks it was proved already, and a person is told.
+        if said == "needs_human WatchFailed" {
+            after += 1;
+            continue;
+        }
+        assert_eq!(
+            said, "rolled_back good=true",
+            "{label}, all: {all}: {notes:?}"
+        );
+    }
+    assert!(times > 3, "it was hardly ever swept: {times}");
+    assert!(after < 2, "{after} times after the proof");
+}
+
+#[test]
+fn a_target_that_is_removed_before_it_serves_is_made_once_more() {
+    let usual = Part::usual();
+    for all in [false, true] {
+        is_made_once_more(&Recipe::usual(), all);
+        is_made_once_more(&Recipe::of(vec![Part::networked(), usual]), all);
+        let alone = Part {
+            replicas: 2,
+            alone: true,
+            ..usual
+        };
+        is_made_once_more(&Recipe::of(vec![alone]), all);
+    }
+}
+
+#[test]
+fn behind_a_balancer_a_target_that_never_started_is_made_once_more() {
+    is_made_once_more(&Recipe::behind(Behind::Beside, Mood::Healthy), false);
 }

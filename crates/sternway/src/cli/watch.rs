@@ -302,12 +302,12 @@ pub fn summary(rollback: &RollbackAnswer, paint: Paint) -> String {
 pub fn pinned(rollback: &RollbackAnswer, pin: &PinAnswer) -> String {
     let path = one_line(&pin.path);
     match &pin.said {
-        Some(said) if pin.held => {
+        Some(said) if !pin.left_to_person => {
             let at = pin.settled_at.map_or(String::new(), date);
             return format!("the hold was released {at}: {}", one_line(said));
         }
         Some(said) => return one_line(said),
-        None if !pin.held => return left_to_a_person(pin),
+        None if pin.left_to_person => return left_to_a_person(pin),
         None => {}
     }
     let held = rollback

@@ -33,9 +33,9 @@ pub struct PinAnswer {
     /// What came of that: it is what it was before, or why it was left as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub said: Option<String>,
-    /// Whether the release of a hold puts it back. A rollback that left the rest to a person made none.
-    #[serde(default)]
-    pub held: bool,
+    /// Whether the rollback left it to a person: it made no hold whose release would put the file back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub left_to_person: bool,
 }
 
 impl From<HeldPin> for PinAnswer {
@@ -48,7 +48,7 @@ impl From<HeldPin> for PinAnswer {
             written: held.pin.to,
             settled_at: held.settled_at,
             said: held.said,
-            held: held.held,
+            left_to_person: !held.held,
         }
     }
 }

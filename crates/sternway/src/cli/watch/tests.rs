@@ -67,6 +67,12 @@ fn what_was_pinned_is_said_with_what_becomes_of_it() {
         ),
         "{settled}"
     );
+    let left = text(serde_json::json!({"left_to_person": true}));
+    let stands = "  pinned     VERSION=1.4.2 in /srv/shop/.env, which said VERSION=1.5.0 before: the rollback left it to a person, and \
+                  the next `up` goes by it\n";
+    assert!(left.contains(stands), "{left}");
+    let back = text(serde_json::json!({"left_to_person": true, "said": "it is back"}));
+    assert!(back.contains("  pinned     it is back\n"), "{back}");
 }
 
 #[test]

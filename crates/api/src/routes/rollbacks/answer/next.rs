@@ -7,7 +7,9 @@ use super::{NextAction, PinAnswer, notes};
 
 /// With a hold released, the version that was rolled back may come back: nothing is to be set against it.
 pub(super) fn actions(view: &RollbackView, pins: &[PinAnswer]) -> Vec<NextAction> {
-    let released = pins.iter().any(|pin| pin.held && pin.settled_at.is_some());
+    let released = pins
+        .iter()
+        .any(|pin| !pin.left_to_person && pin.settled_at.is_some());
     let here = format!("/api/v1/rollbacks/{}", view.id);
     let (id, name) = (view.id, &view.application);
     let act = |sentence: &str, method: &str, path: String, command: Option<String>| NextAction {

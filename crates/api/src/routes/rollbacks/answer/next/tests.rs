@@ -36,3 +36,29 @@ fn a_file_that_was_pinned_is_not_to_be_set_again() {
         assert!(by_hand.contains("`.env` and CI back too"), "{by_hand}");
     }
 }
+
+#[test]
+fn a_person_is_told_which_version_an_up_would_deploy() {
+    let pin = |settled: bool| {
+        serde_json::from_value::<PinAnswer>(serde_json::json!({
+            "rollback_id": uuid::Uuid::nil(), "path": "/srv/shop/.env", "variable": "VERSION", "former": "1.5.0",
+            "written": "1.4.2", "left_to_person": true, "said": settled.then_some("it is back"),
+            "settled_at": settled.then_some("2026-11-22T09:00:00Z")
+        }))
+        .unwrap()
+    };
+    let mut plan = plan(serde_json::Value::Null);
+    assert_eq!(up_deploys(&plan, &[]), None, "Compose has no part in it");
+    let compose = serde_json::json!({"folder": "/srv/shop"});
+    plan.application.compose = serde_json::from_value(compose).unwrap();
+    let stands = up_deploys(&plan, &[pin(false)]).unwrap();
+    assert!(
+        stands.contains("`docker-compose up -d` in /srv/shop")
+            && stands.ends_with("1.4.2, which /srv/shop/.env names"),
+        "{stands}"
+    );
+    for nothing in [up_deploys(&plan, &[]), up_deploys(&plan, &[pin(true)])] {
+        let said = nothing.unwrap();
+        assert!(said.ends_with("1.5.0 if nobody changed them"), "{said}");
+    }
+}
