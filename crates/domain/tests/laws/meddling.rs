@@ -3,15 +3,23 @@
 
 use std::collections::BTreeSet;
 
-use domain::{engine_look::ContainerState, lifecycle::Phase, steps::Step};
+use domain::{
+    effect::Effect,
+    engine_look::ContainerState,
+    lifecycle::Phase,
+    next::{self, Claim, Then},
+    steps::Step,
+    verdict::{Cause, CauseCode},
+};
 
 use crate::{
     day::{Blow, Calm, Director, live},
     engine::Mood,
     front::Behind,
     fronted::morning,
-    shop::{Morning, Part, Recipe},
-    world::World,
+    shop::{Morning, Part, Pin, Recipe},
+    worker::Worker,
+    world::{Fate, World},
 };
 
 /// Takes the target's containers away once it is proved; what is asked of the engine after that is asked with open eyes.
@@ -148,4 +156,55 @@ fn a_target_that_is_removed_before_it_serves_is_made_once_more() {
 #[test]
 fn behind_a_balancer_a_target_that_never_started_is_made_once_more() {
     is_made_once_more(&Recipe::behind(Behind::Beside, Mood::Healthy), false);
+}
+
+/// What a rollback that turns does next about the file that it pinned the version in, after Compose made containers of these
+/// images by it, in the place of those that were to be replaced.
+fn after_an_up(targets: bool) -> next::Turn {
+    let recipe = Recipe {
+        pin: Pin::File,
+        ..Recipe::usual()
+    };
+    let mut world = World::new(&recipe.morning(), "an `up` while it creates");
+    let mut worker = Worker::claim(&mut world);
+    let pin = world.plan.steps.iter().position(|step| *step == Step::Pin);
+    let pin = u16::try_from(pin.unwrap()).unwrap();
+    while !matches!(world.store.run.phase, Phase::Forward { at } if at > pin) {
+        worker.step(&mut world, &mut |_| Fate::Done);
+    }
+    for (number, swap) in (0xf0_u8..).zip(world.plan.swaps.clone()) {
+        let mut made = world.engine.boxes.remove(&swap.former).unwrap();
+        made.seen.id = format!("{number:064x}").parse().unwrap();
+        if targets {
+            made.seen.image = swap.image;
+        }
+        world.engine.boxes.insert(made.seen.id.clone(), made);
+    }
+    let mut run = world.store.run.clone();
+    run.phase = Phase::Backward {
+        at: pin,
+        cause: Cause::new(CauseCode::Drifted, "what it replaces is gone"),
+    };
+    let claim = Claim {
+        rollback: world.rollback,
+        fence: worker.held.fence,
+        crashes: 0,
+    };
+    let seen = world.look(next::scope(&world.plan, &run, claim));
+    next::turn(&world.plan, &run, claim, &[], &seen, world.now)
+}
+
+#[test]
+fn a_file_that_compose_deployed_the_target_by_is_not_turned_back_to_the_version_that_is_left() {
+    let turn = after_an_up(true);
+    let put_back =
+        |turn: &next::Turn| matches!(&turn.then, Then::Perform(Effect::PutBackPin { .. }));
+    assert!(!put_back(&turn), "{turn:?}");
+    let said = format!("{:?}", turn.events);
+    assert!(
+        said.contains("put 1.4.2 in service by it meanwhile"),
+        "{said}"
+    );
+    // Containers of what was there before are no reason to leave it.
+    assert!(put_back(&after_an_up(false)));
 }
