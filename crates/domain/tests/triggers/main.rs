@@ -8,6 +8,7 @@
 )]
 
 mod chats;
+mod deployments;
 mod payloads;
 mod random;
 mod reading;
