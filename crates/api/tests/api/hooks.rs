@@ -280,6 +280,24 @@ async fn a_database_that_does_not_answer_is_a_503_within_a_second() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_slow_for_a_moment_is_waited_for() {
+    let house = with_trigger().await;
+    signed(&event("E5")).to(house.address).await.ok(202);
+    let slow = "begin; lock table inbox; select pg_sleep(0.5); commit;";
+    let mut holder = psql(&house.database, slow);
+    let waited = loop {
+        let asked = Instant::now();
+        signed(&event("E5")).to(house.address).await.ok(202);
+        if asked.elapsed() > Duration::from_millis(380) || holder.try_wait().unwrap().is_some() {
+            break asked.elapsed();
+        }
+    };
+    // One of them came right after the lock was there.
+    assert!(waited > Duration::from_millis(380), "{waited:?}");
+    holder.wait().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_trigger_says_what_is_wrong_with_it() {
     let house = House::new().await;
     let put = async |body: &Value| {

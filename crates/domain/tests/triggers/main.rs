@@ -13,4 +13,5 @@ mod payloads;
 mod random;
 mod reading;
 mod strangers;
+mod times;
 mod vectors;
