@@ -241,6 +241,10 @@ fn a_proposal_waits_for_a_yes_and_stands_in_nobody_s_way() {
     let shadow = decision(&house, "E1");
     came_of(&shadow, "shadowed", &["trigger_mode"]);
     assert_eq!(shadow["would_be"], "auto", "{shadow}");
+    assert_eq!(
+        shadow["said"],
+        "would have been rolled back: every guard lets it through"
+    );
     assert!(rollbacks(&house, &shop).is_empty());
 
     mode(&house, "propose");

@@ -120,7 +120,11 @@ fn a_deployment_that_ci_tells_of_is_in_the_ledger_once() {
         .replace("deploy.succeeded", "deploy.started")
         .replace("1.4.2", "1.6.0");
     assert_eq!(post(&house, "ci", "msg_5", &KEY, &began).unwrap(), 202);
-    let decisions = decided(&house, "ci", 5);
+    let staged = body
+        .replace("\"service\"", "\"environment\":\"staging\",\"service\"")
+        .replace("1.4.2", "1.6.0");
+    assert_eq!(post(&house, "ci", "msg_6", &KEY, &staged).unwrap(), 202);
+    let decisions = decided(&house, "ci", 6);
     let code = |event: &str| {
         let found = decisions.iter().find(|one| one["event_id"] == event);
         found.unwrap()["code"].as_str().unwrap().to_owned()
@@ -128,6 +132,7 @@ fn a_deployment_that_ci_tells_of_is_in_the_ledger_once() {
     assert_eq!(code("msg_3"), "late");
     assert_eq!(code("msg_4"), "unknown_application");
     assert_eq!(code("msg_5"), "deploy_started");
+    assert_eq!(code("msg_6"), "other_environment");
     assert_eq!(ledger(&house, &shop)[0]["version"], "1.5.0");
 }
 

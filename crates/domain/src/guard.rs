@@ -16,10 +16,12 @@ mod facts;
 mod origin;
 mod people;
 mod policy;
+mod said;
 mod sight;
 mod target;
 #[cfg(test)]
 mod tests;
+mod version;
 
 pub use call::calls;
 pub use facts::{
@@ -262,47 +264,6 @@ pub struct Decision {
     pub would_be: Outcome,
     /// What each guard says, those that pass included.
     pub answers: Vec<GuardAnswer>,
-}
-
-impl Decision {
-    /// The answers that do not pass, the worst first.
-    #[must_use]
-    pub fn reasons(&self) -> Vec<&GuardAnswer> {
-        let mut reasons: Vec<&GuardAnswer> = self
-            .answers
-            .iter()
-            .filter(|answer| answer.answer != Answer::Pass)
-            .collect();
-        reasons.sort_by(|a, b| b.answer.cmp(&a.answer).then(a.guard.cmp(&b.guard)));
-        reasons
-    }
-
-    /// Whether nothing but somebody's yes is missing: what was seen speaks for the rollback, and only limits that people
-    /// set speak against it.
-    #[must_use]
-    pub fn lacks_only_a_yes(&self) -> bool {
-        self.outcome == Outcome::Propose
-            && self
-                .reasons()
-                .iter()
-                .all(|answer| answer.answer == Answer::Ask && answer.is_a_limit())
-    }
-
-    /// Why nothing more than this is done: of a proposal that lacks more than a person's yes, what else it lacks.
-    #[must_use]
-    pub fn main_reason(&self) -> Option<&GuardAnswer> {
-        let reasons = self.reasons();
-        let more = reasons
-            .iter()
-            .find(|answer| self.outcome == Outcome::Propose && !answer.is_a_limit());
-        more.or_else(|| reasons.first()).copied()
-    }
-
-    /// The code that stands for the decision: the first reason's guard; none when every guard passes.
-    #[must_use]
-    pub fn reason(&self) -> Option<Guard> {
-        self.reasons().first().map(|answer| answer.guard)
-    }
 }
 
 /// What is done about an alert, by all guards.

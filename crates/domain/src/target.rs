@@ -53,6 +53,17 @@ pub enum NoTarget {
     FormerUnknown,
 }
 
+/// The releases that are worth going back to, given what runs now: the last known good one first, then the ones before it.
+#[must_use]
+pub fn known_good<'a>(releases: &'a [Release], present: Option<&Version>) -> Vec<&'a Release> {
+    let mut good: Vec<&Release> = releases
+        .iter()
+        .filter(|release| Some(&release.version) != present && release.eligible())
+        .collect();
+    good.sort_by_key(|release| std::cmp::Reverse(release.deployed_at));
+    good
+}
+
 /// The release that `target` means, given what runs now. `releases` may come in any order.
 ///
 /// *Last known good* is the newest deployment among those that are proved, never the newest alone: a release that
@@ -88,9 +99,9 @@ pub fn choose<'a>(
             }
             named(last.from.as_ref().ok_or(NoTarget::FormerUnknown)?)
         }
-        Target::LastKnownGood => others()
-            .filter(|release| release.eligible())
-            .max_by_key(|release| release.deployed_at)
+        Target::LastKnownGood => known_good(releases, present)
+            .into_iter()
+            .next()
             .ok_or(NoTarget::NoKnownGood),
         Target::Previous => {
             // With a mixture running, nothing says which release came before it.
@@ -141,6 +152,25 @@ mod tests {
         ];
         let chosen = choose(&Target::LastKnownGood, &ledger, Some(&version("3")), None).unwrap();
         assert_eq!(chosen.version, version("1"));
+    }
+
+    #[test]
+    fn what_is_worth_going_back_to_is_neither_held_nor_unproved_nor_what_runs() {
+        let ledger = [
+            release("1", 1, true, false),
+            release("2", 2, true, false),
+            release("3", 3, false, false),
+            release("4", 4, true, true),
+            release("5", 5, true, false),
+        ];
+        let found = |present: Option<&str>| {
+            let present = present.map(version);
+            let good = known_good(&ledger, present.as_ref());
+            let versions = good.into_iter().map(|release| release.version.to_string());
+            versions.collect::<Vec<_>>()
+        };
+        assert_eq!(found(Some("5")), ["2", "1"]);
+        assert_eq!(found(None), ["5", "2", "1"]);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub mod verify;
 
 pub use headers::Headers;
 pub use settings::Settings;
-pub use trust::{Mode, TrustTier};
+pub use trust::{Doubt, Mode, TrustTier};
 
 /// Most routes of one trigger: each is tried for each alert.
 pub const ROUTES_MAX: usize = 64;
@@ -193,6 +193,25 @@ impl Trigger {
             | Kind::Sentry
             | Kind::Cloudevents
             | Kind::Mattermost => TrustTier::Bearer,
+        }
+    }
+
+    /// Why it is not trusted as far as `signed`; none when it is.
+    #[must_use]
+    pub fn doubt(&self) -> Option<Doubt> {
+        match self.trusted() {
+            TrustTier::Signed => None,
+            lowered if lowered < self.proves() => Some(Doubt::Lowered),
+            TrustTier::Address | TrustTier::Bearer => Some(match self.kind {
+                Kind::Alertmanager | Kind::Cloudevents | Kind::Mattermost => Doubt::Unsigned,
+                Kind::Pagerduty
+                | Kind::StandardWebhooks
+                | Kind::Slack
+                | Kind::Grafana
+                | Kind::Generic
+                | Kind::Github
+                | Kind::Sentry => Doubt::Untimed,
+            }),
         }
     }
 

@@ -24,7 +24,7 @@ use uuid::Uuid;
 use crate::{
     automatic,
     connect::{Store, timed},
-    decisions::{Led, NewDecision},
+    decisions::{DecisionOutcome, Led, NewDecision},
     error::{Error, Result, corrupt},
     ledger::kind,
     overrides, releases,
@@ -189,6 +189,7 @@ async fn of_ledger(session: &mut PgConnection, told: &Told<'_>) -> Result<Facts>
         trigger: TriggerFacts {
             name: told.trigger.name.to_string(),
             trust: told.trigger.trusted(),
+            doubt: told.trigger.doubt(),
             mode: told.trigger.mode,
             severities: told.trigger.severities.clone(),
         },
@@ -380,7 +381,8 @@ async fn rollbacks_recent(
     let rows: Vec<RecentRow> = sqlx::query_as(
         "select b.id, b.application, b.requested_by, b.requested_at, r.acts, r.phase,
                 coalesce(r.proved_at, r.ended_at) as rested_at,
-                r.acts or r.state->>'touched_at' is not null as touched, asked.episode, undone.id as undid, undone.version as left_version
+                r.acts or r.state->>'touched_at' is not null as touched, asked.episode,
+                asked.outcome as asked, undone.id as undid, undone.version as left_version
          from rollback b join rollback_run r on r.rollback_id = b.id
          left join lateral (
              select d.episode, d.outcome from decision d where d.rollback_id = b.id order by d.id limit 1
@@ -430,6 +432,7 @@ struct RecentRow {
     phase: String,
     rested_at: Option<OffsetDateTime>,
     episode: Option<String>,
+    asked: Option<String>,
     touched: bool,
     undid: Option<Uuid>,
     left_version: Option<String>,
@@ -447,10 +450,13 @@ fn recent(row: RecentRow) -> Result<Recent> {
     if !row.acts && rested_at.is_none() {
         return Err(corrupt("rollback", "it rests since nobody knows when"));
     }
+    let proposed = by == Asker::Trigger && row.acts && row.phase == "awaiting_approval";
+    let was_proposed = row.asked.as_deref() == Some(DecisionOutcome::Proposed.word());
     Ok(Recent {
         rollback: RollbackId(row.id),
         application: row.application.parse().map_err(bad)?,
-        proposed: by == Asker::Trigger && row.acts && row.phase == "awaiting_approval",
+        proposed,
+        accepted: by == Asker::Trigger && was_proposed && !proposed,
         by,
         asked_at: row.requested_at.into(),
         rested_at,

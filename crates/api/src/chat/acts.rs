@@ -9,8 +9,9 @@ use domain::{
     lifecycle::Phase,
     name::{ApplicationName, PlanDigest, RollbackId, Version},
     plan::Plan,
+    readiness::ReadinessCode,
     reason::Reason,
-    target::Target,
+    target::{self, Target},
     time::Millis,
     trigger::{Kind, Mode, TrustTier},
 };
@@ -21,7 +22,7 @@ use uuid::Uuid;
 
 use super::{Heard, Outcome, is, named_after, words};
 use crate::{
-    auth::{self, Approve, ChatDesk, Chatter, Operate, Read},
+    auth::{self, Approve, ChatDesk, Chatter, Operate, Permit, Read},
     clock::now,
     input::{At, Input, Params},
     problem::{Code, Problem},
@@ -62,20 +63,34 @@ impl Acting<'_> {
         let listed = applications::page(&permit, &page).await?;
         let mut found = Vec::new();
         for item in listed.items {
-            let stored = permit
-                .store()
-                .readiness_list(&item.application.name)
-                .await?;
-            let ready = stored.iter().rev().filter(|(_, stored)| {
-                stored.readiness.code == domain::readiness::ReadinessCode::Ready
-            });
-            let ready = ready
-                .take(READY_MAX)
-                .map(|(version, _)| version.to_string());
-            found.push((item, ready.collect()));
+            let ready = self.ready(&permit, &item.application.name).await?;
+            found.push((item, ready));
         }
         let text = words::applications(&found, listed.next.is_some());
         Ok(Outcome::said("applications", text))
+    }
+
+    /// What is worth going back to and was ready when it was last looked at, the last known good release first. No engine is
+    /// asked: what runs is what the ledger last saw running.
+    async fn ready(
+        &self,
+        permit: &Permit<Read>,
+        name: &ApplicationName,
+    ) -> Result<Vec<String>, Problem> {
+        let store = permit.store();
+        let runs = store.standpoint(name).await?.seen.map(|seen| seen.version);
+        let releases = store.releases(name).await?;
+        let stored = store.readiness_list(name).await?;
+        let is_ready = |version: &Version| {
+            let found = stored.get(version);
+            found.is_some_and(|found| found.readiness.code == ReadinessCode::Ready)
+        };
+        let good = target::known_good(&releases, runs.as_ref()).into_iter();
+        let ready = good.filter(|release| is_ready(&release.version));
+        let named = ready
+            .take(READY_MAX)
+            .map(|release| release.version.to_string());
+        Ok(named.collect())
     }
 
     /// A plan, on a card that can be decided on; without a version, what can be gone back to besides.

@@ -39,7 +39,7 @@ pub(super) fn help(wrong: Option<&str>) -> String {
 pub(super) fn unknown(trigger: &TriggerName, user: &ChatUser) -> String {
     format!(
         "Sorry, I do not know who you are, so I can not do that. An administrator can tell me: \
-         `sternway chat map {trigger} {user} --person YOU --role operator`"
+         `sternway chat map {trigger} {user} --person YOU --role approver` to ask and to approve, `--role operator` to ask only."
     )
 }
 

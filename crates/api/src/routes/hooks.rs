@@ -9,7 +9,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::{
+    application::Application,
     guard::{self, GuardAnswer, Policy},
+    name::ApplicationName,
     trigger::{
         Headers, Trigger,
         answer::{Situation, status},
@@ -242,6 +244,17 @@ pub(crate) async fn explain(
     }))
 }
 
+async fn application(
+    permit: &Permit<Administer>,
+    name: &ApplicationName,
+) -> Result<Option<Application>, Problem> {
+    match permit.store().application_get(name).await {
+        Ok((application, _)) => Ok(Some(application)),
+        Err(store::Error::NotFound(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Guard by guard.
 async fn explained(
     permit: &Permit<Administer>,
@@ -259,19 +272,27 @@ async fn explained(
         would_be: None,
         guards: Vec::new(),
     };
-    let (Matter::Alert(alert), Some(name)) = (part.matter, &part.application) else {
+    let decides = matches!(part.code, "guards" | "deployed");
+    let (Matter::Alert(_) | Matter::Deployment(_), Some(name)) = (&part.matter, &part.application)
+    else {
         return Ok(explained);
     };
-    let application = match permit.store().application_get(name).await {
-        Ok((application, _)) => application,
-        Err(store::Error::NotFound(_)) => {
-            if part.code == "guards" {
-                explained.code = "unknown_application".to_owned();
-                explained.said = format!("the route leads to {name}, which is no application here");
+    let Some(application) = application(permit, name).await? else {
+        if decides {
+            explained.code = "unknown_application".to_owned();
+            explained.said = format!("the route leads to {name}, which is no application here");
+        }
+        return Ok(explained);
+    };
+    let alert = match part.matter {
+        Matter::Alert(alert) => alert,
+        Matter::Deployment(told) => {
+            if let Err((code, said)) = told.images_of(&application) {
+                (explained.code, explained.said) = (code.to_owned(), said);
             }
             return Ok(explained);
         }
-        Err(error) => return Err(error.into()),
+        Matter::Nothing | Matter::Known => return Ok(explained),
     };
     let policy = Policy::of(&application.guards);
     let told = Told {

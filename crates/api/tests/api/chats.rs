@@ -1,11 +1,19 @@
 //! What a chat that signs nothing may do: whoever reads one command of it can make others, in anybody's name.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
+use domain::{
+    ledger::Health,
+    readiness::{Readiness, ReadinessCode},
+};
 use serde_json::{Value, json};
-use store::{Role, TokenKind};
+use store::{NewReadiness, Role, TokenKind};
 
 use crate::{
+    cardboard::shop,
     client::{Ask, Reply},
     house::House,
 };
@@ -122,4 +130,59 @@ async fn a_chat_that_signs_nothing_only_proposes() {
         .token("bob", TokenKind::Person, Role::Approver, None)
         .await;
     approve(&house, &bob, waits).await.ok(202);
+}
+
+/// Each as it was judged, all of them ready when they were last looked at; the last one runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_there_is_names_what_is_worth_going_back_to_the_last_known_good_first() {
+    let house = House::new().await;
+    house.application(&shop("shop")).await.ok(201);
+    mattermost(&house).await;
+    let name = "shop".parse().unwrap();
+    let mut ready = BTreeMap::new();
+    for (version, health) in [
+        ("1.9.0", Health::Good),
+        ("1.10.0", Health::Good),
+        ("1.11.0", Health::Bad),
+        ("1.12.0", Health::Unproved),
+        ("1.13.0", Health::Good),
+        ("1.14.0", Health::Good),
+        ("1.15.0", Health::Good),
+        ("1.16.0", Health::Good),
+    ] {
+        let deployed = house.deploy("shop", version).await;
+        let id = deployed["id"].as_str().unwrap().parse().unwrap();
+        house.worker.judge(id, health, None).await;
+        let readiness = Readiness {
+            code: match version {
+                "1.15.0" => ReadinessCode::Gone,
+                _ => ReadinessCode::Ready,
+            },
+            sentence: "as it was found".to_owned(),
+            next_action: None,
+        };
+        let found = NewReadiness {
+            readiness,
+            retained: BTreeSet::new(),
+            broken: false,
+        };
+        ready.insert(version.parse().unwrap(), found);
+    }
+    house.store.readiness_put(&name, &ready).await.unwrap();
+    for (version, insecure) in [("1.13.0", false), ("1.14.0", true)] {
+        let hold = json!({"reason": "it loses orders", "insecure": insecure});
+        let path = format!("/api/v1/applications/shop/releases/{version}/hold");
+        house.send(Ask::new("PUT", &path).json(&hold)).await.ok(200);
+    }
+    let said = told(&house, "anasid", "", 1).await;
+    assert!(
+        said.contains("• shop: ready to go back to 1.10.0, 1.9.0\n"),
+        "{said}"
+    );
+    // Who is not known is told of the role that may also approve.
+    let stranger = told(&house, "evesid", "shop", 2).await;
+    assert!(
+        stranger.contains("--role approver` to ask and to approve"),
+        "{stranger}"
+    );
 }

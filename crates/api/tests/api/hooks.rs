@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::{
+    cardboard::shop,
     client::{Ask, Reply},
     house::{House, psql},
 };
@@ -279,6 +280,24 @@ async fn a_database_that_does_not_answer_is_a_503_within_a_second() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_slow_for_a_moment_is_waited_for() {
+    let house = with_trigger().await;
+    signed(&event("E5")).to(house.address).await.ok(202);
+    let slow = "begin; lock table inbox; select pg_sleep(0.5); commit;";
+    let mut holder = psql(&house.database, slow);
+    let waited = loop {
+        let asked = Instant::now();
+        signed(&event("E5")).to(house.address).await.ok(202);
+        if asked.elapsed() > Duration::from_millis(380) || holder.try_wait().unwrap().is_some() {
+            break asked.elapsed();
+        }
+    };
+    // One of them came right after the lock was there.
+    assert!(waited > Duration::from_millis(380), "{waited:?}");
+    holder.wait().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_trigger_says_what_is_wrong_with_it() {
     let house = House::new().await;
     let put = async |body: &Value| {
@@ -366,6 +385,40 @@ async fn a_message_is_explained_and_nothing_is_done() {
     let answer = explain(json!({}), "{").await;
     assert_eq!(answer["parts"][0]["code"], "unreadable");
     assert!(kept(&house).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_of_another_environment_is_explained_as_one() {
+    let house = House::new().await;
+    house.application(&shop("shop")).await.ok(201);
+    let trigger = json!({"name": "hub", "kind": "github",
+        "routes": [{"application": "shop", "images": {"api": "shop-api:{version}"}}]});
+    let path = "/api/v1/triggers/hub";
+    house
+        .send(Ask::new("PUT", path).json(&trigger))
+        .await
+        .ok(201);
+    let explain = async |environment: &str, reference: &str| {
+        let body = json!({"repository": {"full_name": "acme/shop"},
+            "deployment": {"id": 9, "ref": reference, "environment": environment},
+            "deployment_status": {"id": 7, "state": "success", "created_at": "2026-01-05T10:00:00Z"}});
+        let ask =
+            json!({"headers": {"x-github-event": "deployment_status"}, "body": body.to_string()});
+        let answer = house.post("/api/v1/hooks/hub/explain", &ask).await.ok(200);
+        let part = &answer["parts"][0];
+        (
+            part["code"].as_str().unwrap().to_owned(),
+            part["said"].as_str().unwrap().to_owned(),
+        )
+    };
+    assert_eq!(explain("production", "v1.5.0").await.0, "deployed");
+    let (code, said) = explain("staging", "v1.5.0").await;
+    assert_eq!(code, "other_environment");
+    assert!(
+        said.contains("`staging`") && said.contains("`production`"),
+        "{said}"
+    );
+    assert_eq!(explain("staging", "main").await.0, "no_version");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,6 +34,12 @@ fn by_alert(recent: &&Recent) -> bool {
     }
 }
 
+/// What an alert did, or is about to, without anybody's yes. What ended before it touched anything is kept apart by the
+/// cool-down.
+fn did_by_alert(recent: &&Recent) -> bool {
+    by_alert(recent) && recent.touched && !recent.accepted
+}
+
 pub(super) fn cooldown(facts: &Facts, policy: &Policy, now: Moment) -> GuardAnswer {
     let guard = Guard::Cooldown;
     let rollbacks = match rollbacks(facts, guard) {
@@ -124,10 +130,10 @@ pub(super) fn rate(facts: &Facts, policy: &Policy, now: Moment) -> GuardAnswer {
     };
     let of_hour = rollbacks
         .iter()
-        .filter(by_alert)
+        .filter(did_by_alert)
         .filter(|recent| now.since(recent.asked_at) < HOUR);
     let count = of_hour.count();
-    let mine = rollbacks.iter().filter(by_alert).filter(|recent| {
+    let mine = rollbacks.iter().filter(did_by_alert).filter(|recent| {
         recent.trigger.as_ref() == Some(&facts.trigger.name) && now.since(recent.asked_at) < DAY
     });
     let of_day = mine.count();

@@ -1,6 +1,10 @@
 //! Guards on the cause: a rollback only helps against a deployment.
 
-use super::{Asker, Facts, Guard, GuardAnswer, NewestDeployment, Policy, policy::DAY};
+use super::{
+    Asker, Facts, Guard, GuardAnswer, NewestDeployment, Policy,
+    policy::DAY,
+    version::{differ, same},
+};
 use crate::{ledger::DeploymentKind, seen::Seen, time::Moment};
 
 /// The newest deployment; none known, no pass.
@@ -42,6 +46,9 @@ pub(super) fn correlation(facts: &Facts, policy: &Policy) -> GuardAnswer {
             policy.cause_max
         );
         GuardAnswer::ask(guard, what, next)
+    } else if let Some(told) = elsewhere(facts, newest) {
+        let what = format!("the alert was seen in {told}, and {version} is the newest deployment");
+        GuardAnswer::ask(guard, what, next).with("alert_version", told)
     } else {
         let what = format!("the trouble began {before} after {version} was put in service");
         GuardAnswer::pass(guard, what)
@@ -50,6 +57,16 @@ pub(super) fn correlation(facts: &Facts, policy: &Policy) -> GuardAnswer {
         .with("version", version)
         .with("deployed_at", newest.at)
         .with("began_at", began)
+}
+
+/// The version that the alert names, when it is not the newest deployment's: another one of the same kind, or the one that
+/// would be gone back to.
+fn elsewhere<'a>(facts: &'a Facts, newest: &NewestDeployment) -> Option<&'a str> {
+    let told = facts.alert.version.as_deref()?;
+    let newest = newest.version.name();
+    let target = facts.target.known();
+    let is_target = target.is_some_and(|target| same(told, target.version.name()));
+    (differ(told, newest) || (is_target && !same(told, newest))).then_some(told)
 }
 
 pub(super) fn never_twice(facts: &Facts, now: Moment) -> GuardAnswer {

@@ -41,7 +41,7 @@ pub(super) fn episode(facts: &Facts) -> GuardAnswer {
         }
     }
     if alert.repeated {
-        return refuse("it only says again what was said before", "nothing");
+        return refuse("it tells of no new trouble", "nothing");
     }
     if let Some(earlier) = &known.decided {
         return refuse(

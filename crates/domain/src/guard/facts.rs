@@ -17,7 +17,7 @@ use crate::{
     time::{Millis, Moment},
     trigger::{
         alert::{Alert, AlertState},
-        trust::{Mode, TrustTier},
+        trust::{Doubt, Mode, TrustTier},
     },
     window::Window,
 };
@@ -62,6 +62,9 @@ pub struct TriggerFacts {
     /// How its messages prove whom they come from. What is signed for a time of its own is only `signed` within the
     /// window of that time.
     pub trust: TrustTier,
+    /// Why they prove no more than that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<Doubt>,
     /// What it may do.
     pub mode: Mode,
     /// What its words for severity mean; the usual words are known without.
@@ -226,6 +229,9 @@ pub struct Recent {
     /// Whether it is only proposed: an alert asked for it, and a person's yes is waited for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub proposed: bool,
+    /// Whether an alert only proposed it, and a person's yes started it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accepted: bool,
 }
 
 /// Who asked for a rollback.

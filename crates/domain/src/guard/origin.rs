@@ -3,7 +3,7 @@
 use super::{Facts, Guard, GuardAnswer};
 use crate::{
     seen::Seen,
-    trigger::trust::{Mode, TrustTier},
+    trigger::trust::{Doubt, Mode, TrustTier},
 };
 
 pub(super) fn mode(facts: &Facts) -> GuardAnswer {
@@ -32,19 +32,32 @@ pub(super) fn mode(facts: &Facts) -> GuardAnswer {
 
 pub(super) fn trust(facts: &Facts) -> GuardAnswer {
     let guard = Guard::TrustTier;
-    let tier = facts.trigger.trust;
-    let next = "let the sender sign its messages; until then look, and accept the proposal or not";
-    let answer = match tier {
-        TrustTier::Signed => GuardAnswer::pass(guard, "the message is signed"),
-        TrustTier::Bearer => GuardAnswer::ask(
+    let (tier, name) = (facts.trigger.trust, &facts.trigger.name);
+    let look = "look, and accept the proposal or not";
+    let answer = match (tier, facts.trigger.doubt) {
+        (TrustTier::Signed, _) => GuardAnswer::pass(guard, "the message is signed"),
+        (TrustTier::Address | TrustTier::Bearer, Some(Doubt::Lowered)) => GuardAnswer::ask(
+            guard,
+            format!(
+                "{name} is set to be trusted no further than `{}`",
+                tier.word()
+            ),
+            format!("{look}; its definition's `trust` says how far it is trusted"),
+        ),
+        (TrustTier::Address | TrustTier::Bearer, Some(Doubt::Untimed)) => GuardAnswer::ask(
+            guard,
+            "the message is signed, but for no time of its own: whoever read it once can send it again",
+            format!("{look}; a sender that can sign a time says so in `settings.timestamp_header`"),
+        ),
+        (TrustTier::Bearer, Some(Doubt::Unsigned) | None) => GuardAnswer::ask(
             guard,
             "the message carries a shared secret, and its content is not signed",
-            next,
+            format!("let the sender sign its messages; until then {look}"),
         ),
-        TrustTier::Address => GuardAnswer::ask(
+        (TrustTier::Address, Some(Doubt::Unsigned) | None) => GuardAnswer::ask(
             guard,
             "nothing but the address shows whom the message comes from",
-            next,
+            format!("let the sender sign its messages; until then {look}"),
         ),
     };
     answer.with("tier", tier.word())

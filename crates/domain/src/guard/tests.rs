@@ -4,7 +4,11 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::{seen::Seen, trigger::trust::TrustTier, window::Zone};
+use crate::{
+    seen::Seen,
+    trigger::trust::{Doubt, TrustTier},
+    window::Zone,
+};
 use case::{done_before, known, recent, unknown, uuid, window};
 use failures::{Change, failures, unseen};
 
@@ -125,6 +129,14 @@ fn a_limit_is_reached_where_it_says() {
         Outcome::Auto
     );
     assert_eq!(outcome(|f| f.received_at = at(-30)), Outcome::Auto);
+    // The newest deployment's version, and a project whose releases are named by commits.
+    let told: [Change; 2] = [
+        |f| f.alert.version = Some("shop@v1.5.0".to_owned()),
+        |f| f.alert.version = Some("9f1c2abd4b1f0c2d3e4f5a6b7c8d9e0f1a2b3c4d".to_owned()),
+    ];
+    for change in told {
+        assert_eq!(outcome(change), Outcome::Auto);
+    }
     let until = at(1);
     assert_eq!(
         outcome(|f| f.received_at = at(-29)),
@@ -157,6 +169,29 @@ fn a_limit_is_reached_where_it_says() {
 }
 
 #[test]
+fn what_touched_nothing_and_what_a_person_accepted_count_for_no_cap() {
+    for (touched, accepted, expected) in [
+        (true, false, Outcome::Propose),
+        (false, false, Outcome::Auto),
+        (true, true, Outcome::Auto),
+    ] {
+        let mut facts = fine();
+        for asked in [-3000, -2000, -1000] {
+            let before = recent("blog", Asker::Trigger, asked, Some(asked + 60));
+            done_before(
+                &mut facts,
+                Recent {
+                    touched,
+                    accepted,
+                    ..before
+                },
+            );
+        }
+        assert_eq!(decide(&facts, &Policy::default(), now()).outcome, expected);
+    }
+}
+
+#[test]
 fn a_trigger_on_trial_decides_and_does_nothing() {
     let mut facts = fine();
     facts.trigger.mode = Mode::Shadow;
@@ -176,6 +211,22 @@ fn a_trigger_on_trial_decides_and_does_nothing() {
         decide(&facts, &Policy::default(), now()).outcome,
         Outcome::Record
     );
+}
+
+#[test]
+fn why_a_message_is_no_proof_is_said_as_it_is() {
+    let says = |doubt: Option<Doubt>| {
+        let mut facts = fine();
+        (facts.trigger.trust, facts.trigger.doubt) = (TrustTier::Bearer, doubt);
+        let decision = decide(&facts, &Policy::default(), now());
+        assert_eq!(decision.reason(), Some(Guard::TrustTier));
+        answer_of(&decision, Guard::TrustTier).sentence.clone()
+    };
+    assert!(says(Some(Doubt::Untimed)).contains("can send it again"));
+    assert!(says(Some(Doubt::Unsigned)).contains("not signed"));
+    assert!(says(Some(Doubt::Lowered)).contains("no further than `bearer`"));
+    // What was recorded before says as much as it did.
+    assert!(says(None).contains("not signed"));
 }
 
 #[test]

@@ -32,19 +32,36 @@ pub(crate) fn cut(text: &str) -> String {
     plain.take(TEXT_CHARS_MAX).collect()
 }
 
-/// A time: RFC 3339, or Unix seconds.
+/// A time: RFC 3339, or Unix seconds or milliseconds, also as a text.
 pub(crate) fn moment(value: &Value, pointer: &str) -> Option<Moment> {
     match value.pointer(pointer)? {
-        Value::String(text) => parsed(text),
-        Value::Number(number) => {
-            let seconds = number
-                .as_f64()
-                .filter(|seconds| (0.0..4e9).contains(seconds))?;
-            #[allow(clippy::cast_possible_truncation, reason = "below 4e12, checked above")]
-            let ms = (seconds * 1000.0) as i64;
-            Some(Moment::from_unix_ms(ms))
-        }
+        Value::String(text) => parsed(text).or_else(|| digits(text.trim())),
+        Value::Number(number) => unix(number.as_f64()?),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// Seconds until 2096, or milliseconds from 1973 on: nothing is both.
+fn unix(number: f64) -> Option<Moment> {
+    let ms = match number {
+        seconds if (0.0..4e9).contains(&seconds) => seconds * 1000.0,
+        ms if (1e11..4e12).contains(&ms) => ms,
+        _ => return None,
+    };
+    #[allow(clippy::cast_possible_truncation, reason = "below 4e12, checked above")]
+    let ms = ms as i64;
+    Some(Moment::from_unix_ms(ms))
+}
+
+/// As many digits as a Unix time of this century has: a year, or a date without its dashes, is none.
+fn digits(text: &str) -> Option<Moment> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    let plain = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let long = matches!(whole.len(), 10 | 13);
+    if long && plain(whole) && plain(part) {
+        unix(text.parse().ok()?)
+    } else {
+        None
     }
 }
 

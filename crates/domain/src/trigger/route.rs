@@ -92,6 +92,15 @@ impl Route {
         }
     }
 
+    /// Whether its rule speaks of the environment: then whoever wrote it decided which one is meant.
+    #[must_use]
+    pub fn decides_the_environment(&self) -> bool {
+        let rule = self.rule.as_deref().map(compiled);
+        rule.is_some_and(|rule| {
+            rule.is_ok_and(|rule| rule.references().has_variable("environment"))
+        })
+    }
+
     /// The images of a deployment by this route's templates; none where the message leaves out what one needs.
     #[must_use]
     pub fn images_of(&self, told: &Deployed) -> Option<BTreeMap<ComponentName, String>> {

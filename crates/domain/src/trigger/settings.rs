@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::Kind;
@@ -41,10 +41,18 @@ pub enum Says {
 pub struct Settings {
     /// The header with the Unix time that is signed together with the body (`grafana`: `{time}:{body}`, `generic`:
     /// `{time}.{body}`). Without it only the body is signed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lower"
+    )]
     pub timestamp_header: Option<String>,
     /// `generic`: the header with the signature; `x-sternway-signature` when left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lower"
+    )]
     pub signature_header: Option<String>,
     /// `generic`: what stands before the signature in its header, such as `sha256=`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -73,6 +81,12 @@ pub struct Settings {
     /// `slack`, `mattermost`: where the chat is, when it is not `https://slack.com`. Answers go nowhere else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
+}
+
+/// The name of a header means the same in capitals.
+fn lower<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let name = Option::<String>::deserialize(from)?;
+    Ok(name.map(|name| name.to_ascii_lowercase()))
 }
 
 /// Fields of a generic alert.
@@ -132,7 +146,10 @@ impl Settings {
         ];
         for (field, name) in named {
             if name.as_deref().is_some_and(|name| !header(name)) {
-                refuse(field, "use the name of a header in lower case".to_owned());
+                refuse(
+                    field,
+                    "use the name of a header: letters, digits and `-`".to_owned(),
+                );
             }
         }
         if self.signature_prefix.as_deref().is_some_and(|text| {

@@ -12,7 +12,8 @@ use super::{
     route::{Route, Routes},
 };
 use crate::{
-    name::{ApplicationName, ComponentName, Version},
+    application::Application,
+    name::{ApplicationName, ComponentName, EnvironmentName, Version},
     time::Moment,
 };
 
@@ -59,6 +60,8 @@ pub struct Deployment {
     pub image: Option<String>,
     /// Notes.
     pub notes: Option<String>,
+    /// Where it was put in service, in the sender's word; none where the route's rule speaks of it, which decided it.
+    pub environment: Option<String>,
     /// When, by the sender's clock.
     pub at: Moment,
 }
@@ -111,6 +114,17 @@ pub fn begins(trigger: &Trigger, alert: &Alert) -> bool {
     matches!(part.matter, Matter::Alert(_))
 }
 
+/// What people call an environment, in one word for each.
+fn environment(word: &str) -> String {
+    let word = word.trim().to_lowercase();
+    match word.as_str() {
+        "prod" => "production".to_owned(),
+        "stage" => "staging".to_owned(),
+        "dev" => "development".to_owned(),
+        _ => word,
+    }
+}
+
 fn nothing(code: &'static str, said: String, notice: Value) -> Part {
     Part {
         application: None,
@@ -139,7 +153,7 @@ fn alerted(mode: Mode, alert: &Alert, route: Option<&Route>, notice: Value) -> P
         AlertState::Resolved => known("resolved", "it is over"),
         AlertState::Merged => known("merged", "it is followed under another alert, and not over"),
         AlertState::Acknowledged => known("acknowledged", "a person looks after it"),
-        AlertState::Firing if alert.repeated => known("repeated", "it says again what is known"),
+        AlertState::Firing if alert.repeated => known("repeated", "it tells of no new trouble"),
         AlertState::Firing => {
             let (code, said) = match mode {
                 Mode::Off | Mode::Record => ("record_mode", "its trigger only records"),
@@ -214,6 +228,10 @@ fn deployed(trigger: &Trigger, told: &Deployed, notice: Value) -> Part {
         images,
         image: one,
         notes: (!notes.is_empty()).then(|| notes.join(", ")),
+        environment: told
+            .environment
+            .clone()
+            .filter(|_| !route.decides_the_environment()),
         at: told.at,
     };
     Part {
@@ -223,12 +241,41 @@ fn deployed(trigger: &Trigger, told: &Deployed, notice: Value) -> Part {
 }
 
 impl Deployment {
-    /// The image of each component of an application with these components; none when the message tells too little.
-    #[must_use]
-    pub fn images_for(
+    /// The image of each component, for the ledger of this application.
+    ///
+    /// # Errors
+    /// Why it does not go in there, as a stable code and a sentence.
+    pub fn images_of(
         &self,
-        components: &[&ComponentName],
-    ) -> Option<BTreeMap<ComponentName, String>> {
+        application: &Application,
+    ) -> Result<BTreeMap<ComponentName, String>, (&'static str, String)> {
+        let (name, here) = (&application.name, &application.environment);
+        if let Some(said) = self.elsewhere(here) {
+            let said = format!(
+                "it is of the environment `{said}`, and {name} is of `{here}`: where that is the same, say so by a `rule` \
+                 of its route that names `environment`, such as `environment == '{said}'`"
+            );
+            return Err(("other_environment", said));
+        }
+        let components = application.components.iter();
+        let names: Vec<_> = components.map(|component| &component.name).collect();
+        self.images_for(&names).ok_or_else(|| {
+            let said = format!(
+                "it names no image for the components of {name}, or one of another component"
+            );
+            ("no_image", said)
+        })
+    }
+
+    /// The sender's word for its environment, when that is another one than this.
+    #[must_use]
+    pub fn elsewhere(&self, here: &EnvironmentName) -> Option<&str> {
+        let said = self.environment.as_deref()?;
+        (environment(said) != environment(here.as_str())).then_some(said)
+    }
+
+    /// The image of each component of an application with these components; none when the message tells too little.
+    fn images_for(&self, components: &[&ComponentName]) -> Option<BTreeMap<ComponentName, String>> {
         let mut images = self.images.clone();
         if let (true, [only], Some(image)) = (images.is_empty(), components, &self.image) {
             images.insert((*only).clone(), image.clone());

@@ -27,6 +27,18 @@ impl TrustTier {
     }
 }
 
+/// Why a trigger's messages are no proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Doubt {
+    /// Its definition trusts it with less than its sender proves.
+    Lowered,
+    /// They carry a password, and nothing signs what they say.
+    Unsigned,
+    /// They are signed, but for no time: whoever read one can send it again.
+    Untimed,
+}
+
 /// What a trigger may do at most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -8,8 +8,10 @@
 )]
 
 mod chats;
+mod deployments;
 mod payloads;
 mod random;
 mod reading;
 mod strangers;
+mod times;
 mod vectors;

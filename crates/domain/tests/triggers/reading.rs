@@ -7,6 +7,7 @@ use domain::{
         alert::{Alert, AlertState, Deployed, DeployedState, Notice},
         answer::{Situation, body_bytes_max, status},
         message::{event_id, headers_read, read},
+        sort::sorted,
         verify::Refusal,
     },
 };
@@ -117,6 +118,19 @@ fn pagerduty_tells_merged_from_over_and_news_from_what_was_known() {
         data["status"] = json!("invented")
     });
     assert!(matches!(unknown, Notice::Other { .. }));
+}
+
+#[test]
+fn a_priority_that_is_set_later_tells_of_no_new_trouble() {
+    let (headers, body) = vector("pagerduty-v3/triggered");
+    let mut body: Value = serde_json::from_slice(&body).unwrap();
+    body["event"]["event_type"] = json!("incident.priority_updated");
+    let trigger = json!({"name": "pager", "kind": "pagerduty", "mode": "auto", "routes": [{"application": "shop"}]});
+    let trigger = serde_json::from_value(trigger).unwrap();
+    let parts = sorted(&trigger, &headers, body.to_string().as_bytes());
+    // Whether or not anything was heard of it before.
+    let said = (parts[0].code, parts[0].said.as_str());
+    assert_eq!(said, ("repeated", "it tells of no new trouble"));
 }
 
 fn group(reason: &str, status: &str) -> Value {

@@ -9,6 +9,7 @@ use domain::{
     trigger::{Kind, Mode, Settings, Trigger, route::Route, secret},
 };
 use reqwest::Method;
+use serde::Serialize;
 
 use super::{
     args::triggers::{
@@ -30,6 +31,9 @@ use crate::{
     out::{Out, Paint},
     progress::words::date,
 };
+
+#[cfg(test)]
+mod tests;
 
 /// The server takes 64 KiB to explain; a message or a definition that is longer than this is some other file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -147,20 +151,39 @@ async fn add(args: &TriggerAddArgs, client: &Client, out: &Out) -> Result<Exit, 
         };
         return set_secret(&args.name, &body, client, out).await;
     }
+    let said = added(&stored);
     if out.json {
-        out.object(&stored);
+        out.object(&said);
     } else {
         out.data(&stored.path);
-        if none_yet {
-            out.say(&format!(
-                "It has no secret yet, and until then every message is refused: put the one that {} shows into a file, \
-                 then `sternway triggers rotate {} --secret-file FILE`.",
-                trigger.kind.word(),
-                trigger.name
-            ));
-        }
+        said.warnings.iter().for_each(|warning| out.say(warning));
     }
     Ok(Exit::Reached)
+}
+
+/// What the server answers, with what a person is told besides.
+#[derive(Serialize)]
+struct Added<'a> {
+    #[serde(flatten)]
+    stored: &'a TriggerAnswer,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+fn added(stored: &TriggerAnswer) -> Added<'_> {
+    let trigger = &stored.trigger;
+    let missing = stored.secrets.is_empty().then(|| {
+        format!(
+            "It has no secret yet, and until then every message is refused: put the one that {} shows into a file, \
+             then `sternway triggers rotate {} --secret-file FILE`.",
+            trigger.kind.word(),
+            trigger.name
+        )
+    });
+    Added {
+        stored,
+        warnings: missing.into_iter().collect(),
+    }
 }
 
 async fn set_secret(
@@ -377,6 +400,9 @@ pub async fn messages(args: &MessagesArgs, client: &Client, out: &Out) -> Result
     if let Some(name) = &args.trigger {
         path.push_str(&format!("&trigger={name}"));
     }
+    if let Some(id) = &args.after {
+        path.push_str(&format!("&after={id}"));
+    }
     let reply = client.get(&path).await?;
     if out.json {
         out.object(&reply.raw);
@@ -384,6 +410,11 @@ pub async fn messages(args: &MessagesArgs, client: &Client, out: &Out) -> Result
     }
     let page: Listing<MessageDecision> = reply.read()?;
     out.data(&text(&page.items, out.data));
+    if let Some(next) = &page.next {
+        out.say(&format!(
+            "There are more: the same command with `--after {next}`."
+        ));
+    }
     Ok(Exit::Reached)
 }
 

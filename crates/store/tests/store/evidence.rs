@@ -388,6 +388,37 @@ async fn what_an_alert_started_counts_though_it_was_refused_and_undid_nothing() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_an_alert_proposed_and_a_person_accepted_is_told_apart() {
+    let alerted = Alerted::new().await;
+    let house = &alerted.house;
+    keep(house, "e1", &body("e1", "Q1", "triggered", now())).await;
+    let proposal = NewRollback {
+        approval_until: Some(now().after(Millis::from_secs(600))),
+        ..alerted.ask("proposal")
+    };
+    let proposed = NewDecision {
+        rollback: Some(proposal.id),
+        ..decision(&alerted.alert, DecisionOutcome::Proposed)
+    };
+    let deciding = house.store.deciding(&alerted.trigger.name).await.unwrap();
+    let asked = deciding.request(&proposal, "e1", 0, &proposed).await;
+    assert_eq!(asked.unwrap(), Requested::New);
+    let recent = alerted.rollbacks().await;
+    assert!(recent[0].proposed && !recent[0].accepted, "{recent:?}");
+    house
+        .raw(&format!(
+            "update rollback_run set phase = 'ended', acts = false, ended_at = now(),
+                 state = (state::jsonb || '{{\"acted_at\": 1, \"touched_at\": 2}}')::json where rollback_id = '{}'",
+            proposal.id
+        ))
+        .await;
+    let recent = alerted.rollbacks().await;
+    assert_eq!(recent[0].by, Asker::Trigger);
+    assert!(!recent[0].proposed && recent[0].accepted, "{recent:?}");
+    assert!(recent[0].touched, "{recent:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_is_as_old_as_the_first_word_of_it_and_seen_or_not() {
     let alerted = Alerted::new().await;
     let house = &alerted.house;

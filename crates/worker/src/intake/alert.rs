@@ -251,19 +251,15 @@ impl Judging<'_> {
 
     /// The decision as it is written, by its worst reason.
     fn with_reason(&self, decision: &Decision, outcome: DecisionOutcome) -> NewDecision {
-        let (code, said, next_action) = match decision.main_reason().cloned() {
-            Some(answer) => (answer.guard.word(), answer.sentence, answer.next_action),
-            None => (
-                "let_through",
-                "every guard lets it through".to_owned(),
-                None,
-            ),
+        let (code, next_action) = match decision.main_reason() {
+            Some(answer) => (answer.guard.word(), answer.next_action.clone()),
+            None => ("let_through", None),
         };
         NewDecision {
             application: Some(self.told.application.name.clone()),
             outcome,
             code: code.to_owned(),
-            said,
+            said: decision.said(),
             notice: serde_json::to_value(self.told.alert).unwrap_or_default(),
             deployment: None,
             episode: Some(self.told.alert.episode.clone()),

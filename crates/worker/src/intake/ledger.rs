@@ -40,15 +40,9 @@ impl Ledger<'_> {
             }
             Err(error) => return Err(StoreAway(error)),
         };
-        let components = application
-            .components
-            .iter()
-            .map(|component| &component.name);
-        let Some(images) = told.images_for(&components.collect::<Vec<_>>()) else {
-            let said = format!(
-                "it names no image for the components of {name}, or one of another component"
-            );
-            return not("no_image", said);
+        let images = match told.images_of(&application) {
+            Ok(images) => images,
+            Err((code, said)) => return not(code, said),
         };
         let actor = self.actor();
         let mut hash = Sha256::new();

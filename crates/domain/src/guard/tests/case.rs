@@ -38,6 +38,7 @@ pub(in crate::guard) fn fine() -> Facts {
         trigger: TriggerFacts {
             name: "pager".to_owned(),
             trust: TrustTier::Signed,
+            doubt: None,
             mode: Mode::Auto,
             severities: BTreeMap::new(),
         },
@@ -122,6 +123,7 @@ pub(super) fn recent(application: &str, by: Asker, asked: i64, rested: Option<i6
         left: None,
         trigger: (by == Asker::Trigger).then(|| "other".to_owned()),
         proposed: false,
+        accepted: false,
     }
 }
 

@@ -170,7 +170,7 @@ fn said(facts: &mut Facts, seconds: i64, state: AlertState) {
     known(&mut facts.episode, |it| it.states.push(said));
 }
 
-fn of_cause() -> [(Guard, Answer, Change); 8] {
+fn of_cause() -> [(Guard, Answer, Change); 10] {
     use Answer::Ask;
     [
         (Guard::DeployCorrelation, Ask, |f| {
@@ -184,6 +184,14 @@ fn of_cause() -> [(Guard, Answer, Change); 8] {
         }),
         (Guard::DeployCorrelation, Ask, |f| {
             known(&mut f.deployment, |it| it.seen = false);
+        }),
+        (Guard::DeployCorrelation, Ask, |f| {
+            f.alert.version = Some("shop@1.4.2".to_owned());
+        }),
+        // In words that say nothing beside a number, but those of what would be gone back to.
+        (Guard::DeployCorrelation, Ask, |f| {
+            f.alert.version = Some("green".to_owned());
+            known(&mut f.target, |it| it.version = "green".parse().unwrap());
         }),
         (Guard::NeverTwice, Ask, |f| {
             known(&mut f.deployment, |it| it.kind = DeploymentKind::Rollback);

@@ -9,13 +9,15 @@ use crate::{
     trigger::{
         Headers, Settings,
         alert::{Alert, AlertState, Deployed, DeployedState, Notice},
-        field::{labels, moment, text},
+        field::{cut, labels, moment, text},
         message::{Unreadable, needed},
         settings::{Encoding, Says},
         verify::{Refusal, any_signs, fresh, mac, unhex},
     },
 };
 
+/// How much is shown of what is no time.
+const SHOWN_CHARS: usize = 40;
 /// Where the signature is when nothing else is said.
 const SIGNATURE: &str = "x-sternway-signature";
 
@@ -94,7 +96,8 @@ fn alert(settings: &Settings, body: &Value, state: AlertState) -> Result<Notice,
     let when = |name: &str| at(settings, name).and_then(|pointer| moment(body, pointer));
     let started_at = when("started_at").or_else(|| when("occurred_at"));
     let started_at = started_at.ok_or_else(|| {
-        Unreadable("it does not say when it began; name `fields.started_at`".to_owned())
+        let named = ["started_at", "occurred_at"];
+        no_time(settings, body, &named, "it does not say when it began")
     })?;
     let episode = needed(field("key"), "key")?;
     Ok(Notice::Alerts(vec![Alert {
@@ -114,11 +117,29 @@ fn alert(settings: &Settings, body: &Value, state: AlertState) -> Result<Notice,
     }]))
 }
 
+/// Why there is no time: the first of these fields that is named, and what is there.
+fn no_time(settings: &Settings, body: &Value, fields: &[&str], what: &str) -> Unreadable {
+    let mut named = fields.iter().filter_map(|field| at(settings, field));
+    let Some(pointer) = named.next() else {
+        let field = fields.first().unwrap_or(&"at");
+        return Unreadable(format!("{what}; name `fields.{field}`"));
+    };
+    let found = body.pointer(pointer).filter(|found| !found.is_null());
+    Unreadable(match found {
+        None => format!("{what}: there is nothing at `{pointer}`"),
+        Some(found) => {
+            let shown: String = cut(&found.to_string()).chars().take(SHOWN_CHARS).collect();
+            format!(
+                "`{pointer}` holds {shown}, which is no time: RFC 3339, or Unix seconds or milliseconds"
+            )
+        }
+    })
+}
+
 fn deployed(settings: &Settings, body: &Value, state: DeployedState) -> Result<Notice, Unreadable> {
     let field = |name: &str| at(settings, name).and_then(|pointer| text(body, pointer));
     let when = at(settings, "at").and_then(|pointer| moment(body, pointer));
-    let when =
-        when.ok_or_else(|| Unreadable("it does not say when; name `fields.at`".to_owned()))?;
+    let when = when.ok_or_else(|| no_time(settings, body, &["at"], "it does not say when"))?;
     let service = needed(field("service"), "service")?;
     let version = needed(field("version"), "version")?;
     Ok(Notice::Deployed(Box::new(Deployed {

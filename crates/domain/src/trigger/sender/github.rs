@@ -81,7 +81,9 @@ fn deployment(body: &Value) -> Result<Notice, Unreadable> {
         key: format!("deployment/{repository}/{id}"),
         state,
         service: repository,
-        environment: text(body, "/deployment/environment"),
+        // A status may change what the deployment said.
+        environment: text(body, "/deployment_status/environment")
+            .or_else(|| text(body, "/deployment/environment")),
         version,
         commit: text(body, "/deployment/sha"),
         image: text(&payload, "/image"),

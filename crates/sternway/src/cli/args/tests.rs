@@ -116,3 +116,14 @@ fn flags_for_all_commands_may_come_last() {
             .json
     );
 }
+
+#[test]
+fn messages_are_listed_page_by_page() {
+    let id = "01a20864-02fc-7080-a511-d91cce5bc735";
+    let line = format!("sternway messages shop --limit 100 --after {id}");
+    let Command::Messages(args) = parse(&line).unwrap().command else {
+        panic!("another command")
+    };
+    assert_eq!(args.after.map(|id| id.to_string()).as_deref(), Some(id));
+    assert!(parse("sternway messages --after yesterday").is_err());
+}

@@ -57,7 +57,7 @@ pub struct TriggerAddArgs {
     /// The whole definition in TOML instead, with its routes and settings; `-` reads stdin
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["application", "service", "mode"])]
     pub file: Option<PathBuf>,
-    /// The application that its messages are about
+    /// The application that its messages are about; a chat takes none, since whoever asks names it
     #[arg(long, requires = "kind")]
     pub application: Option<ApplicationName>,
     /// Only messages about what the sender calls so: PagerDuty's service id, a repository
@@ -115,4 +115,7 @@ pub struct MessagesArgs {
     /// At most so many rows
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub limit: u16,
+    /// Those before the last of the rows that were listed: its identity, as the end of a list says it
+    #[arg(long, value_name = "ID")]
+    pub after: Option<uuid::Uuid>,
 }
