@@ -63,7 +63,7 @@ async fn what_stands_in_a_file_is_told_of_a_rollback_that_was_left_to_a_person_u
         cause: cause(),
         production: "half of it".to_owned(),
     };
-    let id = ended(&house, "left", left).await;
+    let id = Box::pin(ended(&house, "left", left)).await;
     let pins = house.store.pins_of(id).await.unwrap();
     assert_eq!(pins.len(), 1);
     assert_eq!((pins[0].held, pins[0].settled_at), (false, None));
@@ -78,7 +78,7 @@ async fn what_stands_in_a_file_is_told_of_a_rollback_that_was_left_to_a_person_u
         good: true,
         notes: Vec::new(),
     };
-    let back = ended(&house, "back", proved).await;
+    let back = Box::pin(ended(&house, "back", proved)).await;
     let pins = house.store.pins_of(back).await.unwrap();
     assert_eq!((pins.len(), pins[0].held), (1, true));
 }
