@@ -59,6 +59,18 @@ impl ComposeProject {
         self.env_file.as_deref().unwrap_or(ENV_FILE)
     }
 
+    /// The command with which a person calls Compose for it, by its own files, and where.
+    #[must_use]
+    pub fn command(&self, words: &str) -> String {
+        let files = self.files.iter().map(|file| format!(" -f {file}"));
+        let env = self
+            .env_file
+            .iter()
+            .map(|file| format!(" --env-file {file}"));
+        let options: String = files.chain(env).collect();
+        format!("`docker-compose{options} {words}` in {}", self.folder)
+    }
+
     pub(crate) fn check(&self, has_project: bool, bad: &mut Vec<BadField>) {
         if !has_project {
             bad.push(BadField::new(

@@ -250,7 +250,10 @@ impl<'a> Planner<'a> {
             if places.is_empty() {
                 let sentence = format!("the engine has no container of {name}");
                 let means = match &snapshot.application.compose {
-                    Some(compose) => format!("`docker-compose up -d {name}` in {}", compose.folder),
+                    Some(compose) => {
+                        let up = compose.command(&format!("up -d --no-deps {name}"));
+                        format!("{up}, once its files name the version that shall run")
+                    }
                     None => format!("start {name} once by its usual means"),
                 };
                 self.block(

@@ -15,6 +15,7 @@ mod prove;
 mod questions;
 mod raise;
 mod record;
+mod remake;
 mod retire;
 mod scope;
 mod stage;

@@ -8,7 +8,10 @@ pub(super) fn differ(told: &str, newest: &str) -> bool {
         return false;
     }
     match (is_commit(told), is_commit(newest)) {
-        (true, true) => !told.starts_with(newest) && !newest.starts_with(told),
+        (true, true) => {
+            let (told, newest) = (told.to_ascii_lowercase(), newest.to_ascii_lowercase());
+            !told.starts_with(&newest) && !newest.starts_with(&told)
+        }
         (true, false) | (false, true) => false,
         (false, false) => match (numbers(told), numbers(newest)) {
             (Some(a), Some(b)) if a != b => true,
@@ -34,7 +37,8 @@ fn bare(text: &str) -> &str {
 
 /// As commits are written, in full or short.
 fn is_commit(text: &str) -> bool {
-    (7..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
+    let letters = text.bytes().any(|b| b.is_ascii_alphabetic());
+    letters && (7..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// The numbers that it begins with, two at least, without zeros at the end: `1.5` is `1.5.0`.
@@ -82,6 +86,7 @@ mod tests {
             assert!(!differ(told, "1.5.0"), "{told}");
         }
         assert!(!differ(COMMIT, &COMMIT[..7]) && !differ(&COMMIT[..12], COMMIT));
+        assert!(!differ(&COMMIT[..12].to_ascii_uppercase(), COMMIT));
         assert!(same("shop@1.4.2", "v1.4.2") && !same("1.4.2", "1.5.0"));
     }
 
@@ -111,6 +116,7 @@ mod tests {
             ("shop@", "1.5.0"),
             ("frontend", "1.5.0"),
             ("build-77", "1.5.0"),
+            ("7654321000", COMMIT),
             ("1.5.0-rc.1", "1.5.0"),
             ("99999999999999999999.1", "1.5.0"),
         ] {

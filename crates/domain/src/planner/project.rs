@@ -56,7 +56,7 @@ pub(super) fn project(
         None => planned.unread = true,
     }
     let differ = |warning: &Warning| warning.code == WarningCode::SettingsDiffer;
-    if !planned.understood.is_empty() && warnings.iter().any(differ) {
+    if planned.understood.len() == touched.len() && warnings.iter().any(differ) {
         warnings.push(left_by_up());
     }
     let file = match look.map(|look| &look.file) {

@@ -7,7 +7,6 @@ use crate::{
     name::ComponentName,
     plan::{Plan, Swap},
     time::Millis,
-    verdict::{Cause, CauseCode},
 };
 
 /// How long a name of ours may belong to a container that is only a name any more: the engine is removing it.
@@ -62,24 +61,6 @@ pub(super) fn create(ctx: &Ctx<'_>, swap: &Swap) -> Next {
         replaces: swap.former.clone(),
         config_hash: pin::config_hash(ctx, swap).ok(),
     })
-}
-
-/// The target's container of a replica once more, where somebody removed it: who cleans up stopped containers, or an `up`
-/// that takes it for one replica too many. It is made after what it replaces, which has to be there.
-pub(super) fn again(ctx: &Ctx<'_>, swap: &Swap) -> Next {
-    match ctx.former_of(swap) {
-        Some(_) => create(ctx, swap),
-        None => Next::Fail(gone(swap)),
-    }
-}
-
-/// Somebody removed a container that was created for a replica.
-pub(super) fn gone(swap: &Swap) -> Cause {
-    let sentence = format!(
-        "the container created for {} is gone from the engine",
-        swap.name
-    );
-    Cause::new(CauseCode::Drifted, sentence)
 }
 
 pub(super) fn backward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {

@@ -2,7 +2,7 @@
 //! engine publishes a container's ports when it joins the network that gives it its gateway. The former one goes on
 //! running without a network until the target is proved in its place, so that the way back is the same move.
 
-use super::{Ctx, Next, create, plural, stage, switch};
+use super::{Ctx, Next, plural, remake, stage, switch};
 use crate::{
     effect::Effect,
     engine_look::{Container, Live},
@@ -69,7 +69,8 @@ fn forward_one(ctx: &Ctx<'_>, swap: &Swap, ends: &Ends) -> Option<Next> {
 /// Between the two calls, or after them.
 fn moved(ctx: &Ctx<'_>, swap: &Swap, ends: &Ends, next: Option<&Container>) -> Option<Next> {
     let Some(next) = next else {
-        return Some(create::again(ctx, swap));
+        // What served runs on without a network: the way back is one move.
+        return Some(Next::Fail(remake::gone(swap)));
     };
     if !is_home(next, &ends.target) {
         // It was refused, and nothing serves: the way back is one move, and surer than another try.
@@ -105,7 +106,7 @@ fn in_its_true_place(ctx: &Ctx<'_>, swap: &Swap, next: Option<&Container>) -> Op
             container: next.id.clone(),
         })),
         Some(_) => switch::forward_one(ctx, swap),
-        None => Some(create::again(ctx, swap)),
+        None => Some(remake::again(ctx, swap)),
     }
 }
 

@@ -2,7 +2,7 @@
 //! target's container from then on, those under way finish at the former one. What it remembers is nothing: it
 //! looks at the balancer.
 
-use super::{Ctx, Next, create, plural, switch};
+use super::{Ctx, Next, plural, remake, switch};
 use crate::{
     effect::Effect,
     name::ComponentName,
@@ -42,7 +42,7 @@ pub(super) fn forward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
 /// None when clients are sent to this replica of the target, and it goes by the replica's name.
 fn forward_one(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
     let Some(next) = ctx.next_of(swap) else {
-        return Some(Next::Fail(create::gone(swap)));
+        return Some(Next::Fail(remake::gone(swap)));
     };
     let Some(to) = ctx.behind(swap, next) else {
         let sentence = format!("{} ended before clients were sent to it", next.name);

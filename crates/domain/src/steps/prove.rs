@@ -2,10 +2,10 @@
 //! its probes. Nothing less is called rolled back.
 
 use super::{
-    Ctx, Next, Side, create,
+    Ctx, Next, Side,
     front::{front_answer, strayed},
     questions::replica_questions,
-    switch,
+    remake,
 };
 use crate::{
     effect::Effect,
@@ -40,7 +40,7 @@ pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
     if tally.all_green() && (ctx.run.acts == 0 || all_steady(ctx)) {
         return Next::Done(format!("{} is proved to be serving", ctx.plan.to));
     }
-    if let Some(next) = removed(ctx) {
+    if let Some(next) = remake::for_the_proof(ctx) {
         return next;
     }
     let down = ctx
@@ -74,25 +74,6 @@ pub(super) fn forward(ctx: &Ctx<'_>) -> Next {
         ),
         None => Next::Wait(LOOK_AGAIN),
     }
-}
-
-/// A target that somebody removed is made once more, and goes by the replica's name again; behind a balancer, and where its
-/// name is somebody else's by now, waiting would only make the outage longer.
-fn removed(ctx: &Ctx<'_>) -> Option<Next> {
-    ctx.plan.swaps.iter().find_map(|swap| {
-        let Some(next) = ctx.next_of(swap) else {
-            let fronted = ctx.plan.front_of(swap).is_some();
-            let taken = ctx.name_taken(swap, &swap.name);
-            return Some(
-                match taken.or_else(|| fronted.then(|| create::gone(swap))) {
-                    Some(cause) => Next::Fail(cause),
-                    None => create::again(ctx, swap),
-                },
-            );
-        };
-        let made_anew = next.runs() && next.name != swap.name;
-        made_anew.then(|| switch::names(ctx, swap, next)).flatten()
-    })
 }
 
 /// A target that had to be started once more must stay up before it is believed.

@@ -1,7 +1,7 @@
 //! Behind a front: the target starts beside what serves and is proved at its own address, while clients are still
 //! sent to the former container. Where two versions may not run at once, the former one stops first.
 
-use super::{Ctx, Next, create, plural, prove, switch, wave};
+use super::{Ctx, Next, plural, prove, remake, switch, wave};
 use crate::{
     effect::Effect,
     engine_look::{Container, ContainerState},
@@ -35,7 +35,7 @@ pub(super) fn forward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
     let mut all_green = true;
     for swap in ctx.plan.swaps_of(component) {
         let Some(next) = ctx.next_of(swap) else {
-            return create::again(ctx, swap);
+            return remake::again(ctx, swap);
         };
         if let Some(wish) = start(ctx, swap, next, component) {
             return wish;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Act, Ctx, Next, Step, create, plural, prove, questions};
+use super::{Act, Ctx, Next, Step, plural, prove, questions, remake};
 use crate::{
     effect::Effect,
     engine_look::{Container, ContainerState, StageSeen},
@@ -115,7 +115,7 @@ pub(super) fn forward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
     let mut all_proved = true;
     for swap in ctx.plan.swaps_of(component) {
         let Some(next) = ctx.next_of(swap) else {
-            return create::again(ctx, swap);
+            return remake::again(ctx, swap);
         };
         if next.state == ContainerState::Created {
             return Next::Do(enter(ctx, swap, next));

@@ -1,7 +1,7 @@
 //! The moment in which a component changes over, replica by replica: stop the present container, start the
 //! target's, hand over the name by which Compose knows the replica.
 
-use super::{Ctx, Next, create, plural, remove};
+use super::{Ctx, Next, plural, remake, remove};
 use crate::{
     effect::Effect,
     engine_look::{Container, ContainerState},
@@ -35,7 +35,7 @@ pub(super) fn forward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
         // None stops before a target is there for each.
         let lacks = |swap| {
             let missing = ctx.next_of(swap).is_none();
-            missing.then(|| create::again(ctx, swap))
+            missing.then(|| remake::again(ctx, swap))
         };
         let swaps = || ctx.plan.swaps_of(component);
         let next = swaps().find_map(lacks);
@@ -55,11 +55,13 @@ pub(super) fn forward(ctx: &Ctx<'_>, component: &ComponentName) -> Next {
 /// same: whether it stays up is for the proof to say.
 pub(super) fn forward_one(ctx: &Ctx<'_>, swap: &Swap) -> Option<Next> {
     let Some(next) = ctx.next_of(swap) else {
-        return Some(create::again(ctx, swap));
+        return Some(remake::again(ctx, swap));
     };
     // After the start as well: a restart of the engine can bring one back whose policy outlived our stop.
     if let Some(next) = rests(ctx, swap) {
-        return Some(next);
+        let mut side_cars = ctx.plan.side_cars_of(swap).into_iter();
+        let lacking = side_cars.find(|side_car| ctx.next_of(side_car).is_none());
+        return Some(lacking.map_or(next, |side_car| Next::Fail(remake::gone(side_car))));
     }
     if next.state == ContainerState::Created {
         return Some(Next::Do(Effect::StartContainer {

@@ -151,7 +151,7 @@ fn handovers() -> Vec<Recipe> {
 }
 
 /// A parent between two side-cars, of which one already runs the target and moves all the same.
-fn side_cars(good: Mood) -> Vec<Part> {
+pub(crate) fn side_cars(good: Mood) -> Vec<Part> {
     let parent = Part {
         good,
         bad: if good == Mood::Healthy {

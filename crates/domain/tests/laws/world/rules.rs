@@ -204,8 +204,7 @@ impl World {
         );
     }
 
-    /// The target never starts beside what it replaces, unless that was set aside by a handover, which two versions may be
-    /// in at once.
+    /// The target never starts beside what it replaces, unless a late request brought that back.
     fn nothing_else_is_up(&self, started: &ContainerId) {
         let Some(swap) = self
             .plan
@@ -221,10 +220,8 @@ impl World {
                 .get(id)
                 .is_some_and(|found| found.seen.is_up())
         };
-        let former = self.engine.boxes.get(&swap.former);
-        let set_aside = former.is_some_and(|former| former.seen.live.networks.is_empty());
         assert!(
-            !up(&swap.former) || self.plan.side_by_side(swap) || (swap.ends.is_some() && set_aside),
+            !up(&swap.former) || self.plan.side_by_side(swap),
             "{}: {} was started beside its former container",
             self.label,
             swap.name

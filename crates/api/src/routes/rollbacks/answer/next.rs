@@ -78,17 +78,23 @@ pub(super) fn actions(view: &RollbackView, pins: &[PinAnswer]) -> Vec<NextAction
 /// What Compose makes of production as it was left: it knows what to do with what is there twice, half or not at all.
 fn up_deploys(plan: &Plan, pins: &[PinAnswer]) -> Option<String> {
     let compose = plan.application.compose.as_ref()?;
-    let up = format!("`docker-compose up -d` in {}", compose.folder);
-    let stands = pins
-        .iter()
-        .find(|pin| pin.settled_at.is_none() && pin.written.is_some());
-    let version = match (stands, &plan.from) {
-        (Some(pin), _) => format!("{}, which {} names", plan.to, pin.path),
-        (None, Some(from)) => format!("what its files name, {from} if nobody changed them"),
-        (None, None) => "what its files name".to_owned(),
+    let planned = plan
+        .project
+        .as_ref()
+        .and_then(|project| project.pin.as_ref());
+    let names = match (planned, pins.first()) {
+        (Some(pin), _) if pin.from == pin.to => {
+            format!("{}, which {} named before", plan.to, pin.path)
+        }
+        (Some(pin), Some(kept)) if kept.settled_at.is_none() => {
+            format!("{}, by what the rollback wrote into {}", plan.to, pin.path)
+        }
+        (_, Some(_)) => "what its files named before the rollback".to_owned(),
+        (_, None) => "the version that its files name: look at them first".to_owned(),
     };
     Some(format!(
-        "{up} makes every service whole again, with {version}"
+        "{} makes every service whole again, with {names}",
+        compose.command("up -d")
     ))
 }
 

@@ -47,18 +47,26 @@ fn a_person_is_told_which_version_an_up_would_deploy() {
         }))
         .unwrap()
     };
-    let mut plan = plan(serde_json::Value::Null);
-    assert_eq!(up_deploys(&plan, &[]), None, "Compose has no part in it");
-    let compose = serde_json::json!({"folder": "/srv/shop"});
-    plan.application.compose = serde_json::from_value(compose).unwrap();
-    let stands = up_deploys(&plan, &[pin(false)]).unwrap();
+    let written = serde_json::json!({"path": "/srv/shop/.env", "variable": "VERSION", "from": "1.5.0", "to": "1.4.2"});
+    let mut left = plan(written.clone());
+    assert_eq!(up_deploys(&left, &[]), None, "Compose has no part in it");
+    let compose =
+        serde_json::json!({"folder": "/srv/shop", "files": ["a.yml"], "env_file": "b.env"});
+    left.application.compose = serde_json::from_value(compose).unwrap();
+    let said = |plan: &Plan, pins: &[PinAnswer]| up_deploys(plan, pins).unwrap();
+    let stands = said(&left, &[pin(false)]);
     assert!(
-        stands.contains("`docker-compose up -d` in /srv/shop")
-            && stands.ends_with("1.4.2, which /srv/shop/.env names"),
+        stands.starts_with("`docker-compose -f a.yml --env-file b.env up -d` in /srv/shop makes")
+            && stands.ends_with("with 1.4.2, by what the rollback wrote into /srv/shop/.env"),
         "{stands}"
     );
-    for nothing in [up_deploys(&plan, &[]), up_deploys(&plan, &[pin(true)])] {
-        let said = nothing.unwrap();
-        assert!(said.ends_with("1.5.0 if nobody changed them"), "{said}");
-    }
+    assert!(said(&left, &[pin(true)]).ends_with("named before the rollback"));
+    assert!(said(&left, &[]).ends_with("look at them first"));
+    let mut as_it_was = written;
+    as_it_was["from"] = "1.4.2".into();
+    let plan = Plan {
+        application: left.application.clone(),
+        ..plan(as_it_was)
+    };
+    assert!(said(&plan, &[]).ends_with("1.4.2, which /srv/shop/.env named before"));
 }
