@@ -37,6 +37,7 @@ outside() {
     step "compile" cargo test --workspace --locked --no-run
     step "compile the server" cargo build --locked --package sternway --package tests --bin sternway --bench bench
     step "schemathesis" sh tests/schemathesis.sh install
+    step "Compose 2" sh tests/compose2.sh install
 
     # --kill-child and a process namespace: whatever happens to this script, nothing outlives it.
     exec unshare --net --mount --pid --fork --kill-child --mount-proc sh tests/run.sh --inside "$@"

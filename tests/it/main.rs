@@ -14,6 +14,7 @@ mod chat;
 mod chat_ends;
 mod chat_notices;
 mod cli;
+mod compose2;
 mod databases;
 mod drift;
 mod engines;

@@ -6,6 +6,7 @@ mod file;
 mod output;
 mod place;
 mod run;
+mod sharing;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -33,6 +34,7 @@ pub use file::ProjectFile;
 use output::Services;
 pub use place::{front_place, override_place};
 pub(crate) use run::{Call, Compose};
+use sharing::Holders;
 
 /// What to ask of a project.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +53,15 @@ struct Known {
     at: Instant,
     key: String,
     read: Result<ProjectRead, String>,
+    /// The containers whose identity is in it.
+    holders: Holders,
+}
+
+/// What was made of a project's files.
+struct Config {
+    hashes: BTreeMap<String, String>,
+    services: Services,
+    holders: Holders,
 }
 
 /// A plan and the request that follows it see the same; files that Compose reads and we do not know of may change.
@@ -85,14 +96,15 @@ impl Engine {
         containers.sort_unstable();
         key.push_str(&containers.join(","));
         let slot = format!("plan {name}");
-        if let Some(read) = self.kept_reading(&slot, &key) {
-            return read;
+        if let Some(known) = self.kept_reading(&slot, &key) {
+            return known.read;
         }
         let read = match &definition.pin {
             Some(PinBy::Env(variable)) => self.compared(name, definition, variable).await,
             Some(PinBy::Override) | None => self.without_ours(name, definition).await,
         };
-        self.keep_reading(slot, key, read)
+        // Its key has every container in it.
+        self.keep_reading(slot, key, read, Holders::new())
     }
 
     async fn without_ours(
@@ -148,23 +160,42 @@ impl Engine {
         definition: &ComposeProject,
     ) -> Result<ProjectRead, String> {
         let (slot, key) = (format!("now {name}"), files_key(definition));
-        if let Some(read) = self.kept_reading(&slot, &key) {
-            return read;
+        if let Some(known) = self.kept_reading(&slot, &key)
+            && self.holds_still(name, &known).await
+        {
+            return known.read;
         }
         let request = ProjectRequest {
             name,
             definition,
             variable: None,
         };
-        let read = tokio::time::timeout(STEP_LIMIT, self.project(&request)).await;
+        let read = tokio::time::timeout(STEP_LIMIT, self.project_facts(&request)).await;
         let late = |_| Err(format!("Compose did not answer within {STEP_LIMIT:?}"));
-        self.keep_reading(slot, key, read.unwrap_or_else(late))
+        let (read, holders) = match read.unwrap_or_else(late) {
+            Ok(facts) => (Ok(facts.read), facts.holders),
+            Err(why) => (Err(why), Holders::new()),
+        };
+        self.keep_reading(slot, key, read, holders)
     }
 
-    fn kept_reading(&self, slot: &str, key: &str) -> Option<Result<ProjectRead, String>> {
+    /// Whether those who share still share with the containers whose identity was read.
+    async fn holds_still(&self, name: &ComponentName, known: &Known) -> bool {
+        if known.holders.is_empty() {
+            return true;
+        }
+        // Where the engine is away nothing is created either.
+        let Ok(list) = self.containers_of(name).await else {
+            return true;
+        };
+        let now = sharing::holders(&list);
+        let same = |(service, id): (&String, &String)| now.get(service) == Some(id);
+        known.holders.iter().all(same)
+    }
+
+    fn kept_reading(&self, slot: &str, key: &str) -> Option<Known> {
         let known = self.readings().get(slot).cloned();
-        let fresh = |known: &Known| known.key == key && known.at.elapsed() < KNOWN_FOR;
-        known.filter(fresh).map(|known| known.read)
+        known.filter(|known| known.key == key && known.at.elapsed() < KNOWN_FOR)
     }
 
     fn keep_reading(
@@ -172,11 +203,13 @@ impl Engine {
         slot: String,
         key: String,
         read: Result<ProjectRead, String>,
+        holders: Holders,
     ) -> Result<ProjectRead, String> {
         let known = Known {
             at: Instant::now(),
             key,
             read: read.clone(),
+            holders,
         };
         self.readings().insert(slot, known);
         read
@@ -252,7 +285,12 @@ impl Engine {
     ) -> Result<ProjectFacts, String> {
         let list = self.containers_of(request.name).await?;
         let compose = self.compose_of(&list).await?;
-        let (hashes, services) = self.config(&compose, request).await?;
+        let all = sharing::holders(&list);
+        let Config {
+            hashes,
+            services,
+            holders,
+        } = self.config(&compose, request, &all).await?;
         let labelled = labelled(&list);
         let mut read = ProjectRead {
             compose: compose.title(),
@@ -284,6 +322,7 @@ impl Engine {
             read,
             networks,
             ports,
+            holders,
         })
     }
 
@@ -299,27 +338,45 @@ impl Engine {
         &self,
         compose: &Compose,
         request: &ProjectRequest<'_>,
-    ) -> Result<(BTreeMap<String, String>, Services), String> {
+        all: &Holders,
+    ) -> Result<Config, String> {
         let (folder, place) = place_of(request)?;
         let place: Vec<&str> = place.iter().map(String::as_str).collect();
-        let call = Call {
+        let mut call = Call {
             folder: Path::new(folder),
             docker_host: self.endpoint(),
             variable: request.variable.map(|(name, value)| (name.as_str(), value)),
+            input: None,
         };
-        let hashes = [&place[..], &["config", "--hash=*"]].concat();
-        let mut whole = [&place[..], &["config"]].concat();
-        if compose.speaks_json() {
-            whole.extend(["--format", "json"]);
+        if !compose.speaks_json() {
+            let hashes = [&place[..], &["config", "--hash=*"]].concat();
+            let whole = [&place[..], &["config"]].concat();
+            let (hashes, whole) =
+                tokio::try_join!(compose.run(&hashes, &call), compose.run(&whole, &call))?;
+            return Ok(Config {
+                hashes: output::hashes(&hashes),
+                services: output::services_of_yaml(&whole),
+                holders: Holders::new(),
+            });
         }
-        let (hashes, whole) =
-            tokio::try_join!(compose.run(&hashes, &call), compose.run(&whole, &call))?;
-        let services = if compose.speaks_json() {
-            output::services_of_json(&whole)?
-        } else {
-            output::services_of_yaml(&whole)
-        };
-        Ok((output::hashes(&hashes), services))
+        let whole = [&place[..], &["config", "--format", "json"]].concat();
+        let whole = output::whole_of_json(&compose.run(&whole, &call).await?)?;
+        let services = output::services_of_json(&whole);
+        let (whole, holders) = sharing::with_containers(whole, all);
+        let (whole, project) = (whole.to_string(), request.name.to_string());
+        call.input = Some(&whole);
+        let mut hashes = vec!["-p", &project, "--project-directory", folder, "-f", "-"];
+        if let Some(env_file) = &request.definition.env_file {
+            // Of what it says, the profiles count once more.
+            hashes.extend(["--env-file", env_file]);
+        }
+        hashes.extend(["config", "--hash=*"]);
+        let hashes = compose.run(&hashes, &call).await?;
+        Ok(Config {
+            hashes: output::hashes(&hashes),
+            services,
+            holders,
+        })
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    process::{Command, Output},
+    process::Output,
 };
 
 use serde_json::{Value, json};
 
-use super::{child::Folder, engine::Engine, server::free_port};
+use super::{child::Folder, compose::Generation, engine::Engine, server::free_port};
 
 /// One application on an engine; everything of it goes with it.
 pub(crate) struct Application {
@@ -18,6 +18,8 @@ pub(crate) struct Application {
     pub(crate) repository: String,
     /// Whether docker-compose is called in its folder and finds the files by itself.
     pub(crate) by_itself: bool,
+    /// Which Compose its people use.
+    pub(crate) generation: Generation,
     components: Vec<String>,
     kind: Kind,
     folder: Folder,
@@ -85,6 +87,7 @@ impl Application {
             port,
             repository: "sternway-demo".to_owned(),
             by_itself: false,
+            generation: Generation::wished(),
             components: components.iter().map(|&name| name.to_owned()).collect(),
             kind,
             folder: Folder::new("app"),
@@ -216,7 +219,7 @@ impl Application {
         settings: &[(&str, &str)],
         words: &[&str],
     ) -> Output {
-        let mut command = Command::new("docker-compose");
+        let mut command = self.generation.command();
         command.args(["-p", &self.name]);
         if self.by_itself {
             command.current_dir(self.file("."));

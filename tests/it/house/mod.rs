@@ -4,6 +4,7 @@ pub(crate) mod application;
 pub(crate) mod asks;
 pub(crate) mod balancer;
 pub(crate) mod child;
+pub(crate) mod compose;
 pub(crate) mod database;
 pub(crate) mod dice;
 pub(crate) mod door;

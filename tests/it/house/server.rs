@@ -199,6 +199,8 @@ impl House {
             .env("STERNWAY_STATE_DIR", self.state())
             .env("STERNWAY_LEASE_S", self.wish.lease_s.to_string())
             .env("DOCKER_HOST", self.door.host())
+            // Both generations of Compose are here, as on a machine that is moving from one to the other.
+            .env("HOME", super::compose::home())
             .env("NO_COLOR", "1");
         if let Some(url) = &self.wish.database {
             command.env("DATABASE_URL", url);

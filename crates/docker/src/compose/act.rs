@@ -11,7 +11,7 @@ use std::{
 use domain::{compose::ProjectRead, specification::Published};
 use rustix::{fs::FlockOperation, io::FdFlags};
 
-use super::{Call, ProjectRequest, place_of};
+use super::{Call, ProjectRequest, place_of, sharing::Holders};
 use crate::connect::Engine;
 
 /// Whoever was killed in the middle of it leaves a Compose behind, which ends within its grace period and a start.
@@ -28,6 +28,8 @@ pub struct ProjectFacts {
     pub networks: BTreeMap<String, Vec<String>>,
     /// The fixed ports that each service publishes.
     pub ports: BTreeMap<String, Vec<Published>>,
+    /// The containers whose identity stands in the hash of a service that shares with them.
+    pub(super) holders: Holders,
 }
 
 /// One at a time changes a project: a lock on its folder. Every child of ours inherits it, so that a Compose that
@@ -112,6 +114,7 @@ impl Engine {
             folder: Path::new(folder),
             docker_host: self.endpoint(),
             variable: None,
+            input: None,
         };
         let arguments = [&place[..], words].concat();
         compose.act(&arguments, &call).await

@@ -4,8 +4,8 @@
 use std::{path::Path, process::Stdio, time::Duration};
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _},
-    process::Command,
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
+    process::{ChildStdin, Command},
 };
 
 /// It reads files and asks the engine for images: half a second on a quiet machine, a few on a busy one.
@@ -34,6 +34,8 @@ pub(crate) struct Call<'a> {
     pub(crate) docker_host: &'a str,
     /// A variable that wins over the environment file.
     pub(crate) variable: Option<(&'a str, &'a str)>,
+    /// What it reads from its standard input, when it is told to.
+    pub(crate) input: Option<&'a str>,
 }
 
 impl Compose {
@@ -45,6 +47,7 @@ impl Compose {
                 folder: Path::new("/"),
                 docker_host: "",
                 variable: None,
+                input: None,
             };
             if let Ok(version) = output(program, &["version", "--short"], &call).await {
                 let version = version.trim().trim_start_matches('v').to_owned();
@@ -116,7 +119,10 @@ async fn ended(
         .current_dir(call.folder)
         .env_clear()
         .env("LANG", "C.UTF-8")
-        .stdin(Stdio::null())
+        .stdin(match call.input {
+            Some(_) => Stdio::piped(),
+            None => Stdio::null(),
+        })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
@@ -134,7 +140,13 @@ async fn ended(
             .spawn()
             .map_err(|error| format!("{name} can not be started: {error}"))?;
         let (out, err) = (child.stdout.take(), child.stderr.take());
-        let (out, err, status) = tokio::join!(bounded(out), bounded(err), child.wait());
+        let fed = fed(child.stdin.take(), call.input.unwrap_or_default());
+        let ends = async {
+            // One that ends before it read all says why.
+            let _ = fed.await;
+            child.wait().await
+        };
+        let (out, err, status) = tokio::join!(bounded(out), bounded(err), ends);
         let status = status.map_err(|error| format!("{name}: {error}"))?;
         let out = out.map_err(|why| format!("{name}: {why}"))?;
         if status.success() {
@@ -148,6 +160,13 @@ async fn ended(
             "{name} did not answer within {} s",
             limit.as_secs()
         )),
+    }
+}
+
+async fn fed(stream: Option<ChildStdin>, input: &str) -> std::io::Result<()> {
+    match stream {
+        Some(mut stream) => stream.write_all(input.as_bytes()).await,
+        None => Ok(()),
     }
 }
 

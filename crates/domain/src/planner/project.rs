@@ -130,8 +130,8 @@ fn understand(
     if !odd.is_empty() {
         planned.drift.push(format!(
             "{}, run by Sternway, does not give {} the configuration that it was deployed with: a file was edited since, or \
-             whoever deployed set variables in their own shell, which win over the environment file; the next `up` may make \
-             it anew",
+             whoever deployed set variables in their own shell, which win over the environment file, or it takes another's \
+             volumes (`volumes_from`); the next `up` may make it anew",
             read.compose,
             odd.join(", ")
         ));
