@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::house::{
     Application, Client, Engine, House,
     child::Folder,
+    compose::Generation,
     dice::{Dice, seed},
     seconds, until,
 };
@@ -69,9 +70,14 @@ struct Site {
 
 impl Site {
     fn new(what: &str, files: &[(&str, &str)]) -> Self {
+        Self::made_with(Generation::wished(), what, files)
+    }
+
+    fn made_with(generation: Generation, what: &str, files: &[(&str, &str)]) -> Self {
         let (house, engine) = (House::new(), Engine::of_this_machine());
         haproxy(&engine);
         let mut shop = Application::compose(&engine, what, &["worker", "api"], "");
+        shop.generation = generation;
         for version in ["1.4.2", "1.5.0", "1.6.0"] {
             shop.release(version, &[]);
         }
@@ -294,7 +300,11 @@ fn a_restart_of_the_container_elsewhere_is_followed_and_a_restarted_balancer_is_
 fn killed_at_any_moment_the_same_command_goes_on_and_the_other_one_goes_back() {
     let env = "# ours\nCOMPOSE_FILE=compose.yml:more.yml\nTOKEN=s3cret-canary";
     let more = "version: \"2.4\"\nservices:\n  api:\n    environment: {STAGE: prod}\n";
-    let site = Site::new("struck", &[(".env", env), ("more.yml", more)]);
+    let site = Site::made_with(
+        Generation::Two,
+        "struck",
+        &[(".env", env), ("more.yml", more)],
+    );
     let (before, mut dice) = (site.files(), Dice::new(seed("adopted_front")));
     let strike = |verb: &str, more: &[&str], dice: &mut Dice| {
         let words = [&["front", verb, &site.shop.name], more].concat();

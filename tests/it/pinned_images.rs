@@ -5,7 +5,7 @@ use std::{os::unix::fs::MetadataExt as _, path::PathBuf, time::Duration};
 
 use serde_json::{Value, json};
 
-use crate::house::{Application, Engine, House, seconds, until};
+use crate::house::{Application, Engine, House, compose::Generation, seconds, until};
 
 /// As most people write it: the version stands in the file.
 const SHOP: &str = r#"
@@ -32,8 +32,19 @@ struct Site {
 impl Site {
     /// With these files beside `compose.yml`.
     fn new(house: &House, what: &str, target: &[&str], files: &[(&str, &str)]) -> Self {
+        Self::made_with(Generation::wished(), house, what, target, files)
+    }
+
+    fn made_with(
+        generation: Generation,
+        house: &House,
+        what: &str,
+        target: &[&str],
+        files: &[(&str, &str)],
+    ) -> Self {
         let engine = Engine::of_this_machine();
         let mut shop = Application::compose(&engine, what, &["worker", "api"], "");
+        shop.generation = generation;
         shop.release("1.4.2", target);
         shop.release("1.5.0", &[]);
         shop.by_itself = true;
@@ -174,7 +185,7 @@ fn a_list_of_files_names_ours_last_and_is_put_back() {
     let house = House::new();
     let env = "# ours\nCOMPOSE_FILE=compose.yml:prod.yml\nTOKEN=s3cret-canary";
     let files = [("prod.yml", PROD), (".env", env)];
-    let site = Site::new(&house, "listed", &[], &files);
+    let site = Site::made_with(Generation::Two, &house, "listed", &[], &files);
     let id = site.roll_back(&house);
     let with = env.replace("prod.yml", &format!("prod.yml:{LISTED}"));
     assert_eq!(site.read(".env"), Some(with));
@@ -263,7 +274,13 @@ fn what_was_edited_by_hand_is_refused_with_the_difference() {
 #[test]
 fn a_rollback_that_turns_takes_its_file_away() {
     let house = House::new();
-    let site = Site::new(&house, "back", &["BAD_HEALTH=1"], &[(OURS, PROD)]);
+    let site = Site::made_with(
+        Generation::Two,
+        &house,
+        "back",
+        &["BAD_HEALTH=1"],
+        &[(OURS, PROD)],
+    );
     let id = house.roll_back(&site.shop, &json!({ "version": "1.4.2" }));
     house.verdict(&id, "restored");
     site.shop.serves_alone("1.5.0");
