@@ -11,7 +11,7 @@ use domain::{
 };
 use serde::Deserialize;
 use serde_json::Value;
-use sqlx::{PgConnection, PgPool, types::Json};
+use sqlx::{Connection as _, PgConnection, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -20,7 +20,9 @@ use crate::{
     error::{Result, corrupt},
     notices::{self, Occurrence},
     page::{Listed, Page},
+    sessions::Sessions,
     together::all_or_each,
+    wake::Topic,
 };
 
 /// What came of it.
@@ -150,13 +152,21 @@ impl Led<'_> {
 
 /// All that came of one message.
 #[derive(Clone, Debug)]
-pub(crate) struct Message {
-    trigger: TriggerName,
-    event_id: String,
-    decisions: Vec<NewDecision>,
+pub struct Message {
+    /// From which trigger it was.
+    pub trigger: TriggerName,
+    /// Which event it told of.
+    pub event_id: String,
+    /// What came of each thing that it said.
+    pub decisions: Vec<NewDecision>,
 }
 
 impl Message {
+    /// Whether chats are told of it.
+    fn is_told(&self) -> bool {
+        self.numbered().any(|one| left_to_a_person(&one).is_some())
+    }
+
     fn numbered(&self) -> impl Iterator<Item = Numbered<'_>> {
         let parts = (0_i32..).zip(&self.decisions);
         parts.map(|(part, decision)| Numbered {
@@ -217,14 +227,15 @@ async fn write(
 }
 
 /// Writes what came of messages; whether each was not decided before.
-async fn write_some(pool: &PgPool, messages: &[Message]) -> Result<Vec<bool>> {
+async fn write_some(sessions: &Sessions, messages: &[Message]) -> Result<Vec<bool>> {
     let decisions: Vec<_> = messages.iter().flat_map(Message::numbered).collect();
     let key = |one: &Message| (one.trigger.to_string(), one.event_id.clone());
     let any = decisions.iter().any(|one| left_to_a_person(one).is_some());
+    let mut session = sessions.take().await?;
     let ours = match any {
-        false => write(&mut *pool.acquire().await?, messages, &decisions).await?,
+        false => write(&mut session, messages, &decisions).await?,
         true => {
-            let mut tx = pool.begin().await?;
+            let mut tx = session.begin().await?;
             let ours = write(&mut tx, messages, &decisions).await?;
             let mine = messages.iter().filter(|one| ours.contains(&key(one)));
             let mine = mine.flat_map(Message::numbered);
@@ -234,6 +245,7 @@ async fn write_some(pool: &PgPool, messages: &[Message]) -> Result<Vec<bool>> {
             ours
         }
     };
+    sessions.keep(session);
     Ok(messages
         .iter()
         .map(|one| ours.contains(&key(one)))
@@ -319,13 +331,32 @@ impl Store {
             event_id: event_id.to_owned(),
             decisions,
         };
-        let pool = self.intake.clone();
+        let tells = message.is_told();
+        let sessions = self.intake.clone();
         let write = |messages| {
             all_or_each(messages, async move |messages: &[Message]| {
-                write_some(&pool, messages).await
+                write_some(&sessions, messages).await
             })
         };
-        self.decided.ask(message, 0, write).await
+        let new = self.decided.ask(message, 0, write).await?;
+        if new && tells {
+            self.wake.notify(Topic::Work);
+        }
+        Ok(new)
+    }
+
+    /// The same of messages that were decided at once, in one commit; of each whether it was not decided before.
+    pub async fn decisions_put_all(&self, messages: Vec<Message>) -> Vec<Result<bool>> {
+        let tells = messages.iter().any(Message::is_told);
+        let sessions = self.intake.clone();
+        let written = all_or_each(messages, async move |messages: &[Message]| {
+            write_some(&sessions, messages).await
+        });
+        let written = written.await;
+        if tells {
+            self.wake.notify(Topic::Work);
+        }
+        written
     }
 
     /// When its sender says that a deployment was made; none for one that no message told of.

@@ -171,8 +171,10 @@ impl Store {
     /// As every store function.
     pub async fn facts(&self, told: &Told<'_>) -> Result<Facts> {
         timed(async {
-            let mut session = self.intake.acquire().await?;
-            of_ledger(&mut session, told).await
+            let mut session = self.intake.take().await?;
+            let facts = of_ledger(&mut session, told).await?;
+            self.intake.keep(session);
+            Ok(facts)
         })
         .await
     }

@@ -7,13 +7,14 @@ use domain::{
     time::Moment,
     trigger::{Headers, Trigger},
 };
-use sqlx::{PgPool, postgres::PgRow, types::Json};
+use sqlx::{postgres::PgRow, types::Json};
 use time::OffsetDateTime;
 
 use crate::{
     connect::{Store, readable, timed},
     error::{Result, corrupt},
     seal::SecretKey,
+    sessions::Sessions,
     together::all_or_each,
     triggers,
     wake::Topic,
@@ -103,17 +104,21 @@ impl Store {
             let about = about(message.trigger.as_str(), &message.event_id);
             message.body = self.key.seal(&about, &message.body);
         }
-        let pool = self.intake.clone();
+        let sessions = self.intake.clone();
         let put = |messages| {
             all_or_each(messages, async move |messages: &[NewMessage]| {
-                put(&pool, messages).await
+                put(&sessions, messages).await
             })
         };
-        let bytes = message.body.len();
+        let (bytes, desk) = (message.body.len(), message.desk);
         let new = self.inbox.ask(message, bytes, put).await?;
         if new {
-            // Not to other processes: a storm of alerts would queue at the server's one lock for that. They poll.
-            self.wake.notify(Topic::Work);
+            // Not to other processes: a storm of alerts would queue at the server's one lock for that. They poll. And not
+            // to those who look for other work: each would ask for it as often as alerts come.
+            self.wake.notify(match desk {
+                Desk::Intake => Topic::Messages,
+                Desk::Chat => Topic::Work,
+            });
         }
         Ok(new)
     }
@@ -124,13 +129,16 @@ impl Store {
     /// As every store function.
     pub async fn inbox_knows(&self, trigger: &TriggerName, event_id: &str) -> Result<bool> {
         timed(async {
-            Ok(sqlx::query_scalar(
+            let mut session = self.intake.take().await?;
+            let known = sqlx::query_scalar(
                 "select exists (select from inbox where trigger_name = $1 and event_id = $2)",
             )
             .bind(trigger.as_str())
             .bind(event_id)
-            .fetch_one(&self.intake)
-            .await?)
+            .fetch_one(&mut *session)
+            .await?;
+            self.intake.keep(session);
+            Ok(known)
         })
         .await
     }
@@ -141,7 +149,8 @@ impl Store {
     /// As every store function.
     pub async fn inbox_due(&self, desk: Desk, limit: u32, lease: Duration) -> Result<Vec<Due>> {
         let rows: Vec<PgRow> = timed(async {
-            Ok(sqlx::query(
+            let mut session = self.intake.take().await?;
+            let rows = sqlx::query(
                 "with taken as (
                      update inbox_due d set decide_at = now() + make_interval(secs => $2), tries = d.tries + 1
                      where d.ctid = any (array(
@@ -162,8 +171,10 @@ impl Store {
             .bind(i64::from(limit.min(DUE_MAX)))
             .bind(lease.as_secs_f64())
             .bind(desk == Desk::Chat)
-            .fetch_all(&self.intake)
-            .await?)
+            .fetch_all(&mut *session)
+            .await?;
+            self.intake.keep(session);
+            Ok(rows)
         })
         .await?;
         let mut due = readable("message", rows, |row| due(&self.key, row));
@@ -182,6 +193,7 @@ impl Store {
         at: Moment,
     ) -> Result<()> {
         timed(async {
+            let mut session = self.intake.take().await?;
             // Waiting is no failed try.
             sqlx::query(
                 "update inbox_due set decide_at = $3, tries = 0 where trigger_name = $1 and event_id = $2",
@@ -189,8 +201,9 @@ impl Store {
             .bind(trigger.as_str())
             .bind(event_id)
             .bind(OffsetDateTime::from(at))
-            .execute(&self.intake)
+            .execute(&mut *session)
             .await?;
+            self.intake.keep(session);
             Ok(())
         })
         .await
@@ -211,7 +224,7 @@ impl Store {
 }
 
 /// Keeps messages; whether each one's event is new.
-async fn put(pool: &PgPool, messages: &[NewMessage]) -> Result<Vec<bool>> {
+async fn put(sessions: &Sessions, messages: &[NewMessage]) -> Result<Vec<bool>> {
     let triggers: Vec<&str> = messages.iter().map(|new| new.trigger.as_str()).collect();
     let events: Vec<&str> = messages.iter().map(|new| new.event_id.as_str()).collect();
     let headers: Vec<Json<&Headers>> = messages.iter().map(|new| Json(&new.headers)).collect();
@@ -223,6 +236,7 @@ async fn put(pool: &PgPool, messages: &[NewMessage]) -> Result<Vec<bool>> {
     // Those of chats are sealed.
     let chats: Vec<bool> = messages.iter().map(|new| new.desk == Desk::Chat).collect();
     // Of an event that is told twice at once the first is kept.
+    let mut session = sessions.take().await?;
     let kept: Vec<i64> = sqlx::query_scalar(
         "with told as (
              select distinct on (trigger_name, event_id) *
@@ -249,8 +263,9 @@ async fn put(pool: &PgPool, messages: &[NewMessage]) -> Result<Vec<bool>> {
     .bind(bodies)
     .bind(settles)
     .bind(chats)
-    .fetch_all(pool)
+    .fetch_all(&mut *session)
     .await?;
+    sessions.keep(session);
     let mut new = vec![false; messages.len()];
     for place in kept {
         let at = usize::try_from(place - 1).ok();

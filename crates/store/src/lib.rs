@@ -39,6 +39,7 @@ mod returns;
 mod rollbacks;
 mod runs;
 mod seal;
+mod sessions;
 mod specifications;
 mod steps;
 mod together;
@@ -58,7 +59,9 @@ pub use cards::{ChatCard, DueCard, Shown};
 pub use chat::{ChatAnswer, ChatPerson};
 pub use connect::{Store, StoreSettings};
 pub use copies::ImageCopy;
-pub use decisions::{Decision, DecisionFilter, DecisionOutcome, NewDecision};
+pub use decisions::{
+    Decision, DecisionFilter, DecisionOutcome, Message as DecidedMessage, NewDecision,
+};
 pub use drift::{Standpoint, Watched};
 pub use error::{Constraint, Error, Result};
 pub use events::{StoredEvent, Verified};

@@ -1,6 +1,6 @@
 //! Triggers and their secrets, which are sealed. It does not judge a message.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
     name::{Actor, TriggerName},
@@ -8,7 +8,7 @@ use domain::{
     trigger::{Trigger, verify::HeldSecret},
 };
 use serde_json::json;
-use sqlx::{PgPool, PgTransaction, types::Json};
+use sqlx::{PgTransaction, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -19,6 +19,7 @@ use crate::{
     error::{Constraint, Error, Result, corrupt},
     page::{Listed, Page},
     seal::SecretKey,
+    sessions::Sessions,
     together::with_all,
 };
 
@@ -282,8 +283,8 @@ impl Store {
     /// # Errors
     /// [`Error::KeyLost`] when a secret is sealed with another key, or as every store function.
     pub async fn trigger_keys(&self, name: &TriggerName) -> Result<Option<HookKeys>> {
-        let (pool, key) = (self.intake.clone(), self.key.clone());
-        let read = |names| async move { keys(&pool, &key, names).await };
+        let (sessions, key) = (self.intake.clone(), self.key.clone());
+        let read = |names| async move { keys(&sessions, &key, names).await };
         self.hook_keys.ask(name.clone(), 0, read).await
     }
 }
@@ -337,27 +338,39 @@ fn same_kind(present: &str, trigger: &Trigger) -> Result<()> {
 
 /// What messages of these triggers are verified with. They share one reading.
 async fn keys(
-    pool: &PgPool,
+    sessions: &Sessions,
     key: &SecretKey,
     names: Vec<TriggerName>,
 ) -> Vec<Result<Option<HookKeys>>> {
     let distinct: BTreeSet<&str> = names.iter().map(TriggerName::as_str).collect();
     let rows: Result<Vec<KeyRow>> = timed(async {
-        Ok(sqlx::query_as(
+        let mut session = sessions.take().await?;
+        let rows = sqlx::query_as(
             "select t.name, t.definition, s.id, s.sealed, s.ends_at from trigger t
              left join trigger_secret s on s.trigger_name = t.name and (s.ends_at is null or s.ends_at > now())
              where t.name = any($1) and t.removed_at is null
              order by s.created_at desc",
         )
         .bind(distinct.into_iter().collect::<Vec<_>>())
-        .fetch_all(pool)
-        .await?)
+        .fetch_all(&mut *session)
+        .await?;
+        sessions.keep(session);
+        Ok(rows)
     })
     .await;
     match rows {
         Ok(rows) => {
-            let each = names.iter().map(|name| keys_of(key, name, &rows));
-            each.collect()
+            // Opened once for all who ask for the same.
+            let mut opened = BTreeMap::new();
+            let mut each = |name| {
+                if let Some(keys) = opened.get(name) {
+                    return Ok(Option::clone(keys));
+                }
+                let keys = keys_of(key, name, &rows)?;
+                opened.insert(name, keys.clone());
+                Ok(keys)
+            };
+            names.iter().map(&mut each).collect()
         }
         Err(error) => names.iter().map(|_| Err(with_all(&error))).collect(),
     }

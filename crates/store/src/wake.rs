@@ -9,6 +9,8 @@ use tokio::sync::watch;
 pub enum Topic {
     /// For workers: a request, an order, an inquiry or a deployment was written.
     Work,
+    /// For whoever decides messages of triggers: one was kept. Nobody else is woken by a storm of them.
+    Messages,
     /// For readers: a rollback's log grew.
     Events,
     /// For the API: an inquiry was answered.
@@ -19,13 +21,14 @@ impl Topic {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Work => "work",
+            Self::Messages => "messages",
             Self::Events => "events",
             Self::Answers => "answers",
         }
     }
 
     pub(crate) fn of(word: &str) -> Option<Self> {
-        [Self::Work, Self::Events, Self::Answers]
+        [Self::Work, Self::Messages, Self::Events, Self::Answers]
             .into_iter()
             .find(|topic| topic.word() == word)
     }
@@ -34,13 +37,13 @@ impl Topic {
 /// The process's wake-ups; clones share them.
 #[derive(Clone, Debug)]
 pub struct Wake {
-    topics: Arc<[watch::Sender<()>; 3]>,
+    topics: Arc<[watch::Sender<()>; 4]>,
 }
 
 impl Default for Wake {
     fn default() -> Self {
         Self {
-            topics: Arc::new([(); 3].map(|()| watch::Sender::new(()))),
+            topics: Arc::new([(); 4].map(|()| watch::Sender::new(()))),
         }
     }
 }
@@ -49,8 +52,9 @@ impl Wake {
     fn topic(&self, topic: Topic) -> &watch::Sender<()> {
         match topic {
             Topic::Work => &self.topics[0],
-            Topic::Events => &self.topics[1],
-            Topic::Answers => &self.topics[2],
+            Topic::Messages => &self.topics[1],
+            Topic::Events => &self.topics[2],
+            Topic::Answers => &self.topics[3],
         }
     }
 

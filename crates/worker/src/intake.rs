@@ -5,6 +5,7 @@ mod alert;
 mod ledger;
 mod lookers;
 mod looking;
+mod plain;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,7 +17,6 @@ use domain::{
     name::{ApplicationName, TriggerName},
     time::Moment,
     trigger::{
-        Mode,
         alert::Alert,
         sort::{Matter, Part, sorted},
     },
@@ -37,6 +37,7 @@ use self::{
     ledger::{Ledger, Recorded},
     lookers::Lookers,
     looking::Looked,
+    plain::Sorted,
 };
 use crate::{
     metric,
@@ -68,7 +69,7 @@ struct Desk {
 }
 
 pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: CancellationToken) {
-    let mut wakes = wake.subscribe(Topic::Work);
+    let mut wakes = wake.subscribe(Topic::Messages);
     let desk = Arc::new(Desk {
         real,
         turn: Mutex::new(()),
@@ -91,7 +92,7 @@ pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: Can
         }
         let again = if more { next } else { poll };
         tokio::select! {
-            Some(decided) = hand.messages.join_next_with_id() => hand.done(&decided),
+            Some(decided) = hand.messages.join_next_with_id() => hand.done(decided),
             () = wakes.woken(), if !more => more = true,
             () = tokio::time::sleep_until(again), if again > now => {}
             () = shutdown.cancelled() => {}
@@ -105,13 +106,13 @@ pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: Can
 struct Hand {
     desk: Arc<Desk>,
     store: Store,
-    messages: JoinSet<()>,
-    keys: HashMap<Id, (TriggerName, String)>,
+    messages: JoinSet<Sorted>,
+    keys: HashMap<Id, Vec<(TriggerName, String)>>,
 }
 
 impl Hand {
     fn room(&self) -> usize {
-        AT_ONCE - self.messages.len()
+        AT_ONCE.saturating_sub(self.keys.values().map(Vec::len).sum())
     }
 
     /// Takes what is due; whether there may be more.
@@ -126,31 +127,58 @@ impl Hand {
             }
         };
         let full = due.len() == room;
-        for message in due {
-            let key = (message.trigger.name.clone(), message.event_id.clone());
-            // One that takes longer than its lease is ours still.
-            if self.keys.values().any(|mine| *mine == key) {
-                continue;
+        // One that takes longer than its lease is ours still.
+        let ours = |due: &Due| self.keys.values().flatten().any(|mine| *mine == key(due));
+        let due: Vec<Due> = due.into_iter().filter(|due| !ours(due)).collect();
+        let (small, large): (Vec<Due>, Vec<Due>) = due.into_iter().partition(plain::may_be);
+        large.into_iter().for_each(|message| self.alone(message));
+        match small.len() {
+            0 | 1 => small.into_iter().for_each(|message| self.alone(message)),
+            _ => {
+                let keys = small.iter().map(key).collect();
+                let task = self.messages.spawn(plain::sort(small));
+                self.keys.insert(task.id(), keys);
             }
-            let desk = Arc::clone(&self.desk);
-            let task = self
-                .messages
-                .spawn(async move { decide(&desk, &message).await });
-            self.keys.insert(task.id(), key);
         }
         full
     }
 
-    fn done(&mut self, decided: &Result<(Id, ()), JoinError>) {
-        let id = match decided {
-            Ok((id, ())) => *id,
-            Err(error) => {
-                tracing::error!(%error, "deciding a message broke off");
-                error.id()
-            }
-        };
-        self.keys.remove(&id);
+    /// One that others do not wait for.
+    fn alone(&mut self, message: Due) {
+        let (desk, keys) = (Arc::clone(&self.desk), vec![key(&message)]);
+        let task = self.messages.spawn(async move {
+            decide(&desk, &message).await;
+            Sorted::default()
+        });
+        self.keys.insert(task.id(), keys);
     }
+
+    fn together(&mut self, plain: Vec<(Due, Vec<NewDecision>)>) {
+        let keys = plain.iter().map(|(due, _)| key(due)).collect();
+        let store = self.store.clone();
+        let task = self.messages.spawn(async move {
+            plain::write(&store, plain).await;
+            Sorted::default()
+        });
+        self.keys.insert(task.id(), keys);
+    }
+
+    fn done(&mut self, decided: Result<(Id, Sorted), JoinError>) {
+        let (id, sorted) = decided.unwrap_or_else(|error| {
+            tracing::error!(%error, "deciding a message broke off");
+            (error.id(), Sorted::default())
+        });
+        self.keys.remove(&id);
+        let Sorted { alone, plain } = sorted;
+        alone.into_iter().for_each(|message| self.alone(message));
+        if !plain.is_empty() {
+            self.together(plain);
+        }
+    }
+}
+
+fn key(due: &Due) -> (TriggerName, String) {
+    (due.trigger.name.clone(), due.event_id.clone())
 }
 
 /// Decides one message. What fails now is due again when its lease is over.
@@ -227,8 +255,7 @@ enum Decided {
 
 async fn decisions(desk: &Desk, due: &Due) -> Result<Decided, StoreAway> {
     if due.removed {
-        let said = "its trigger was taken out".to_owned();
-        return Ok(Decided::Now(vec![put_down("trigger_removed", said)]));
+        return Ok(Decided::Now(vec![plain::of_removed()]));
     }
     let Some(parts) = parts(due).await else {
         let said = "our reading of it broke off: a defect of ours".to_owned();
@@ -272,34 +299,30 @@ async fn decision(
     seen: &mut Seen,
 ) -> Result<Judged, StoreAway> {
     let written = |outcome, code: &str, said: String, deployment| {
-        let episode = part
-            .notice
-            .get("episode")
-            .and_then(serde_json::Value::as_str);
-        Judged::Decided(Box::new(NewDecision {
-            notice: part.notice.clone(),
-            deployment,
-            episode: episode.map(ToOwned::to_owned),
-            ..plain(part.application.clone(), outcome, code, said)
-        }))
+        Judged::Decided(Box::new(plain::written(
+            &part, outcome, code, said, deployment,
+        )))
     };
-    let as_said = |outcome| written(outcome, part.code, part.said.clone(), None);
+    if let Some(decision) = plain::decision(due.trigger.mode, &part) {
+        return Ok(Judged::Decided(Box::new(decision)));
+    }
     match (&part.matter, &part.application) {
-        (Matter::Nothing, _) => Ok(as_said(DecisionOutcome::Noted)),
-        (Matter::Known, _) | (Matter::Alert(_) | Matter::Deployment(_), None) => {
-            Ok(as_said(DecisionOutcome::Recorded))
+        (Matter::Nothing | Matter::Known, _) | (Matter::Alert(_) | Matter::Deployment(_), None) => {
+            Ok(written(
+                DecisionOutcome::Recorded,
+                part.code,
+                part.said.clone(),
+                None,
+            ))
         }
-        (Matter::Alert(alert), Some(name)) => match due.trigger.mode {
-            Mode::Off | Mode::Record => Ok(as_said(DecisionOutcome::Recorded)),
-            Mode::Propose | Mode::Shadow | Mode::Auto => {
-                let seen = seen.entry(name.clone()).or_default();
-                let judged = alerted(desk, due, at, alert, name, seen).await?;
-                Ok(judged.unwrap_or_else(|| {
-                    let said = format!("the route leads to {name}, which is no application here");
-                    written(DecisionOutcome::Recorded, "unknown_application", said, None)
-                }))
-            }
-        },
+        (Matter::Alert(alert), Some(name)) => {
+            let seen = seen.entry(name.clone()).or_default();
+            let judged = alerted(desk, due, at, alert, name, seen).await?;
+            Ok(judged.unwrap_or_else(|| {
+                let said = format!("the route leads to {name}, which is no application here");
+                written(DecisionOutcome::Recorded, "unknown_application", said, None)
+            }))
+        }
         (Matter::Deployment(told), Some(name)) => {
             let _looks = desk.lookers.ledger().await;
             let ledger = Ledger {

@@ -23,6 +23,7 @@ mod inquiries;
 mod lease;
 mod ledger;
 mod logs;
+mod messages;
 mod migrations;
 mod notices;
 mod orders;
