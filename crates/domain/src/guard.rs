@@ -21,6 +21,7 @@ mod sight;
 mod target;
 #[cfg(test)]
 mod tests;
+mod underway;
 mod version;
 
 pub use call::calls;
@@ -30,6 +31,7 @@ pub use facts::{
 };
 pub use policy::{GuardSettings, Policy};
 pub use sight::{Sight, asked_about, last_good, longest_served};
+pub use underway::{DeploymentWord, Underway, underway};
 
 /// What an answer went by that could not be seen, among its evidence.
 const UNSEEN: &str = "unseen";
@@ -347,7 +349,7 @@ fn judge(guard: Guard, facts: &Facts, policy: &Policy, now: Moment) -> GuardAnsw
         Guard::Lateness => episode::lateness(facts, policy, now),
         Guard::Settle => episode::settle(facts, policy, now),
         Guard::Flap => episode::flap(facts, policy, now),
-        Guard::DeployCorrelation => cause::correlation(facts, policy),
+        Guard::DeployCorrelation => cause::correlation(facts, policy, now),
         Guard::NeverTwice => cause::never_twice(facts, now),
         Guard::TargetKnownGood => target::known_good(facts, policy),
         Guard::TargetRestorable => target::restorable(facts),

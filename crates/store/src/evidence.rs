@@ -1,9 +1,12 @@
 //! What the guards go by, as far as it is in the ledger and the logs. It looks at no engine, and it decides nothing.
 
+use std::time::Duration;
+
 use domain::{
     application::Application,
     guard::{
-        Asker, EpisodeFacts, EpisodeState, Facts, NewestDeployment, Recent, Subject, TriggerFacts,
+        Asker, DeploymentWord, EpisodeFacts, EpisodeState, Facts, NewestDeployment, Policy, Recent,
+        Subject, TriggerFacts, underway,
     },
     hold::Marks,
     name::{Actor, ApplicationName, RollbackId, TriggerName, Version},
@@ -43,6 +46,8 @@ const WAITING_BYTES_MAX: i64 = 8 << 20;
 const STATES_MAX: i64 = 200;
 /// Most words on earlier episodes of a trouble that comes again.
 const EARLIER_MAX: i64 = 50;
+/// Most words on deployments of an application: the newest ones tell whether one is under way.
+const DEPLOYMENT_WORDS_MAX: i64 = 50;
 /// Most rollbacks of a day that are looked at.
 const RECENT_MAX: i64 = 500;
 
@@ -202,6 +207,10 @@ async fn of_ledger(session: &mut PgConnection, told: &Told<'_>) -> Result<Facts>
         switches: Seen::Known(automatic::read(session, name).await?),
         episode: Seen::Known(episode(session, told, false).await?),
         opinion: Seen::Unknown(not_looked()),
+        underway: underway(
+            &deployment_words(session, told.application).await?,
+            newest.as_ref(),
+        ),
         deployment: newest.map_or(Seen::Absent, Seen::Known),
         target: Seen::Unknown(not_looked()),
         rollbacks: Seen::Known(rollbacks_recent(session, name, since).await?),
@@ -368,6 +377,35 @@ async fn deployment_newest(
         finished: state != "resolving",
         seen,
     }))
+}
+
+/// What was told of deployments of the application, as far back as one can be the cause of anything; not those of another
+/// environment that began.
+async fn deployment_words(
+    session: &mut PgConnection,
+    application: &Application,
+) -> Result<Vec<DeploymentWord>> {
+    let cause_max = Policy::of(&application.guards).cause_max;
+    let rows: Vec<(String, Value, OffsetDateTime)> = sqlx::query_as(
+        "select trigger_name, notice -> 'deployed', decided_at from decision
+         where application = $1 and notice ? 'deployed' and decided_at > now() - make_interval(secs => $2)
+           and code <> 'other_environment'
+         order by decided_at desc limit $3",
+    )
+    .bind(application.name.as_str())
+    .bind(Duration::from_millis(cause_max.0).as_secs_f64())
+    .bind(DEPLOYMENT_WORDS_MAX)
+    .fetch_all(session)
+    .await?;
+    // What another program wrote in another form tells nothing.
+    let word = |(trigger, told, at): (String, Value, OffsetDateTime)| {
+        Some(DeploymentWord {
+            trigger,
+            told: serde_json::from_value(told).ok()?,
+            told_at: at.into(),
+        })
+    };
+    Ok(rows.into_iter().filter_map(word).collect())
 }
 
 /// Rollbacks that act or were asked for within a day, and those of this application since then; without those that ended

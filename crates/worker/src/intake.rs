@@ -18,7 +18,7 @@ use domain::{
     trigger::{
         Mode,
         alert::Alert,
-        sort::{Matter, Part, sorted},
+        sort::{Begun, Matter, Part, sorted},
     },
 };
 use metrics::counter;
@@ -286,16 +286,21 @@ async fn decision(
     let as_said = |outcome| written(outcome, part.code, part.said.clone(), None);
     match (&part.matter, &part.application) {
         (Matter::Nothing, _) => Ok(as_said(DecisionOutcome::Noted)),
-        (Matter::Known, _) | (Matter::Alert(_) | Matter::Deployment(_), None) => {
+        (Matter::Known, _)
+        | (Matter::Alert(_) | Matter::Begun(_) | Matter::Deployment(_), None) => {
             Ok(as_said(DecisionOutcome::Recorded))
         }
+        (Matter::Begun(begun), Some(name)) => Ok(match other(desk, begun, name).await? {
+            Some((code, said)) => written(DecisionOutcome::Recorded, code, said, None),
+            None => as_said(DecisionOutcome::Recorded),
+        }),
         (Matter::Alert(alert), Some(name)) => match due.trigger.mode {
             Mode::Off | Mode::Record => Ok(as_said(DecisionOutcome::Recorded)),
             Mode::Propose | Mode::Shadow | Mode::Auto => {
                 let seen = seen.entry(name.clone()).or_default();
                 let judged = alerted(desk, due, at, alert, name, seen).await?;
                 Ok(judged.unwrap_or_else(|| {
-                    let said = format!("the route leads to {name}, which is no application here");
+                    let said = led_nowhere(name);
                     written(DecisionOutcome::Recorded, "unknown_application", said, None)
                 }))
             }
@@ -317,6 +322,23 @@ async fn decision(
             })
         }
     }
+}
+
+/// Why what began is not under way for this application.
+async fn other(
+    desk: &Desk,
+    begun: &Begun,
+    name: &ApplicationName,
+) -> Result<Option<(&'static str, String)>, StoreAway> {
+    match desk.real.store.application_get(name).await {
+        Ok((application, _)) => Ok(begun.other(&application)),
+        Err(Error::NotFound(_)) => Ok(Some(("unknown_application", led_nowhere(name)))),
+        Err(error) => Err(StoreAway(error)),
+    }
+}
+
+fn led_nowhere(name: &ApplicationName) -> String {
+    format!("the route leads to {name}, which is no application here")
 }
 
 /// None: there is no such application.

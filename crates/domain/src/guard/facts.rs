@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::Guard;
+use super::{Guard, Underway};
 use crate::{
     ledger::DeploymentKind,
     name::{Actor, ApplicationName, RollbackId, Version},
@@ -41,6 +41,9 @@ pub struct Facts {
     pub opinion: Seen<Opinion>,
     /// The newest deployment in the ledger that is one; absent when there is none.
     pub deployment: Seen<NewestDeployment>,
+    /// The deployment that a sender said to have begun, and of which neither it nor the ledger tells the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub underway: Option<Underway>,
     /// What the planner would go back to; absent when there is no such release.
     pub target: Seen<TargetFacts>,
     /// Rollbacks of every application that act now, or were asked for in the last 24 hours, or undid the newest

@@ -10,7 +10,7 @@ use crate::{
     window::Zone,
 };
 use case::{done_before, known, recent, unknown, uuid, window};
-use failures::{Change, failures, unseen};
+use failures::{Change, failures, underway, unseen};
 
 mod case;
 mod failures;
@@ -166,6 +166,27 @@ fn a_limit_is_reached_where_it_says() {
         outcome(|f| f.windows = Seen::Known(vec![window("deny", "0 12 * * *", false)])),
         Outcome::Auto
     );
+}
+
+#[test]
+fn what_is_being_put_in_service_is_waited_for_and_not_for_ever() {
+    let mut facts = fine();
+    facts.underway = Some(underway(-60));
+    let decision = decide(&facts, &Policy::default(), now());
+    assert_eq!(decision.outcome, Outcome::Propose);
+    let answer = answer_of(&decision, Guard::DeployCorrelation);
+    assert_eq!(decision.waits_for_a_deployment(), Some(answer));
+    assert!(
+        answer
+            .sentence
+            .starts_with("1.5.1 is being put in service since")
+            && answer.sentence.ends_with("as `ci` told"),
+        "{answer:?}"
+    );
+    assert!(!decision.lacks_only_a_yes());
+    facts.underway = Some(underway(-1801));
+    let lapsed = decide(&facts, &Policy::default(), now());
+    assert_eq!(lapsed.outcome, Outcome::Auto);
 }
 
 #[test]

@@ -36,5 +36,6 @@ mod seals;
 mod steps;
 mod triage;
 mod triggers;
+mod under_way;
 mod upkeep;
 mod waiting;

@@ -282,10 +282,13 @@ impl Judging<'_> {
         if let (DecisionOutcome::Proposed, Some(plan)) = (outcome, plan) {
             new.plan = Some(plan.digest());
             let (name, reason) = (&plan.application.name, self.reason().word());
-            new.next_action = Some(format!(
-                "sternway rollback {name} --to {} --reason {reason}",
-                plan.to
-            ));
+            new.next_action = match decision.waits_for_a_deployment() {
+                Some(wait) => wait.next_action.clone(),
+                None => Some(format!(
+                    "sternway rollback {name} --to {} --reason {reason}",
+                    plan.to
+                )),
+            };
         }
         decided(new)
     }

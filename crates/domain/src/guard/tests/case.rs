@@ -83,6 +83,7 @@ pub(in crate::guard) fn fine() -> Facts {
             finished: true,
             seen: true,
         }),
+        underway: None,
         target: Seen::Known(TargetFacts {
             version: "1.4.2".parse().unwrap(),
             proved: true,

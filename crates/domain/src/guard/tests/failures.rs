@@ -2,7 +2,7 @@
 
 use super::case::{at, done_before, known, recent, unknown, uuid, window};
 use crate::{
-    guard::{Answer, Asker, EpisodeState, Facts, Guard, Switch},
+    guard::{Answer, Asker, EpisodeState, Facts, Guard, Switch, Underway},
     ledger::DeploymentKind,
     planner::{Blocker, BlockerCode},
     readiness::ReadinessCode,
@@ -170,7 +170,16 @@ fn said(facts: &mut Facts, seconds: i64, state: AlertState) {
     known(&mut facts.episode, |it| it.states.push(said));
 }
 
-fn of_cause() -> [(Guard, Answer, Change); 10] {
+/// A deployment that began then.
+pub(super) fn underway(seconds: i64) -> Underway {
+    Underway {
+        trigger: "ci".to_owned(),
+        version: Some("1.5.1".to_owned()),
+        since: at(seconds),
+    }
+}
+
+fn of_cause() -> [(Guard, Answer, Change); 11] {
     use Answer::Ask;
     [
         (Guard::DeployCorrelation, Ask, |f| {
@@ -192,6 +201,9 @@ fn of_cause() -> [(Guard, Answer, Change); 10] {
         (Guard::DeployCorrelation, Ask, |f| {
             f.alert.version = Some("green".to_owned());
             known(&mut f.target, |it| it.version = "green".parse().unwrap());
+        }),
+        (Guard::DeployCorrelation, Ask, |f| {
+            f.underway = Some(underway(-1800))
         }),
         (Guard::NeverTwice, Ask, |f| {
             known(&mut f.deployment, |it| it.kind = DeploymentKind::Rollback);
