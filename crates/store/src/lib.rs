@@ -38,6 +38,7 @@ mod requests;
 mod returns;
 mod rollbacks;
 mod runs;
+mod said;
 mod seal;
 mod specifications;
 mod steps;

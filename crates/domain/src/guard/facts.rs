@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{Guard, Underway};
 use crate::{
     ledger::DeploymentKind,
-    name::{Actor, ApplicationName, RollbackId, Version},
+    name::{Actor, ApplicationName, PlanDigest, RollbackId, Version},
     planner::Blocker,
     readiness::ReadinessCode,
     seen::Seen,
@@ -146,8 +146,20 @@ pub struct EpisodeFacts {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<EpisodeState>,
     /// The event of an earlier message about the same trouble that waits to be decided, or was decided as `auto` or
-    /// `propose`.
+    /// `propose`; none when the trouble was over since then.
     pub decided: Option<String>,
+    /// The newest word on the trouble that is newer than the alert.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub later: Option<Later>,
+}
+
+/// What was said of a trouble after the alert that is judged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Later {
+    /// What it says.
+    pub alert: Box<Alert>,
+    /// The application that it is about, by the routes.
+    pub application: Option<ApplicationName>,
 }
 
 /// A state that a message told of.
@@ -229,6 +241,9 @@ pub struct Recent {
     /// The trigger that asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<String>,
+    /// Its plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanDigest>,
     /// Whether it is only proposed: an alert asked for it, and a person's yes is waited for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub proposed: bool,

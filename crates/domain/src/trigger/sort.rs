@@ -115,12 +115,12 @@ pub fn sorted(trigger: &Trigger, headers: &Headers, body: &[u8]) -> Vec<Part> {
     }
 }
 
-/// Whether an alert is one that something is decided about.
+/// Which application an alert is about, and whether it is one that something is decided about.
 #[must_use]
-pub fn begins(trigger: &Trigger, alert: &Alert) -> bool {
+pub fn led(trigger: &Trigger, alert: &Alert) -> (Option<ApplicationName>, bool) {
     let routes = Routes::of(trigger);
     let part = alerted(trigger.mode, alert, routes.find(alert), Value::Null);
-    matches!(part.matter, Matter::Alert(_))
+    (part.application, matches!(part.matter, Matter::Alert(_)))
 }
 
 /// What people call an environment, in one word for each.
@@ -165,7 +165,8 @@ fn alerted(mode: Mode, alert: &Alert, route: Option<&Route>, notice: Value) -> P
         AlertState::Firing if alert.repeated => known("repeated", "it tells of no new trouble"),
         AlertState::Firing => {
             let (code, said) = match mode {
-                Mode::Off | Mode::Record => ("record_mode", "its trigger only records"),
+                Mode::Off => ("trigger_off", "its trigger is off"),
+                Mode::Record => ("record_mode", "its trigger only records"),
                 Mode::Propose | Mode::Shadow | Mode::Auto => ("guards", "the guards decide"),
             };
             Part {

@@ -24,7 +24,7 @@ pub(crate) fn trigger() -> Trigger {
     .unwrap()
 }
 
-fn body(event: &str, incident: &str, status: &str, at: Moment) -> String {
+pub(crate) fn body(event: &str, incident: &str, status: &str, at: Moment) -> String {
     json!({"event": {"id": event, "event_type": format!("incident.{status}"), "occurred_at": at,
         "data": {"id": incident, "type": "incident", "status": status, "created_at": at, "title": "x"}}})
     .to_string()

@@ -39,3 +39,4 @@ mod triggers;
 mod under_way;
 mod upkeep;
 mod waiting;
+mod words;
