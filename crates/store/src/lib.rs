@@ -30,6 +30,7 @@ mod occasions;
 mod orders;
 mod overrides;
 mod page;
+mod parts;
 mod pins;
 mod plans;
 mod record;

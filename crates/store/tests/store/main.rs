@@ -28,6 +28,7 @@ mod notices;
 mod orders;
 mod outages;
 mod paging;
+mod parts;
 mod pins;
 mod releases;
 mod reports;
