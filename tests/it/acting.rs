@@ -27,7 +27,7 @@ pub(crate) fn pager(house: &House, shop: &Application, mode: &str) {
         .expect(201);
 }
 
-fn mode(house: &House, mode: &str) {
+pub(crate) fn mode(house: &House, mode: &str) {
     let mut trigger = house.get("/api/v1/triggers/pager")["trigger"].clone();
     trigger["mode"] = json!(mode);
     let path = "/api/v1/triggers/pager";
@@ -83,7 +83,7 @@ fn decided(house: &House, count: usize) -> Vec<Value> {
 
 /// The decision on an event.
 #[track_caller]
-fn decision(house: &House, event: &str) -> Value {
+pub(crate) fn decision(house: &House, event: &str) -> Value {
     until(&format!("{event} is decided"), seconds(90), || {
         let listed = house.get("/api/v1/messages?limit=100");
         let listed = listed["items"].as_array()?.clone();
@@ -101,7 +101,7 @@ fn failing(decision: &Value) -> Vec<&str> {
 }
 
 #[track_caller]
-fn came_of(decision: &Value, outcome: &str, guards: &[&str]) {
+pub(crate) fn came_of(decision: &Value, outcome: &str, guards: &[&str]) {
     assert_eq!(decision["outcome"], outcome, "{decision}");
     assert_eq!(failing(decision), guards, "{decision}");
     for guard in decision["guards"].as_array().unwrap() {

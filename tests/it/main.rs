@@ -26,6 +26,7 @@ mod host;
 mod input;
 mod kill;
 mod meddling;
+mod overtaken;
 mod pinned_images;
 mod pins;
 mod reading;

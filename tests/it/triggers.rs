@@ -12,7 +12,7 @@ use crate::house::{Application, Client, Database, Engine, House, Watchmen, secon
 const KEY: [u8; 32] = [7; 32];
 
 /// A trigger of Standard Webhooks whose messages are about this application.
-fn ci(house: &House, name: &str, application: &str) {
+pub(crate) fn ci(house: &House, name: &str, application: &str) {
     let path = format!("/api/v1/triggers/{name}");
     let trigger = json!({"name": name, "kind": "standard_webhooks",
         "routes": [{"application": application, "service": "acme/shop"}]});
@@ -34,8 +34,17 @@ fn now_s() -> i64 {
 }
 
 fn told(data: &Value) -> String {
+    worded("deploy.succeeded", data)
+}
+
+fn worded(kind: &str, data: &Value) -> String {
     let at = domain::time::Moment::from_unix_ms(now_s() * 1000);
-    json!({"type": "deploy.succeeded", "timestamp": at, "data": data}).to_string()
+    json!({"type": kind, "timestamp": at, "data": data}).to_string()
+}
+
+/// Tells of a deployment, as a CI does; the status.
+pub(crate) fn say(house: &House, trigger: &str, id: &str, kind: &str, data: &Value) -> u16 {
+    post(house, trigger, id, &KEY, &worded(kind, data)).unwrap()
 }
 
 /// Posts a message as its sender does; the status.

@@ -21,15 +21,19 @@ mod sight;
 mod target;
 #[cfg(test)]
 mod tests;
+mod underway;
 mod version;
+mod words;
 
 pub use call::calls;
 pub use facts::{
-    Asker, EpisodeFacts, EpisodeState, Facts, Impact, NewestDeployment, Opinion, Override, Recent,
-    Subject, Switch, Switches, TargetFacts, TriggerFacts, impact_of, impact_of_word,
+    Asker, EpisodeFacts, EpisodeState, Facts, Impact, Later, NewestDeployment, Opinion, Override,
+    Recent, Subject, Switch, Switches, TargetFacts, TriggerFacts, impact_of, impact_of_word,
 };
 pub use policy::{GuardSettings, Policy};
 pub use sight::{Sight, asked_about, last_good, longest_served};
+pub use underway::{DeploymentWord, Underway, underway};
+pub use words::Word;
 
 /// What an answer went by that could not be seen, among its evidence.
 const UNSEEN: &str = "unseen";
@@ -151,13 +155,13 @@ impl Guard {
             Self::Application => Some("there is nothing to roll back"),
             Self::KillSwitch => Some("switch it on again instead: `sternway automatic on`"),
             Self::Episode => Some("a trouble that is over, or in hand, is not rolled back again"),
+            Self::Lateness => Some("what is late tells nothing of now: roll back by hand instead"),
             Self::TargetRestorable => Some("what is not there can not be put back"),
             Self::Hold => Some("release it instead: `sternway release`"),
             Self::SecurityFloor => Some("a release with a known hole never comes back by itself"),
             Self::Cooldown => Some("two rollbacks of one application would fight"),
             Self::Approval => Some("approve the plan instead: `sternway approve`"),
-            Self::Lateness
-            | Self::Settle
+            Self::Settle
             | Self::Flap
             | Self::DeployCorrelation
             | Self::NeverTwice
@@ -347,7 +351,7 @@ fn judge(guard: Guard, facts: &Facts, policy: &Policy, now: Moment) -> GuardAnsw
         Guard::Lateness => episode::lateness(facts, policy, now),
         Guard::Settle => episode::settle(facts, policy, now),
         Guard::Flap => episode::flap(facts, policy, now),
-        Guard::DeployCorrelation => cause::correlation(facts, policy),
+        Guard::DeployCorrelation => cause::correlation(facts, policy, now),
         Guard::NeverTwice => cause::never_twice(facts, now),
         Guard::TargetKnownGood => target::known_good(facts, policy),
         Guard::TargetRestorable => target::restorable(facts),

@@ -307,6 +307,17 @@ pub(crate) async fn acting(
     Ok(active.map(RollbackId))
 }
 
+/// Whether a rollback changes the application now. One that waits for a yes changes nothing yet.
+pub(crate) async fn changing(session: &mut PgConnection, name: &ApplicationName) -> Result<bool> {
+    Ok(sqlx::query_scalar(
+        "select exists (select from rollback_run
+                        where application = $1 and acts and phase <> 'awaiting_approval')",
+    )
+    .bind(name.as_str())
+    .fetch_one(session)
+    .await?)
+}
+
 /// Parses a stored definition.
 pub(crate) fn definition(text: &str) -> Result<Application> {
     serde_json::from_str(text).map_err(|error| corrupt("application", error))

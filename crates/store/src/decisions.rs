@@ -180,18 +180,18 @@ impl Message {
 }
 
 #[derive(serde::Serialize)]
-struct Numbered<'a> {
-    id: Uuid,
-    trigger_name: &'a TriggerName,
-    event_id: &'a str,
-    part: i32,
+pub(crate) struct Numbered<'a> {
+    pub(crate) id: Uuid,
+    pub(crate) trigger_name: &'a TriggerName,
+    pub(crate) event_id: &'a str,
+    pub(crate) part: i32,
     #[serde(flatten)]
-    decision: &'a NewDecision,
+    pub(crate) decision: &'a NewDecision,
 }
 
 /// Writes decisions. Those of whole messages are written if the message waits to be decided, which it does no more then;
 /// says which of these did. Without whole messages every decision is written.
-async fn write(
+pub(crate) async fn write(
     session: &mut PgConnection,
     whole: &[Message],
     decisions: &[Numbered<'_>],
@@ -253,7 +253,7 @@ async fn write_some(sessions: &Sessions, messages: &[Message]) -> Result<Vec<boo
 }
 
 /// What is told of a proposal without a request. One with a request has a card, which came with it.
-fn left_to_a_person(one: &Numbered<'_>) -> Option<Occurrence> {
+pub(crate) fn left_to_a_person(one: &Numbered<'_>) -> Option<Occurrence> {
     let made = one.decision;
     match made.outcome {
         DecisionOutcome::Proposed if made.rollback.is_none() => {}
@@ -294,11 +294,11 @@ fn calls(made: &NewDecision) -> bool {
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+pub(crate) struct Row {
     id: Uuid,
     trigger_name: String,
     event_id: String,
-    part: i32,
+    pub(crate) part: i32,
     application: Option<String>,
     outcome: String,
     code: String,
@@ -419,7 +419,7 @@ impl Store {
     }
 }
 
-fn decision(row: Row) -> Result<Decision> {
+pub(crate) fn decision(row: Row) -> Result<Decision> {
     let bad = |error| corrupt("decision", error);
     let outcome = DecisionOutcome::ALL
         .into_iter()

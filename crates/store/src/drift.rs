@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    applications::{acting, definition},
+    applications::{changing, definition},
     audit,
     connect::{Store, readable, timed},
     error::{Error, Result, corrupt},
@@ -38,7 +38,7 @@ pub struct Standpoint {
     pub seen: Option<Recorded>,
     /// The newest rollback, whatever became of it.
     pub run: Option<RollbackId>,
-    /// Whether a rollback acts.
+    /// Whether a rollback changes the application; one that waits for a yes does not.
     pub acting: bool,
     /// The newest return of a held release, open or not.
     pub returned: Option<HeldReturn>,
@@ -51,7 +51,7 @@ pub struct Watched {
     pub name: ApplicationName,
     /// The revision of its definition.
     pub revision: i32,
-    /// Whether a rollback acts on it.
+    /// Whether a rollback changes it; one that waits for a yes does not.
     pub acting: bool,
     /// The definition, when the revision is not the one that was known.
     pub changed: Option<Application>,
@@ -102,7 +102,8 @@ impl Store {
         let rows: Vec<PgRow> = timed(async {
             Ok(sqlx::query(
                 "select a.name, a.name as row_key, a.revision,
-                        exists (select from rollback_run r where r.application = a.name and r.acts) as acting,
+                        exists (select from rollback_run r where r.application = a.name and r.acts
+                                  and r.phase <> 'awaiting_approval') as acting,
                         case when k.revision is distinct from a.revision then a.definition end as definition
                  from application a left join unnest($2::text[], $3::int[]) k (name, revision) on k.name = a.name
                  where a.removed_at is null order by a.name limit $1",
@@ -135,7 +136,7 @@ impl Store {
                 newest: counted(&mut session, application, false).await?,
                 seen: counted(&mut session, application, true).await?,
                 run: newest_run(&mut session, application).await?,
-                acting: acting(&mut session, application).await?.is_some(),
+                acting: changing(&mut session, application).await?,
                 returned: newest_return(&mut session, application).await?,
             })
         })
@@ -204,7 +205,7 @@ impl Store {
             let moved = newest.map(|newest| newest.id)
                 != standpoint.newest.as_ref().map(|newest| newest.id)
                 || run != standpoint.run
-                || acting(&mut tx, application).await?.is_some();
+                || changing(&mut tx, application).await?;
             if moved {
                 return Ok(None);
             }

@@ -2,22 +2,14 @@
 
 use domain::{
     application::Application,
-    guard::{
-        Asker, EpisodeFacts, EpisodeState, Facts, NewestDeployment, Recent, Subject, TriggerFacts,
-    },
+    guard::{Asker, Facts, NewestDeployment, Recent, Subject, TriggerFacts, underway},
     hold::Marks,
     name::{Actor, ApplicationName, RollbackId, TriggerName, Version},
     seen::Seen,
     time::Moment,
-    trigger::{
-        Headers, Trigger,
-        alert::{Alert, AlertState, Notice},
-        message,
-        sort::begins,
-    },
+    trigger::{Trigger, alert::Alert},
 };
-use serde_json::Value;
-use sqlx::{PgConnection, PgTransaction, types::Json};
+use sqlx::{PgConnection, PgTransaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -29,20 +21,13 @@ use crate::{
     ledger::kind,
     overrides, releases,
     requests::{NewRollback, Requested},
+    said::{deployment_words, episode},
     windows,
 };
 
 /// Held by whoever lets a rollback through by itself, from its last look at what was rolled back to its request: caps over
 /// all applications need one lock for all.
 const DECIDE_LOCK: i64 = i64::from_be_bytes(*b"SternDec");
-/// Most messages that wait among which the end of a trouble is looked for, the newest, and most bytes of them: in a storm
-/// they are many.
-const WAITING_MAX: i64 = 200;
-const WAITING_BYTES_MAX: i64 = 8 << 20;
-/// Most earlier words on one trouble.
-const STATES_MAX: i64 = 200;
-/// Most words on earlier episodes of a trouble that comes again.
-const EARLIER_MAX: i64 = 50;
 /// Most rollbacks of a day that are looked at.
 const RECENT_MAX: i64 = 500;
 
@@ -204,140 +189,16 @@ async fn of_ledger(session: &mut PgConnection, told: &Told<'_>) -> Result<Facts>
         switches: Seen::Known(automatic::read(session, name).await?),
         episode: Seen::Known(episode(session, told, false).await?),
         opinion: Seen::Unknown(not_looked()),
+        underway: underway(
+            &deployment_words(session, told.application).await?,
+            newest.as_ref(),
+        ),
         deployment: newest.map_or(Seen::Absent, Seen::Known),
         target: Seen::Unknown(not_looked()),
         rollbacks: Seen::Known(rollbacks_recent(session, name, since).await?),
         windows: Seen::Known(stored.into_iter().map(|stored| stored.window).collect()),
         overrides: overrides.into_iter().map(|stored| stored.given).collect(),
     })
-}
-
-/// What else was said of the trouble: by messages that are decided, and by those that wait.
-async fn episode(
-    session: &mut PgConnection,
-    told: &Told<'_>,
-    backlog: bool,
-) -> Result<EpisodeFacts> {
-    let (name, key) = (&told.trigger.name, &told.alert.episode);
-    let rows: Vec<(String, String, Value)> = sqlx::query_as(
-        "select event_id, outcome, notice from decision
-         where trigger_name = $1 and episode = $2 and event_id <> $4 and decided_at > now() - interval '24 hours'
-         order by id desc limit $3",
-    )
-    .bind(name.as_str())
-    .bind(key)
-    .bind(STATES_MAX)
-    .bind(told.event_id)
-    .fetch_all(&mut *session)
-    .await?;
-    let (mut states, mut decided) = (vec![state(told.alert)], None);
-    for (event, outcome, notice) in rows {
-        if matches!(outcome.as_str(), "acted" | "proposed") {
-            decided = Some(event);
-        }
-        // What another program wrote in another form tells nothing.
-        states.extend(serde_json::from_value::<Alert>(notice).iter().map(state));
-    }
-    let mut earlier = earlier(session, name, told.alert).await?;
-    let waiting = match backlog {
-        true => waiting(session, name, told.event_id).await?,
-        false => Vec::new(),
-    };
-    for waiting in waiting {
-        let before =
-            (waiting.received_at, waiting.event_id.as_str()) < (told.received_at, told.event_id);
-        for alert in alerts(told.trigger, &waiting) {
-            if alert.episode != *key {
-                let again = alert.recurs.is_some() && alert.recurs == told.alert.recurs;
-                earlier.extend(again.then(|| state(&alert)));
-                continue;
-            }
-            if before && begins(told.trigger, &alert) {
-                decided = decided.or_else(|| Some(waiting.event_id.clone()));
-            }
-            states.push(state(&alert));
-        }
-    }
-    states.sort_by_key(|state| (state.at, state.state == AlertState::Firing));
-    Ok(EpisodeFacts {
-        states,
-        earlier,
-        decided,
-    })
-}
-
-/// What a message that waits tells of. Routes, whose rules take a while, are only asked about those that matter.
-fn alerts(trigger: &Trigger, waiting: &Waiting) -> Vec<Alert> {
-    let (kind, settings) = (trigger.kind, &trigger.settings);
-    match message::read(kind, settings, &waiting.headers, &waiting.body) {
-        Ok(Notice::Alerts(alerts)) => alerts,
-        Ok(Notice::Ping | Notice::Other { .. } | Notice::Deployed(_)) | Err(_) => Vec::new(),
-    }
-}
-
-/// What was said of earlier episodes of a trouble that comes again under another key each time.
-async fn earlier(
-    session: &mut PgConnection,
-    trigger: &TriggerName,
-    alert: &Alert,
-) -> Result<Vec<EpisodeState>> {
-    let Some(recurs) = &alert.recurs else {
-        return Ok(Vec::new());
-    };
-    let notices: Vec<Value> = sqlx::query_scalar(
-        "select notice from decision
-         where trigger_name = $1 and notice ->> 'recurs' = $2 and episode is distinct from $3
-           and decided_at > now() - interval '1 hour'
-         order by id desc limit $4",
-    )
-    .bind(trigger.as_str())
-    .bind(recurs)
-    .bind(&alert.episode)
-    .bind(EARLIER_MAX)
-    .fetch_all(session)
-    .await?;
-    let read = notices.into_iter().filter_map(|notice| {
-        let alert: Alert = serde_json::from_value(notice).ok()?;
-        Some(state(&alert))
-    });
-    Ok(read.collect())
-}
-
-fn state(alert: &Alert) -> EpisodeState {
-    EpisodeState {
-        at: alert.occurred_at,
-        state: alert.state,
-    }
-}
-
-async fn waiting(
-    session: &mut PgConnection,
-    trigger: &TriggerName,
-    but: &str,
-) -> Result<Vec<Waiting>> {
-    let rows: Vec<WaitingRow> = sqlx::query_as(
-        "select event_id, headers, body, received_at from (
-             select newest.*, sum(octet_length(body)) over (order by received_at desc, event_id) as bytes from (
-                 select i.event_id, i.headers, i.body, i.received_at
-                 from inbox_due d join inbox i on i.trigger_name = d.trigger_name and i.event_id = d.event_id
-                 where d.trigger_name = $1 and d.event_id <> $2
-                 order by i.received_at desc, i.event_id limit $3
-             ) newest
-         ) measured where bytes <= $4",
-    )
-    .bind(trigger.as_str())
-    .bind(but)
-    .bind(WAITING_MAX)
-    .bind(WAITING_BYTES_MAX)
-    .fetch_all(session)
-    .await?;
-    let waiting = |row: WaitingRow| Waiting {
-        event_id: row.event_id,
-        headers: row.headers.0,
-        body: row.body,
-        received_at: row.received_at.into(),
-    };
-    Ok(rows.into_iter().map(waiting).collect())
 }
 
 /// The newest entry of the ledger that counts. What was detected before it was told of was there then.
@@ -381,7 +242,7 @@ async fn rollbacks_recent(
     since: Option<Moment>,
 ) -> Result<Vec<Recent>> {
     let rows: Vec<RecentRow> = sqlx::query_as(
-        "select b.id, b.application, b.requested_by, b.requested_at, r.acts, r.phase,
+        "select b.id, b.application, b.plan_digest, b.requested_by, b.requested_at, r.acts, r.phase,
                 coalesce(r.proved_at, r.ended_at) as rested_at,
                 r.acts or r.state->>'touched_at' is not null as touched, asked.episode,
                 asked.outcome as asked, undone.id as undid, undone.version as left_version
@@ -409,25 +270,11 @@ async fn rollbacks_recent(
     rows.into_iter().map(recent).collect()
 }
 
-struct Waiting {
-    event_id: String,
-    headers: Headers,
-    body: Vec<u8>,
-    received_at: Moment,
-}
-
-#[derive(sqlx::FromRow)]
-struct WaitingRow {
-    event_id: String,
-    headers: Json<Headers>,
-    body: Vec<u8>,
-    received_at: OffsetDateTime,
-}
-
 #[derive(sqlx::FromRow)]
 struct RecentRow {
     id: Uuid,
     application: String,
+    plan_digest: String,
     requested_by: String,
     requested_at: OffsetDateTime,
     acts: bool,
@@ -457,6 +304,7 @@ fn recent(row: RecentRow) -> Result<Recent> {
     Ok(Recent {
         rollback: RollbackId(row.id),
         application: row.application.parse().map_err(bad)?,
+        plan: Some(row.plan_digest.parse().map_err(bad)?),
         proposed,
         accepted: by == Asker::Trigger && was_proposed && !proposed,
         by,

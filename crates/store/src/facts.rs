@@ -71,7 +71,7 @@ pub struct DeploymentWork {
     pub watch_until: Option<Moment>,
     /// What the newest deployment runs that is newer in the ledger than this one, once its images are known.
     pub newer: Option<BTreeMap<ComponentName, DeployedComponent>>,
-    /// Whether a rollback acts on the application now.
+    /// Whether a rollback changes the application now; one that waits for a yes does not.
     pub rolling_back: bool,
 }
 
@@ -137,7 +137,8 @@ impl Store {
                       where n.application = d.application and nf.state not in ('refused', 'resolving') and nf.merged_into is null
                         and (n.deployed_at, n.id) > (d.deployed_at, d.id)
                       order by n.deployed_at desc, n.id desc limit 1) as newer,
-                     exists (select from rollback_run r where r.application = d.application and r.acts) as rolling_back",
+                     exists (select from rollback_run r where r.application = d.application and r.acts
+                               and r.phase <> 'awaiting_approval') as rolling_back",
             )
             .bind(i64::from(limit.min(DUE_MAX)))
             .bind(lease.as_secs_f64())

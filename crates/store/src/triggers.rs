@@ -18,10 +18,14 @@ use crate::{
     connect::{Store, timed},
     error::{Constraint, Error, Result, corrupt},
     page::{Listed, Page},
+    parts,
     seal::SecretKey,
     sessions::Sessions,
     together::with_all,
 };
+
+/// Messages of a trigger that is removed that are put down in one statement.
+const PUT_DOWN_AT_ONCE: i64 = 1000;
 
 /// A trigger in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +123,10 @@ impl Store {
             if let Some((text, _, _)) = &present {
                 same_kind(text, trigger)?;
             }
+            if present.is_some() && living.is_none() {
+                // What came for the former one of that name at the moment of its end is not for this one to decide.
+                put_down(&mut tx, &trigger.name).await?;
+            }
             let revision = insert(&mut tx, trigger, &definition, revision).await?;
             let put = Put {
                 revision: revision.ok_or(Error::Revision { present: None })?,
@@ -188,7 +196,8 @@ impl Store {
         Ok(page.listed(items?, |stored| stored.trigger.name.clone()))
     }
 
-    /// Takes a trigger out, its secrets and the persons of a chat with it. What it told and what came of that stays.
+    /// Takes a trigger out, its secrets and the persons of a chat with it. What it told and what came of that stays; what
+    /// waits to be decided is put down.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Revision`], or as every store function.
@@ -223,6 +232,7 @@ impl Store {
             .bind(name.as_str())
             .execute(&mut *tx)
             .await?;
+            put_down(&mut tx, name).await?;
             let object = format!("trigger/{name}");
             let detail = json!({"revision": revision});
             audit::enter(&mut tx, actor, "trigger.remove", &object, detail).await?;
@@ -297,6 +307,26 @@ pub(crate) async fn living(tx: &mut PgTransaction<'_>, name: &TriggerName) -> Re
     .fetch_optional(&mut **tx)
     .await?;
     revision.ok_or(Error::NotFound("trigger"))
+}
+
+/// What a trigger told and nobody has decided: with the trigger it is over, whoever makes one of its name.
+async fn put_down(tx: &mut PgTransaction<'_>, name: &TriggerName) -> Result<()> {
+    loop {
+        let waited: Vec<(String, i32)> = sqlx::query_as(
+            "delete from inbox_due d where d.trigger_name = $1 and d.event_id in (
+                 select event_id from inbox_due where trigger_name = $1 limit $2)
+             returning d.event_id, coalesce((
+                 select max(part) + 1 from decision e where e.trigger_name = d.trigger_name and e.event_id = d.event_id), 0)",
+        )
+        .bind(name.as_str())
+        .bind(PUT_DOWN_AT_ONCE)
+        .fetch_all(&mut **tx)
+        .await?;
+        if waited.is_empty() {
+            return Ok(());
+        }
+        parts::put_down(tx, name, &waited).await?;
+    }
 }
 
 /// None: somebody made one of that name at the same moment.

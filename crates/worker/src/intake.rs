@@ -18,7 +18,7 @@ use domain::{
     time::Moment,
     trigger::{
         alert::Alert,
-        sort::{Matter, Part, sorted},
+        sort::{Begun, Matter, Part, sorted},
     },
 };
 use metrics::counter;
@@ -247,7 +247,7 @@ fn put_down(code: &str, said: String) -> NewDecision {
     plain(None, DecisionOutcome::Recorded, code, said)
 }
 
-/// What came of a message. It is decided as a whole.
+/// What came of a message. It is decided once everything that it says is.
 enum Decided {
     Now(Vec<NewDecision>),
     Later(Moment),
@@ -261,19 +261,39 @@ async fn decisions(desk: &Desk, due: &Due) -> Result<Decided, StoreAway> {
         let said = "our reading of it broke off: a defect of ours".to_owned();
         return Ok(Decided::Now(vec![put_down("undecidable", said)]));
     };
-    let (mut decisions, mut later) = (Vec::new(), None);
+    let (store, trigger) = (&desk.real.store, &due.trigger.name);
+    let mut before = BTreeMap::new();
+    if parts.len() > 1 {
+        let kept = store.decisions_of(trigger, &due.event_id).await;
+        before = kept.map_err(StoreAway)?;
+    }
+    let (mut decisions, mut new, mut later) = (Vec::new(), BTreeMap::new(), None);
     let mut seen = BTreeMap::new();
     for (at, part) in (0_i32..).zip(parts) {
+        if let Some(decided) = before.remove(&at) {
+            decisions.push(decided);
+            continue;
+        }
         match decision(desk, due, at, part, &mut seen).await? {
-            Judged::Decided(decision) => decisions.push(*decision),
+            Judged::Decided(decision) => {
+                new.insert(at, (*decision).clone());
+                decisions.push(*decision);
+            }
             // The first that may be decided is: the others are asked again then.
             Judged::Later(until) => {
                 later = Some(later.map_or(until, |later: Moment| later.min(until)));
             }
         }
     }
-    // What was started meanwhile for another of its alerts is found again by its key.
-    Ok(later.map_or(Decided::Now(decisions), Decided::Later))
+    let Some(until) = later else {
+        return Ok(Decided::Now(decisions));
+    };
+    // What one application has to wait for keeps back nothing of another, and makes nothing of it late.
+    if !new.is_empty() {
+        let kept = store.decisions_keep(trigger, &due.event_id, &new).await;
+        kept.map_err(StoreAway)?;
+    }
+    Ok(Decided::Later(until))
 }
 
 /// Everything that a message says. Many alerts against many rules take a while, and nobody else waits for that; what it
@@ -303,23 +323,24 @@ async fn decision(
             &part, outcome, code, said, deployment,
         )))
     };
+    let as_said = |outcome| written(outcome, part.code, part.said.clone(), None);
     if let Some(decision) = plain::decision(due.trigger.mode, &part) {
         return Ok(Judged::Decided(Box::new(decision)));
     }
     match (&part.matter, &part.application) {
-        (Matter::Nothing | Matter::Known, _) | (Matter::Alert(_) | Matter::Deployment(_), None) => {
-            Ok(written(
-                DecisionOutcome::Recorded,
-                part.code,
-                part.said.clone(),
-                None,
-            ))
+        (Matter::Nothing | Matter::Known, _)
+        | (Matter::Alert(_) | Matter::Begun(_) | Matter::Deployment(_), None) => {
+            Ok(as_said(DecisionOutcome::Recorded))
         }
+        (Matter::Begun(begun), Some(name)) => Ok(match other(desk, begun, name).await? {
+            Some((code, said)) => written(DecisionOutcome::Recorded, code, said, None),
+            None => as_said(DecisionOutcome::Recorded),
+        }),
         (Matter::Alert(alert), Some(name)) => {
             let seen = seen.entry(name.clone()).or_default();
             let judged = alerted(desk, due, at, alert, name, seen).await?;
             Ok(judged.unwrap_or_else(|| {
-                let said = format!("the route leads to {name}, which is no application here");
+                let said = led_nowhere(name);
                 written(DecisionOutcome::Recorded, "unknown_application", said, None)
             }))
         }
@@ -340,6 +361,23 @@ async fn decision(
             })
         }
     }
+}
+
+/// Why what began is not under way for this application.
+async fn other(
+    desk: &Desk,
+    begun: &Begun,
+    name: &ApplicationName,
+) -> Result<Option<(&'static str, String)>, StoreAway> {
+    match desk.real.store.application_get(name).await {
+        Ok((application, _)) => Ok(begun.other(&application)),
+        Err(Error::NotFound(_)) => Ok(Some(("unknown_application", led_nowhere(name)))),
+        Err(error) => Err(StoreAway(error)),
+    }
+}
+
+fn led_nowhere(name: &ApplicationName) -> String {
+    format!("the route leads to {name}, which is no application here")
 }
 
 /// None: there is no such application.

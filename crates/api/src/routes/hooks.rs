@@ -272,8 +272,9 @@ async fn explained(
         would_be: None,
         guards: Vec::new(),
     };
-    let decides = matches!(part.code, "guards" | "deployed");
-    let (Matter::Alert(_) | Matter::Deployment(_), Some(name)) = (&part.matter, &part.application)
+    let decides = matches!(part.code, "guards" | "deployed" | "deploy_started");
+    let (Matter::Alert(_) | Matter::Begun(_) | Matter::Deployment(_), Some(name)) =
+        (&part.matter, &part.application)
     else {
         return Ok(explained);
     };
@@ -288,6 +289,12 @@ async fn explained(
         Matter::Alert(alert) => alert,
         Matter::Deployment(told) => {
             if let Err((code, said)) = told.images_of(&application) {
+                (explained.code, explained.said) = (code.to_owned(), said);
+            }
+            return Ok(explained);
+        }
+        Matter::Begun(begun) => {
+            if let Some((code, said)) = begun.other(&application) {
                 (explained.code, explained.said) = (code.to_owned(), said);
             }
             return Ok(explained);

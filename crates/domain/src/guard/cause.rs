@@ -20,8 +20,13 @@ fn newest(facts: &Facts, guard: Guard) -> Result<&NewestDeployment, GuardAnswer>
     }
 }
 
-pub(super) fn correlation(facts: &Facts, policy: &Policy) -> GuardAnswer {
+pub(super) fn correlation(facts: &Facts, policy: &Policy, now: Moment) -> GuardAnswer {
     let guard = Guard::DeployCorrelation;
+    if let Some(underway) = &facts.underway
+        && now.since(underway.since) <= policy.cause_max
+    {
+        return underway.asks(guard);
+    }
     let newest = match newest(facts, guard) {
         Ok(newest) => newest,
         Err(answer) => return answer,

@@ -67,6 +67,10 @@ pub(super) fn episode(facts: &Facts) -> GuardAnswer {
         };
         return refuse(what, "nothing").with("ended_at", ended.at);
     }
+    if let Some(elsewhere) = facts.moved() {
+        let what = format!("a later message says that it is a trouble of {elsewhere}");
+        return refuse(&what, "look there: it was moved");
+    }
     if in_hand {
         let what = "a person took it in hand since";
         let next = "theirs is the decision: accept the proposal if the deployment is the cause";

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::Guard;
+use super::{Guard, Underway};
 use crate::{
     ledger::DeploymentKind,
-    name::{Actor, ApplicationName, RollbackId, Version},
+    name::{Actor, ApplicationName, PlanDigest, RollbackId, Version},
     planner::Blocker,
     readiness::ReadinessCode,
     seen::Seen,
@@ -41,6 +41,9 @@ pub struct Facts {
     pub opinion: Seen<Opinion>,
     /// The newest deployment in the ledger that is one; absent when there is none.
     pub deployment: Seen<NewestDeployment>,
+    /// The deployment that a sender said to have begun, and of which neither it nor the ledger tells the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub underway: Option<Underway>,
     /// What the planner would go back to; absent when there is no such release.
     pub target: Seen<TargetFacts>,
     /// Rollbacks of every application that act now, or were asked for in the last 24 hours, or undid the newest
@@ -143,8 +146,20 @@ pub struct EpisodeFacts {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<EpisodeState>,
     /// The event of an earlier message about the same trouble that waits to be decided, or was decided as `auto` or
-    /// `propose`.
+    /// `propose`; none when the trouble was over since then.
     pub decided: Option<String>,
+    /// The newest word on the trouble that is newer than the alert.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub later: Option<Later>,
+}
+
+/// What was said of a trouble after the alert that is judged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Later {
+    /// What it says.
+    pub alert: Box<Alert>,
+    /// The application that it is about, by the routes.
+    pub application: Option<ApplicationName>,
 }
 
 /// A state that a message told of.
@@ -226,6 +241,9 @@ pub struct Recent {
     /// The trigger that asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<String>,
+    /// Its plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanDigest>,
     /// Whether it is only proposed: an alert asked for it, and a person's yes is waited for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub proposed: bool,

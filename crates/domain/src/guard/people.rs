@@ -1,6 +1,6 @@
 //! Guards that people set: switches, windows, approvals, and what a severity means.
 
-use super::{Facts, Guard, GuardAnswer, Impact, impact_of};
+use super::{Facts, Guard, GuardAnswer, Impact};
 use crate::{
     seen::Seen,
     time::Moment,
@@ -90,8 +90,8 @@ pub(super) fn freeze(facts: &Facts, now: Moment) -> GuardAnswer {
 pub(super) fn severity(facts: &Facts) -> GuardAnswer {
     let guard = Guard::Severity;
     let next = "answer the questions of `sternway decide`, or accept the proposal";
-    let said = facts.alert.severity.as_deref().unwrap_or("nothing");
-    let impact = impact_of(&facts.alert, &facts.trigger.severities);
+    let said = facts.severity().unwrap_or("nothing");
+    let impact = facts.impact();
     let answer = match impact {
         Some(Impact::Down) => GuardAnswer::pass(guard, "the application is down"),
         Some(Impact::DataCorruption) => GuardAnswer::ask(
@@ -137,7 +137,7 @@ pub(super) fn forbids(answer: &GuardAnswer) -> bool {
 
 /// What is never done by itself, whoever says so: a rollback over damaged data, or to a version with a hole.
 pub(super) fn never_overridden(facts: &Facts) -> bool {
-    match impact_of(&facts.alert, &facts.trigger.severities) {
+    match facts.impact() {
         Some(Impact::DataCorruption | Impact::Security) => true,
         Some(Impact::Down | Impact::Many | Impact::Slow | Impact::Minor) | None => false,
     }

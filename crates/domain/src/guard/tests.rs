@@ -10,7 +10,7 @@ use crate::{
     window::Zone,
 };
 use case::{done_before, known, recent, unknown, uuid, window};
-use failures::{Change, failures, unseen};
+use failures::{Change, failures, later, underway, unseen};
 
 mod case;
 mod failures;
@@ -169,6 +169,27 @@ fn a_limit_is_reached_where_it_says() {
 }
 
 #[test]
+fn what_is_being_put_in_service_is_waited_for_and_not_for_ever() {
+    let mut facts = fine();
+    facts.underway = Some(underway(-60));
+    let decision = decide(&facts, &Policy::default(), now());
+    assert_eq!(decision.outcome, Outcome::Propose);
+    let answer = answer_of(&decision, Guard::DeployCorrelation);
+    assert_eq!(decision.waits_for_a_deployment(), Some(answer));
+    assert!(
+        answer
+            .sentence
+            .starts_with("1.5.1 is being put in service since")
+            && answer.sentence.ends_with("as `ci` told"),
+        "{answer:?}"
+    );
+    assert!(!decision.lacks_only_a_yes());
+    facts.underway = Some(underway(-1801));
+    let lapsed = decide(&facts, &Policy::default(), now());
+    assert_eq!(lapsed.outcome, Outcome::Auto);
+}
+
+#[test]
 fn what_touched_nothing_and_what_a_person_accepted_count_for_no_cap() {
     for (touched, accepted, expected) in [
         (true, false, Outcome::Propose),
@@ -259,6 +280,23 @@ fn a_person_lets_an_estimate_through_by_name_and_with_a_reason() {
 }
 
 #[test]
+fn nobody_says_that_an_old_alert_is_in_time() {
+    assert!(Guard::Lateness.fixed().is_some());
+    for (seconds, expected) in [(3600, Outcome::Propose), (-3600, Outcome::Record)] {
+        let mut facts = fine();
+        facts.alert.occurred_at = at(seconds);
+        facts.overrides = vec![Override {
+            guard: Guard::Lateness,
+            person: "ana".parse().unwrap(),
+            reason: "I know".to_owned(),
+            at: now(),
+        }];
+        let decision = decide(&facts, &Policy::default(), now());
+        assert_eq!(decision.outcome, expected);
+    }
+}
+
+#[test]
 fn what_is_fixed_is_never_overridden() {
     for (guard, expected, change) in failures() {
         let mut facts = fine();
@@ -306,6 +344,32 @@ fn an_application_sets_its_own_limits_within_reason() {
     assert_eq!(outcome(&facts, &Policy::of(&settings)), Outcome::Auto);
     assert_ne!(outcome(&facts, &Policy::default()), Outcome::Auto);
     assert!(serde_json::from_value::<GuardSettings>(json!({"an_hour_max": 99})).is_err());
+}
+
+#[test]
+fn a_later_word_counts_where_it_says_anything() {
+    let outcome = |first: &str, change: fn(&mut Facts)| {
+        let mut facts = fine();
+        facts.alert.severity = Some(first.to_owned());
+        change(&mut facts);
+        let decision = decide(&facts, &Policy::default(), now());
+        (decision.outcome, decision.reason())
+    };
+    let auto = (Outcome::Auto, None);
+    let asks = (Outcome::Propose, Some(Guard::Severity));
+    // It says nothing of how severe it is, or which service it is of by the routes.
+    assert_eq!(
+        outcome("P1", |f| later(f, Some("shop"), |it| it.severity = None)),
+        auto
+    );
+    assert_eq!(outcome("P1", |f| later(f, None, |_| ())), auto);
+    // What was not known to be bad turns out to be.
+    let worse: fn(&mut Facts) =
+        |f| later(f, Some("shop"), |it| it.severity = Some("P1".to_owned()));
+    assert_eq!(outcome("high", worse), auto);
+    // Data that may be damaged is not by a word less damaged.
+    assert_eq!(outcome("data_corruption", worse), asks);
+    assert_eq!(outcome("security", worse), asks);
 }
 
 #[test]

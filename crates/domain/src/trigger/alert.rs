@@ -115,6 +115,8 @@ pub struct Deployed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeployedState {
+    /// It is there to be deployed: nothing was begun.
+    Announced,
     /// It began.
     Started,
     /// It is done.

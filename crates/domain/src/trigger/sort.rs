@@ -41,8 +41,17 @@ pub enum Matter {
     Known,
     /// Something began to be wrong.
     Alert(Box<Alert>),
+    /// A version is being put in service.
+    Begun(Begun),
     /// A version was put in service.
     Deployment(Box<Deployment>),
+}
+
+/// A deployment that began. Until its end is told, alerts are left to a person.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Begun {
+    /// Where, in the sender's word; none where the route's rule speaks of it, which decided it.
+    pub environment: Option<String>,
 }
 
 /// A deployment for the ledger.
@@ -106,12 +115,12 @@ pub fn sorted(trigger: &Trigger, headers: &Headers, body: &[u8]) -> Vec<Part> {
     }
 }
 
-/// Whether an alert is one that something is decided about.
+/// Which application an alert is about, and whether it is one that something is decided about.
 #[must_use]
-pub fn begins(trigger: &Trigger, alert: &Alert) -> bool {
+pub fn led(trigger: &Trigger, alert: &Alert) -> (Option<ApplicationName>, bool) {
     let routes = Routes::of(trigger);
     let part = alerted(trigger.mode, alert, routes.find(alert), Value::Null);
-    matches!(part.matter, Matter::Alert(_))
+    (part.application, matches!(part.matter, Matter::Alert(_)))
 }
 
 /// What people call an environment, in one word for each.
@@ -156,7 +165,8 @@ fn alerted(mode: Mode, alert: &Alert, route: Option<&Route>, notice: Value) -> P
         AlertState::Firing if alert.repeated => known("repeated", "it tells of no new trouble"),
         AlertState::Firing => {
             let (code, said) = match mode {
-                Mode::Off | Mode::Record => ("record_mode", "its trigger only records"),
+                Mode::Off => ("trigger_off", "its trigger is off"),
+                Mode::Record => ("record_mode", "its trigger only records"),
                 Mode::Propose | Mode::Shadow | Mode::Auto => ("guards", "the guards decide"),
             };
             Part {
@@ -180,8 +190,21 @@ fn deployed(trigger: &Trigger, told: &Deployed, notice: Value) -> Part {
         said: said.to_owned(),
         notice: notice.clone(),
     };
+    let environment = told.environment.clone();
+    let environment = environment.filter(|_| !route.decides_the_environment());
     match told.state {
-        DeployedState::Started => return known("deploy_started", "a deployment began"),
+        DeployedState::Announced => {
+            return known(
+                "release_published",
+                "a release was published: nothing is put in service by that",
+            );
+        }
+        DeployedState::Started => {
+            return Part {
+                matter: Matter::Begun(Begun { environment }),
+                ..known("deploy_started", "a deployment began")
+            };
+        }
         DeployedState::Failed => return known("deploy_failed", "a deployment did not come about"),
         DeployedState::Succeeded => {}
     }
@@ -228,16 +251,38 @@ fn deployed(trigger: &Trigger, told: &Deployed, notice: Value) -> Part {
         images,
         image: one,
         notes: (!notes.is_empty()).then(|| notes.join(", ")),
-        environment: told
-            .environment
-            .clone()
-            .filter(|_| !route.decides_the_environment()),
+        environment,
         at: told.at,
     };
     Part {
         matter: Matter::Deployment(Box::new(deployment)),
         ..known("deployed", "a version was put in service")
     }
+}
+
+impl Begun {
+    /// Why it is none of this application, as a stable code and a sentence; none when it is.
+    #[must_use]
+    pub fn other(&self, application: &Application) -> Option<(&'static str, String)> {
+        other_environment(self.environment.as_deref(), application)
+    }
+}
+
+fn other_environment(
+    said: Option<&str>,
+    application: &Application,
+) -> Option<(&'static str, String)> {
+    let (name, here) = (&application.name, &application.environment);
+    let said = elsewhere(said, here)?;
+    let said = format!(
+        "it is of the environment `{said}`, and {name} is of `{here}`: where that is the same, say so by a `rule` \
+         of its route that names `environment`, such as `environment == '{said}'`"
+    );
+    Some(("other_environment", said))
+}
+
+fn elsewhere<'a>(said: Option<&'a str>, here: &EnvironmentName) -> Option<&'a str> {
+    said.filter(|said| environment(said) != environment(here.as_str()))
 }
 
 impl Deployment {
@@ -249,14 +294,10 @@ impl Deployment {
         &self,
         application: &Application,
     ) -> Result<BTreeMap<ComponentName, String>, (&'static str, String)> {
-        let (name, here) = (&application.name, &application.environment);
-        if let Some(said) = self.elsewhere(here) {
-            let said = format!(
-                "it is of the environment `{said}`, and {name} is of `{here}`: where that is the same, say so by a `rule` \
-                 of its route that names `environment`, such as `environment == '{said}'`"
-            );
-            return Err(("other_environment", said));
+        if let Some(other) = other_environment(self.environment.as_deref(), application) {
+            return Err(other);
         }
+        let name = &application.name;
         let components = application.components.iter();
         let names: Vec<_> = components.map(|component| &component.name).collect();
         self.images_for(&names).ok_or_else(|| {
@@ -270,8 +311,7 @@ impl Deployment {
     /// The sender's word for its environment, when that is another one than this.
     #[must_use]
     pub fn elsewhere(&self, here: &EnvironmentName) -> Option<&str> {
-        let said = self.environment.as_deref()?;
-        (environment(said) != environment(here.as_str())).then_some(said)
+        elsewhere(self.environment.as_deref(), here)
     }
 
     /// The image of each component of an application with these components; none when the message tells too little.

@@ -257,7 +257,7 @@ fn github_feeds_the_ledger() {
     let told = deployed(said(Kind::Github, &headers, body.as_bytes()));
     assert_eq!(
         (told.state, told.version.as_deref()),
-        (DeployedState::Started, Some("1.43.0"))
+        (DeployedState::Announced, Some("1.43.0"))
     );
     assert_eq!(told.commit, None);
     let settings = Settings {

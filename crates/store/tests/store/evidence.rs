@@ -24,7 +24,7 @@ pub(crate) fn trigger() -> Trigger {
     .unwrap()
 }
 
-fn body(event: &str, incident: &str, status: &str, at: Moment) -> String {
+pub(crate) fn body(event: &str, incident: &str, status: &str, at: Moment) -> String {
     json!({"event": {"id": event, "event_type": format!("incident.{status}"), "occurred_at": at,
         "data": {"id": incident, "type": "incident", "status": status, "created_at": at, "title": "x"}}})
     .to_string()
@@ -38,7 +38,7 @@ pub(crate) fn alert(episode: &str, state: &str, at: Moment) -> Alert {
     .unwrap()
 }
 
-async fn keep(house: &House, event: &str, body: &str) {
+pub(crate) async fn keep(house: &House, event: &str, body: &str) {
     let message = NewMessage {
         trigger: trigger().name,
         event_id: event.to_owned(),
@@ -167,16 +167,16 @@ async fn earlier_episodes_of_what_comes_again_are_found_whether_decided_or_not()
     assert_eq!(known.earlier.len(), 4, "{known:?}");
 }
 
-struct Alerted {
-    house: House,
-    plan: Plan,
-    shop: Application,
-    alert: Alert,
-    trigger: Trigger,
+pub(crate) struct Alerted {
+    pub(crate) house: House,
+    pub(crate) plan: Plan,
+    pub(crate) shop: Application,
+    pub(crate) alert: Alert,
+    pub(crate) trigger: Trigger,
 }
 
 impl Alerted {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let house = House::new().await;
         let plan = house.planned("shop").await;
         house
@@ -198,7 +198,7 @@ impl Alerted {
         }
     }
 
-    fn told(&self) -> Told<'_> {
+    pub(crate) fn told(&self) -> Told<'_> {
         Told {
             trigger: &self.trigger,
             event_id: "e1",
@@ -213,7 +213,7 @@ impl Alerted {
         facts.rollbacks.known().unwrap().clone()
     }
 
-    fn ask(&self, key: &str) -> NewRollback<'_> {
+    pub(crate) fn ask(&self, key: &str) -> NewRollback<'_> {
         NewRollback {
             requested_by: Actor::of_trigger("pager").unwrap(),
             ..ask(&self.plan, RollbackId(Uuid::now_v7()), key)

@@ -2,7 +2,7 @@
 //! is asked for like anybody's rollback.
 
 use domain::{
-    guard::{self, Decision, Facts, Impact, Outcome, Policy, impact_of},
+    guard::{self, Decision, Facts, Impact, Outcome, Policy, Recent, impact_of},
     hold::Marks,
     name::{Actor, RollbackId},
     plan::Plan,
@@ -131,7 +131,15 @@ impl Judging<'_> {
             },
             (Outcome::Propose, Some(plan)) if decision.lacks_only_a_yes() => match proposed {
                 None => self.ask(deciding, &decision, plan, Ask::Propose).await,
-                Some(rollback) => Ok(decided(self.asked(&decision, rollback, Ask::Propose))),
+                Some(waiting) if waiting.plan == Some(plan.digest()) => {
+                    let asked = self.asked(&decision, waiting.rollback, Ask::Propose);
+                    Ok(decided(asked))
+                }
+                // It is of what is no longer so: nobody could say yes to it.
+                Some(_) => {
+                    drop(deciding);
+                    self.make_way().await
+                }
             },
             (Outcome::Wait { until }, _) => Ok(Judged::Later(until)),
             (Outcome::Auto | Outcome::Propose | Outcome::Shadow | Outcome::Record, plan) => {
@@ -150,13 +158,10 @@ impl Judging<'_> {
     }
 
     /// The rollback of this application that is proposed and waits.
-    fn proposed(&self, facts: &Facts) -> Option<RollbackId> {
+    fn proposed<'a>(&self, facts: &'a Facts) -> Option<&'a Recent> {
         let name = &self.told.application.name;
-        let recent = facts.rollbacks.known()?.iter();
-        recent
-            .filter(|recent| recent.proposed && recent.application == *name)
-            .map(|recent| recent.rollback)
-            .next()
+        let mut recent = facts.rollbacks.known()?.iter();
+        recent.find(|recent| recent.proposed && recent.application == *name)
     }
 
     /// What is only proposed gives way to what may start.
@@ -282,10 +287,13 @@ impl Judging<'_> {
         if let (DecisionOutcome::Proposed, Some(plan)) = (outcome, plan) {
             new.plan = Some(plan.digest());
             let (name, reason) = (&plan.application.name, self.reason().word());
-            new.next_action = Some(format!(
-                "sternway rollback {name} --to {} --reason {reason}",
-                plan.to
-            ));
+            new.next_action = match decision.waits_for_a_deployment() {
+                Some(wait) => wait.next_action.clone(),
+                None => Some(format!(
+                    "sternway rollback {name} --to {} --reason {reason}",
+                    plan.to
+                )),
+            };
         }
         decided(new)
     }

@@ -53,12 +53,15 @@ pub(super) async fn sort(messages: Vec<Due>) -> Sorted {
     sorting.await.unwrap_or_default()
 }
 
-/// None: there is something to be found out.
+/// None: there is something to be found out. Of a message that says several things some may be written down already.
 fn decisions(due: &Due) -> Option<Vec<NewDecision>> {
     if due.removed {
         return Some(vec![of_removed()]);
     }
     let parts = sorted(&due.trigger, &due.headers, &due.body);
+    if parts.len() > 1 {
+        return None;
+    }
     let each = parts.iter().map(|part| decision(due.trigger.mode, part));
     each.collect()
 }
@@ -72,14 +75,15 @@ pub(super) fn decision(mode: Mode, part: &Part) -> Option<NewDecision> {
     let as_said = |outcome| Some(written(part, outcome, part.code, part.said.clone(), None));
     match (&part.matter, &part.application) {
         (Matter::Nothing, _) => as_said(DecisionOutcome::Noted),
-        (Matter::Known, _) | (Matter::Alert(_) | Matter::Deployment(_), None) => {
+        (Matter::Known, _)
+        | (Matter::Alert(_) | Matter::Begun(_) | Matter::Deployment(_), None) => {
             as_said(DecisionOutcome::Recorded)
         }
         (Matter::Alert(_), Some(_)) => match mode {
             Mode::Off | Mode::Record => as_said(DecisionOutcome::Recorded),
             Mode::Propose | Mode::Shadow | Mode::Auto => None,
         },
-        (Matter::Deployment(_), Some(_)) => None,
+        (Matter::Begun(_) | Matter::Deployment(_), Some(_)) => None,
     }
 }
 

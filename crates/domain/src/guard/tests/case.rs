@@ -70,6 +70,7 @@ pub(in crate::guard) fn fine() -> Facts {
             }],
             earlier: Vec::new(),
             decided: None,
+            later: None,
         }),
         opinion: Seen::Known(Opinion {
             at: at(0),
@@ -83,6 +84,7 @@ pub(in crate::guard) fn fine() -> Facts {
             finished: true,
             seen: true,
         }),
+        underway: None,
         target: Seen::Known(TargetFacts {
             version: "1.4.2".parse().unwrap(),
             proved: true,
@@ -122,6 +124,7 @@ pub(super) fn recent(application: &str, by: Asker, asked: i64, rested: Option<i6
         touched: true,
         left: None,
         trigger: (by == Asker::Trigger).then(|| "other".to_owned()),
+        plan: None,
         proposed: false,
         accepted: false,
     }

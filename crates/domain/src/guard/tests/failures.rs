@@ -2,14 +2,14 @@
 
 use super::case::{at, done_before, known, recent, unknown, uuid, window};
 use crate::{
-    guard::{Answer, Asker, EpisodeState, Facts, Guard, Switch},
+    guard::{Answer, Asker, EpisodeState, Facts, Guard, Later, Switch, Underway},
     ledger::DeploymentKind,
     planner::{Blocker, BlockerCode},
     readiness::ReadinessCode,
     seen::Seen,
     time::Millis,
     trigger::{
-        alert::AlertState,
+        alert::{Alert, AlertState},
         trust::{Mode, TrustTier},
     },
 };
@@ -95,7 +95,7 @@ fn of_origin() -> [(Guard, Answer, Change); 7] {
     ]
 }
 
-fn of_the_trouble() -> [(Guard, Answer, Change); 18] {
+fn of_the_trouble() -> [(Guard, Answer, Change); 22] {
     use Answer::{Ask, Refuse, Wait};
     [
         (Guard::Episode, Refuse, |f| {
@@ -120,6 +120,22 @@ fn of_the_trouble() -> [(Guard, Answer, Change); 18] {
         }),
         (Guard::Episode, Ask, |f| {
             said(f, -20, AlertState::Acknowledged)
+        }),
+        // Moved to another service, of ours or of nobody.
+        (Guard::Episode, Refuse, |f| {
+            later(f, Some("blog"), |it| {
+                it.service = Some("PSVC002".to_owned())
+            });
+        }),
+        (Guard::Episode, Refuse, |f| {
+            later(f, None, |it| it.service = Some("PSVC002".to_owned()));
+        }),
+        // Less severe than it was said to be, or said in a word that nobody knows.
+        (Guard::Severity, Ask, |f| {
+            later(f, Some("shop"), |it| it.severity = Some("P5".to_owned()));
+        }),
+        (Guard::Severity, Ask, |f| {
+            later(f, Some("shop"), |it| it.severity = Some("S7".to_owned()));
         }),
         (Guard::Lateness, Refuse, |f| {
             f.alert.occurred_at = at(-601);
@@ -170,7 +186,31 @@ fn said(facts: &mut Facts, seconds: i64, state: AlertState) {
     known(&mut facts.episode, |it| it.states.push(said));
 }
 
-fn of_cause() -> [(Guard, Answer, Change); 10] {
+/// Another message about the trouble, ten seconds ago.
+pub(super) fn later(facts: &mut Facts, of: Option<&str>, change: impl FnOnce(&mut Alert)) {
+    let mut alert = Alert {
+        occurred_at: at(-10),
+        repeated: true,
+        ..facts.alert.clone()
+    };
+    change(&mut alert);
+    let later = Later {
+        alert: Box::new(alert),
+        application: of.map(|name| name.parse().unwrap()),
+    };
+    known(&mut facts.episode, |it| it.later = Some(later));
+}
+
+/// A deployment that began then.
+pub(super) fn underway(seconds: i64) -> Underway {
+    Underway {
+        trigger: "ci".to_owned(),
+        version: Some("1.5.1".to_owned()),
+        since: at(seconds),
+    }
+}
+
+fn of_cause() -> [(Guard, Answer, Change); 11] {
     use Answer::Ask;
     [
         (Guard::DeployCorrelation, Ask, |f| {
@@ -192,6 +232,9 @@ fn of_cause() -> [(Guard, Answer, Change); 10] {
         (Guard::DeployCorrelation, Ask, |f| {
             f.alert.version = Some("green".to_owned());
             known(&mut f.target, |it| it.version = "green".parse().unwrap());
+        }),
+        (Guard::DeployCorrelation, Ask, |f| {
+            f.underway = Some(underway(-1800))
         }),
         (Guard::NeverTwice, Ask, |f| {
             known(&mut f.deployment, |it| it.kind = DeploymentKind::Rollback);

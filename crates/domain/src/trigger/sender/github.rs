@@ -131,12 +131,12 @@ fn release(settings: &Settings, body: &Value) -> Result<Notice, Unreadable> {
     let at = moment(body, "/release/published_at")
         .or_else(|| moment(body, "/release/created_at"))
         .ok_or_else(|| Unreadable("it has no `release.published_at`".to_owned()))?;
-    // One that is published to be tried is told of again when it is released.
+    // Published alone it puts nothing in service. One that is published to be tried is told of again when it is released.
     let tried = body.pointer("/release/prerelease") == Some(&Value::Bool(true));
     let state = if settings.release_is_deployment && !tried {
         DeployedState::Succeeded
     } else {
-        DeployedState::Started
+        DeployedState::Announced
     };
     Ok(Notice::Deployed(Box::new(Deployed {
         key: format!("release/{repository}/{id}"),

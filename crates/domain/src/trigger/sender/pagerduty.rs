@@ -54,6 +54,7 @@ pub(crate) fn read(body: &Value) -> Result<Notice, Unreadable> {
         return Ok(Notice::Other { kind });
     }
     let state = match text(body, "/event/data/status").as_deref() {
+        Some("triggered") if handed(&kind) => AlertState::Acknowledged,
         Some("triggered") => AlertState::Firing,
         Some("acknowledged") => AlertState::Acknowledged,
         Some("resolved") if merged(body) => AlertState::Merged,
@@ -90,6 +91,11 @@ pub(crate) fn read(body: &Value) -> Result<Notice, Unreadable> {
         repeated: state == AlertState::Firing && !news,
         ours: key.is_some_and(|key| key.starts_with(OUR_KEYS)),
     }]))
+}
+
+/// Whether a person gave it to another one, or to a team: somebody sees to it that it is looked after.
+fn handed(kind: &str) -> bool {
+    matches!(kind, "incident.reassigned" | "incident.delegated")
 }
 
 fn merged(body: &Value) -> bool {

@@ -122,7 +122,7 @@ fn github_releases_and_what_is_neither() {
     assert_eq!(state("published", false), DeployedState::Succeeded);
     assert_eq!(
         state("published", true),
-        DeployedState::Started,
+        DeployedState::Announced,
         "it is published to be tried"
     );
     assert_eq!(state("released", false), DeployedState::Succeeded);
