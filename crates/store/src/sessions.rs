@@ -32,12 +32,11 @@ impl Sessions {
 
     /// A connection, the one that was used last if that was a moment ago. Dropped, it goes back to the pool.
     pub(crate) async fn take(&self) -> Result<PoolConnection<Postgres>> {
-        if let Some((used, session)) = self.kept().pop() {
-            if used.elapsed() < TRUSTED_IDLE {
-                return Ok(session);
-            }
+        let last = self.kept().pop();
+        match last.filter(|(used, _)| used.elapsed() < TRUSTED_IDLE) {
+            Some((_, session)) => Ok(session),
+            None => Ok(self.pool.acquire().await?),
         }
-        Ok(self.pool.acquire().await?)
     }
 
     /// Keeps a connection whose last statement was answered and that is in no transaction.
