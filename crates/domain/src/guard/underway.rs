@@ -132,7 +132,7 @@ mod tests {
         use DeployedState::{Announced, Failed, Started, Succeeded};
         let begun = word("d1", Started, "1.5.1", -60);
         let open = Some("1.5.1".to_owned());
-        assert_eq!(under_way(&[begun.clone()]), open);
+        assert_eq!(under_way(std::slice::from_ref(&begun)), open);
         for over in [Succeeded, Failed] {
             let same_key = word("d1", over, "", -20);
             assert_eq!(under_way(&[same_key.clone(), begun.clone()]), None);

@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn the_newest_word_after_the_alert_is_kept() {
         let before = word("E1", AlertState::Firing, -50, false);
-        assert_eq!(facts(&[before.clone()]).later, None);
+        assert_eq!(facts(std::slice::from_ref(&before)).later, None);
         let late = |seconds: i64, severity: &str| Word {
             alert: Alert {
                 severity: Some(severity.to_owned()),
@@ -203,7 +203,7 @@ mod tests {
             ours: at(-20),
             ..late(-40, "P4")
         };
-        assert!(facts(&[same.clone()]).later.is_some());
+        assert!(facts(std::slice::from_ref(&same)).later.is_some());
         let heard_before = Word {
             ours: at(-39),
             ..same

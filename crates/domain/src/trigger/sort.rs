@@ -208,13 +208,25 @@ fn deployed(trigger: &Trigger, told: &Deployed, notice: Value) -> Part {
         DeployedState::Failed => return known("deploy_failed", "a deployment did not come about"),
         DeployedState::Succeeded => {}
     }
-    let version = told
-        .version
-        .as_deref()
-        .and_then(|text| text.parse::<Version>().ok());
-    let Some(version) = version else {
-        return known("no_version", "it names no version, or one that is none");
-    };
+    match put_in_service(told, route, environment) {
+        Ok(deployment) => Part {
+            matter: Matter::Deployment(Box::new(deployment)),
+            ..known("deployed", "a version was put in service")
+        },
+        Err((code, said)) => known(code, said),
+    }
+}
+
+/// What the ledger is told, or what the message lacks, as a stable code and a sentence.
+fn put_in_service(
+    told: &Deployed,
+    route: &Route,
+    environment: Option<String>,
+) -> Result<Deployment, (&'static str, &'static str)> {
+    let version = told.version.as_deref();
+    let version = version
+        .and_then(|text| text.parse::<Version>().ok())
+        .ok_or(("no_version", "it names no version, or one that is none"))?;
     let named: Option<BTreeMap<ComponentName, String>> = told
         .images
         .iter()
@@ -231,12 +243,12 @@ fn deployed(trigger: &Trigger, told: &Deployed, notice: Value) -> Part {
             && !image.starts_with('-')
     };
     let one = told.image.clone().filter(&plain);
-    let Some(images) = images.filter(|images| images.values().all(plain)) else {
-        return known("no_image", "it names an image or a component that is none");
-    };
+    let images = images
+        .filter(|images| images.values().all(plain))
+        .ok_or(("no_image", "it names an image or a component that is none"))?;
     if images.is_empty() && one.is_none() {
         let said = "it names no image, and its route has no `images` to tell them from the version";
-        return known("no_image", said);
+        return Err(("no_image", said));
     }
     let commit = told.commit.clone().filter(|text| {
         let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
@@ -244,7 +256,7 @@ fn deployed(trigger: &Trigger, told: &Deployed, notice: Value) -> Part {
     });
     let by = told.actor.as_ref().map(|actor| format!("by {actor}"));
     let notes: Vec<String> = by.into_iter().chain(told.url.clone()).collect();
-    let deployment = Deployment {
+    Ok(Deployment {
         key: told.key.clone(),
         version,
         commit,
@@ -253,11 +265,7 @@ fn deployed(trigger: &Trigger, told: &Deployed, notice: Value) -> Part {
         notes: (!notes.is_empty()).then(|| notes.join(", ")),
         environment,
         at: told.at,
-    };
-    Part {
-        matter: Matter::Deployment(Box::new(deployment)),
-        ..known("deployed", "a version was put in service")
-    }
+    })
 }
 
 impl Begun {

@@ -22,6 +22,7 @@ pub(super) fn failures() -> Vec<(Guard, Answer, Change)> {
     let mut all: Vec<(Guard, Answer, Change)> = Vec::new();
     all.extend(of_origin());
     all.extend(of_the_trouble());
+    all.extend(of_its_time());
     all.extend(of_cause());
     all.extend(of_target());
     all.extend(of_caps());
@@ -95,8 +96,8 @@ fn of_origin() -> [(Guard, Answer, Change); 7] {
     ]
 }
 
-fn of_the_trouble() -> [(Guard, Answer, Change); 22] {
-    use Answer::{Ask, Refuse, Wait};
+fn of_the_trouble() -> [(Guard, Answer, Change); 13] {
+    use Answer::{Ask, Refuse};
     [
         (Guard::Episode, Refuse, |f| {
             f.alert.state = AlertState::Acknowledged
@@ -137,6 +138,12 @@ fn of_the_trouble() -> [(Guard, Answer, Change); 22] {
         (Guard::Severity, Ask, |f| {
             later(f, Some("shop"), |it| it.severity = Some("S7".to_owned()));
         }),
+    ]
+}
+
+fn of_its_time() -> [(Guard, Answer, Change); 9] {
+    use Answer::{Ask, Refuse, Wait};
+    [
         (Guard::Lateness, Refuse, |f| {
             f.alert.occurred_at = at(-601);
         }),
