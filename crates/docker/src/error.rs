@@ -207,7 +207,8 @@ fn kind_of_answer(status: u16, message: &str) -> Kind {
     if message.contains("no space left on device") {
         return Kind::DiskFull;
     }
-    if status >= 500 && GOING_DOWN.iter().any(|sign| message.contains(sign)) {
+    let passes = GOING_DOWN.iter().any(|sign| message.contains(sign)) || left_behind(message);
+    if status >= 500 && passes {
         return Kind::Broken;
     }
     match status {
@@ -215,6 +216,12 @@ fn kind_of_answer(status: u16, message: &str) -> Kind {
         409 if message.contains("already in use") => Kind::NameTaken,
         _ => Kind::Refused,
     }
+}
+
+/// Whether containerd still holds a task that the engine had asked for when it was killed: seen with 26.1, for as long
+/// as containerd takes to put it away.
+fn left_behind(message: &str) -> bool {
+    message.starts_with("task ") && message.ends_with("already exists")
 }
 
 /// How a connection broke: what the system says of it, where it says something.
@@ -268,6 +275,7 @@ mod tests {
             answer(500, "mkdir /var/lib/docker/x: no space left on device"),
             answer(409, "You cannot remove a running container"),
             answer(500, "ttrpc: closed: unknown"),
+            answer(500, "task c325aa500eca: already exists"),
         ]
         .map(|error| error.kind());
         assert_eq!(
@@ -277,6 +285,7 @@ mod tests {
                 Kind::NameTaken,
                 Kind::DiskFull,
                 Kind::Refused,
+                Kind::Broken,
                 Kind::Broken
             ]
         );
