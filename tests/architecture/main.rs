@@ -202,6 +202,7 @@ fn the_domain_depends_on_nothing_that_could_act() {
         "cel",
         "form_urlencoded",
         "hmac",
+        "regex",
         "subtle",
         // Time zones; without its `std` it has neither a clock nor files.
         "jiff",

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use cel::{Context, Program, Value};
+use regex::RegexBuilder;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -24,6 +25,9 @@ pub const RULE_CHARS_MAX: usize = 512;
 pub const RULE_DEPTH_MAX: usize = 24;
 /// Deepest nesting of brackets. Each costs the library a dozen calls, in a build for tests 170 KB of a thread's 2 MB.
 pub const RULE_NESTING_MAX: usize = 6;
+/// Most memory that the patterns of one rule may compile to, together. They are compiled each time that the rule is
+/// asked, which costs 4 us for each KB; `\w{99}` alone would cost 20 ms.
+const PATTERNS_BYTES_MAX: usize = 64 << 10;
 /// Most labels that a route asks for.
 const LABELS_MAX: usize = 16;
 /// Most image templates of a route.
@@ -236,15 +240,10 @@ fn compiled(rule: &str) -> Result<Program, String> {
             "leave `{word}` out: what runs over lists is not allowed"
         ));
     }
-    let computed = dense
-        .match_indices("matches(")
-        .any(|(at, word)| !written_out(&dense[at + word.len()..]));
-    if computed {
-        return Err("write the pattern of `matches` as one text, without quotes in it".to_owned());
-    }
+    within_reach(rule)?;
     if depth(rule) > RULE_DEPTH_MAX {
         return Err(format!(
-            "use at most {RULE_DEPTH_MAX} brackets and negations in all"
+            "use at most {RULE_DEPTH_MAX} brackets and negations in all, those in texts included"
         ));
     }
     if nesting(rule) > RULE_NESTING_MAX {
@@ -256,15 +255,45 @@ fn compiled(rule: &str) -> Result<Program, String> {
     })
 }
 
-/// Whether what stands between the brackets is one text and nothing else. What might end the text later than it seems, an
-/// escaped quote or three of them, is refused.
-fn written_out(call: &str) -> bool {
-    let call = call.strip_prefix('r').unwrap_or(call);
-    let ended = ['\'', '"']
+/// Looks at every pattern of a rule: each is written out, and together they compile to little.
+fn within_reach(rule: &str) -> Result<(), String> {
+    let patterns: Option<Vec<String>> = rule
+        .match_indices("matches")
+        .filter_map(|(at, word)| rule[at + word.len()..].trim_start().strip_prefix('('))
+        .map(written_out)
+        .collect();
+    let patterns = patterns.ok_or(
+        "write the pattern of `matches` as one text without quotes in it, with every `\\` doubled or as r'...'",
+    )?;
+    let each = PATTERNS_BYTES_MAX / patterns.len().max(1);
+    for pattern in patterns {
+        match RegexBuilder::new(&pattern).size_limit(each).build() {
+            Ok(_) => {}
+            Err(regex::Error::CompiledTooBig(_)) => {
+                return Err(format!(
+                    "`{pattern}` is too much to look for: use `[0-9]` for `\\d`, `[a-z]` for `\\w`, and small numbers in `{{}}`"
+                ));
+            }
+            Err(_) => return Err(format!("`{pattern}` is no pattern")),
+        }
+    }
+    Ok(())
+}
+
+/// The pattern, where one text and nothing else stands between the brackets. What might end the text later than it seems,
+/// an escaped quote or three of them, and what might stand for another letter are refused.
+fn written_out(call: &str) -> Option<String> {
+    let call = call.trim_start();
+    let raw = call.strip_prefix('r');
+    let text = raw.unwrap_or(call);
+    let (pattern, after) = ['\'', '"']
         .into_iter()
-        .find_map(|quote| call.strip_prefix(quote)?.split_once(quote));
-    ended.is_some_and(|(pattern, after)| {
-        !pattern.is_empty() && !pattern.ends_with('\\') && after.starts_with(')')
+        .find_map(|quote| text.strip_prefix(quote)?.split_once(quote))?;
+    let plain = raw.is_some() || !pattern.replace("\\\\", "").contains('\\');
+    let ends = !pattern.is_empty() && !pattern.ends_with('\\') && plain;
+    (ends && after.trim_start().starts_with(')')).then(|| match raw {
+        Some(_) => pattern.to_owned(),
+        None => pattern.replace("\\\\", "\\"),
     })
 }
 
@@ -364,6 +393,8 @@ mod tests {
         assert!(fits(
             "title.startsWith('shop:') && labels['env'].matches('^pro')"
         ));
+        assert!(fits("title.matches ( r'^shop: \\d+xx$' )"));
+        assert!(fits("title.matches('^shop: \\\\d+xx$')"));
         assert!(!fits("labels.team == 'search'"));
     }
 
@@ -408,6 +439,11 @@ mod tests {
             "title.matches('''x')' + service + ''')",
             "title.matches(r'x', service)",
             "matches(title, service)",
+            "title.matches(r'\\w{99}')",
+            "title.matches('\\\\w{9}') || title.matches('\\\\w{9}')",
+            "title.matches('x\\173{99}')",
+            "title.matches('((((a{9}){9}){9}){9})')",
+            "title.matches('(')",
             "labels. exists (k, true)",
             "a ==",
             "",
