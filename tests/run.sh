@@ -25,17 +25,19 @@ outside() {
         if ! has "$package"; then install_packages docker.io iptables iproute2; break; fi
     done
     # docker-compose itself: the tests run that program, and Docker's plugin is another one.
-    prepare_packages engine docker-compose postgres build python slowhttptest curl git haproxy caddy docker-registry \
+    prepare_packages engine docker-compose postgres build g++ python slowhttptest curl git haproxy caddy docker-registry \
         prometheus prometheus-alertmanager
 
     if [ $# -eq 0 ]; then
         step "scripts" sh tests/scripts.sh
         step "format" cargo fmt --all --check
+        step "format of the fuzz targets" cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
         step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
         step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
     fi
     step "compile" cargo test --workspace --locked --no-run
     step "compile the server" cargo build --locked --package sternway --package tests --bin sternway --bench bench
+    if [ $# -eq 0 ]; then step "compile the fuzz targets" sh tests/fuzz.sh build; fi
     step "schemathesis" sh tests/schemathesis.sh install
     step "Compose 2" sh tests/compose2.sh install
 
@@ -62,6 +64,7 @@ inside() {
     # Whatever fails, everything is tried: one run tells all.
     step "tests" cargo test --workspace --locked --no-fail-fast "$@"
     if [ $# -eq 0 ]; then
+        step "fuzz targets" sh tests/fuzz.sh run 5
         for benchmark in downtime steps footprint takeover group clone intake trigger; do
             step "benchmark $benchmark" sh tests/bench.sh "$benchmark" --smallest
         done

@@ -51,7 +51,7 @@ const POLL: Duration = Duration::from_millis(250);
 /// Messages in hand at a time, and how many there must be room for before more are taken: few trips in a storm.
 const AT_ONCE: usize = 64;
 const ROOM: usize = AT_ONCE / 2;
-/// The shortest time between two takings: what comes meanwhile is taken together.
+/// The shortest time between two takings when the last one took all that there was: what comes meanwhile is taken together.
 const BREATH: Duration = Duration::from_millis(10);
 /// How long a message is ours: a worker that dies leaves it to others this much later. A look at an engine that does not
 /// answer takes most of it.
@@ -87,7 +87,9 @@ pub(crate) async fn run(store: Store, real: Arc<Real>, wake: Wake, shutdown: Can
         more |= poll <= now;
         if more && hand.room() >= ROOM && next <= now {
             more = hand.take().await;
-            (next, poll) = (Instant::now() + BREATH, Instant::now() + POLL);
+            let taken = Instant::now();
+            next = if more { taken } else { taken + BREATH };
+            poll = taken + POLL;
             continue;
         }
         let again = if more { next } else { poll };
