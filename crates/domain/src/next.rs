@@ -53,6 +53,19 @@ pub enum Order {
     },
 }
 
+impl Order {
+    /// Whose no it is to a rollback that is under way, and how that is said. One that was accepted while a yes was on its
+    /// way to the log is read when it has begun, and counts like a cancel.
+    #[must_use]
+    pub fn stops(&self) -> Option<(&Actor, &'static str)> {
+        match self {
+            Self::Cancel { by } => Some((by, "cancelled it")),
+            Self::Reject { by } => Some((by, "rejected the plan while others approved it")),
+            Self::Approve { .. } | Self::Supersede { .. } => None,
+        }
+    }
+}
+
 /// What a turn decided: first these events, in order, then that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Turn {
@@ -401,28 +414,22 @@ fn calm(run: &Run, now: Moment) -> Option<Turn> {
 
 /// A cancel that still can be obeyed turns the run; each that comes too late is answered.
 fn cancelled(run: &Run, orders: &[Order]) -> Option<Turn> {
-    let by = orders.iter().find_map(|order| match order {
-        Order::Cancel { by } => Some(by),
-        Order::Approve { .. } | Order::Reject { .. } | Order::Supersede { .. } => None,
-    })?;
+    let (by, what) = orders.iter().find_map(Order::stops)?;
     Some(match too_late_to_cancel(run) {
         Some(why) => go(refuse_cancels(orders, why)),
         None => turn_back(
             run,
-            Cause::new(CauseCode::Cancelled, format!("{by} cancelled it")),
+            Cause::new(CauseCode::Cancelled, format!("{by} {what}")),
         ),
     })
 }
 
 fn refuse_cancels(orders: &[Order], why: &str) -> Vec<Event> {
-    let refuse = |order: &Order| match order {
-        Order::Cancel { by } => Some(Event::CancelRefused {
-            by: by.clone(),
-            why: why.to_owned(),
-        }),
-        Order::Approve { .. } | Order::Reject { .. } | Order::Supersede { .. } => None,
+    let refuse = |(by, _): (&Actor, &str)| Event::CancelRefused {
+        by: by.clone(),
+        why: why.to_owned(),
     };
-    orders.iter().filter_map(refuse).collect()
+    orders.iter().filter_map(Order::stops).map(refuse).collect()
 }
 
 /// The turn with these events before its own.

@@ -245,11 +245,7 @@ impl<W: World> Driver<W> {
         }
         let mut wakes = self.store.wake().subscribe(Topic::Work);
         loop {
-            if log
-                .orders
-                .iter()
-                .any(|(_, order)| matches!(order, Order::Cancel { .. }))
-            {
+            if log.orders.iter().any(|(_, order)| order.stops().is_some()) {
                 return "it was called off".to_owned();
             }
             tokio::select! {

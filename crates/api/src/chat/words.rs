@@ -85,6 +85,10 @@ pub(super) fn targets(items: &[ReleaseAnswer]) -> String {
         } else {
             match item.blockers.as_deref() {
                 Some([]) => marks.push("ready".to_owned()),
+                // Why it is barred is said behind it anyway.
+                Some(_) if item.hold.is_some() || item.insecure.is_some() => {
+                    marks.push("not ready".to_owned());
+                }
                 Some([first, ..]) => marks.push(format!("not ready: {}", first.sentence)),
                 None => {}
             }

@@ -188,7 +188,7 @@ impl Store {
         self.orders.push((number, order));
     }
 
-    /// Whether the log answers every cancel that was accepted: obeyed, or refused with the reason.
+    /// Whether the log answers every cancel and every no that was accepted: obeyed, or refused with the reason.
     pub(crate) fn answers_every_cancel(&self) -> bool {
         let obeyed = self.log.iter().any(|stored| match &stored.event {
             Event::TurnedBack { cause } => cause.code == CauseCode::Cancelled,
@@ -213,8 +213,8 @@ impl Store {
         };
         obeyed
             || self.orders.iter().all(|(_, order)| match order {
-                Order::Cancel { by } => refused(by),
-                Order::Approve { .. } | Order::Reject { .. } | Order::Supersede { .. } => true,
+                Order::Cancel { by } | Order::Reject { by } => refused(by),
+                Order::Approve { .. } | Order::Supersede { .. } => true,
             })
     }
 

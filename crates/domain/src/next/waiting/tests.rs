@@ -1,4 +1,5 @@
 use super::*;
+use crate::lifecycle::Phase;
 
 const AT: i64 = 1_767_607_200_000;
 
@@ -104,4 +105,29 @@ fn a_no_is_as_good_at_any_time() {
     let orders = [yes("eva", after(1)), Order::Reject { by: actor("ben") }];
     let turn = for_approval(&plan, &run, until(), &orders, after(4_500));
     assert_eq!(turn, not_approved("ben rejected the plan"));
+}
+
+#[test]
+fn a_no_that_was_accepted_while_a_yes_went_to_the_log_calls_off_what_has_begun() {
+    let mut run = waits(&["eva"]);
+    run.phase = Phase::Forward { at: 0 };
+    let no = [Order::Reject { by: actor("ben") }];
+    let turn = crate::next::cancelled(&run, &no).unwrap();
+    let cause = Cause::new(
+        CauseCode::Cancelled,
+        "ben rejected the plan while others approved it",
+    );
+    let verdict = Verdict::Cancelled {
+        cause: cause.clone(),
+    };
+    assert_eq!(turn.events, [Event::Ended { verdict }]);
+    run.acted_at = Some(after(2));
+    let turn = crate::next::cancelled(&run, &no).unwrap();
+    assert_eq!(turn.events, [Event::TurnedBack { cause }]);
+    run.proved_at = Some(after(5));
+    let turn = crate::next::cancelled(&run, &no).unwrap();
+    assert!(
+        matches!(turn.events.as_slice(), [Event::CancelRefused { by, .. }] if *by == actor("ben"))
+    );
+    assert_eq!(crate::next::cancelled(&run, &[yes("ben", after(1))]), None);
 }
