@@ -299,14 +299,14 @@ fn recent(row: RecentRow) -> Result<Recent> {
     if !row.acts && rested_at.is_none() {
         return Err(corrupt("rollback", "it rests since nobody knows when"));
     }
-    let proposed = by == Asker::Trigger && row.acts && row.phase == "awaiting_approval";
+    let awaits = row.acts && row.phase == "awaiting_approval";
     let was_proposed = row.asked.as_deref() == Some(DecisionOutcome::Proposed.word());
     Ok(Recent {
         rollback: RollbackId(row.id),
         application: row.application.parse().map_err(bad)?,
         plan: Some(row.plan_digest.parse().map_err(bad)?),
-        proposed,
-        accepted: by == Asker::Trigger && was_proposed && !proposed,
+        awaits,
+        accepted: by == Asker::Trigger && was_proposed && !awaits,
         by,
         asked_at: row.requested_at.into(),
         rested_at,

@@ -29,7 +29,7 @@ fn rollbacks(facts: &Facts, guard: Guard) -> Result<&[Recent], GuardAnswer> {
 /// What is only proposed has not started anything.
 fn by_alert(recent: &&Recent) -> bool {
     match recent.by {
-        Asker::Trigger => !recent.proposed,
+        Asker::Trigger => !recent.awaits,
         Asker::Person | Asker::Watcher => false,
     }
 }
@@ -58,17 +58,12 @@ pub(super) fn cooldown(facts: &Facts, policy: &Policy, now: Moment) -> GuardAnsw
         .filter(|recent| recent.application == subject.name);
     let (mut newest, mut in_vain, mut proposed) = (None, None, None);
     for recent in here {
-        if recent.proposed {
+        if recent.proposed() {
             proposed = Some(recent.rollback);
             continue;
         }
         let Some(rested_at) = recent.rested_at else {
-            return GuardAnswer::refuse(
-                guard,
-                format!("a rollback of {} is under way", subject.name),
-                format!("follow it: `sternway watch {}`", recent.rollback),
-            )
-            .with("rollback", recent.rollback);
+            return at_work(&subject.name, recent).with("rollback", recent.rollback);
         };
         if recent.touched {
             newest = newest.max(Some((rested_at, recent.rollback)));
@@ -104,6 +99,25 @@ pub(super) fn cooldown(facts: &Facts, policy: &Policy, now: Moment) -> GuardAnsw
             }
         }
     }
+}
+
+/// One is enough, be it that it waits for a yes.
+fn at_work(name: &ApplicationName, recent: &Recent) -> GuardAnswer {
+    let (what, next) = if recent.awaits {
+        (
+            format!("a rollback of {name} is asked for already, and waits for a person's yes"),
+            format!(
+                "decide on it: `sternway approve {0}` or `sternway reject {0}`",
+                recent.rollback
+            ),
+        )
+    } else {
+        (
+            format!("a rollback of {name} is under way"),
+            format!("follow it: `sternway watch {}`", recent.rollback),
+        )
+    };
+    GuardAnswer::refuse(Guard::Cooldown, what, next)
 }
 
 /// So long after one; by the policy when it touched anything.

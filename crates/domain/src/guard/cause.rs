@@ -108,7 +108,7 @@ pub(super) fn never_twice(facts: &Facts, now: Moment) -> GuardAnswer {
             && now.since(recent.asked_at) < DAY;
         // What is only proposed undid nothing yet.
         (recent.undid == Some(newest.id) || again)
-            && !recent.proposed
+            && !recent.proposed()
             && match recent.by {
                 Asker::Trigger | Asker::Watcher => true,
                 Asker::Person => false,

@@ -244,12 +244,23 @@ pub struct Recent {
     /// Its plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanDigest>,
-    /// Whether it is only proposed: an alert asked for it, and a person's yes is waited for.
+    /// Whether it waits for a person's yes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub proposed: bool,
+    pub awaits: bool,
     /// Whether an alert only proposed it, and a person's yes started it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub accepted: bool,
+}
+
+impl Recent {
+    /// Whether it is only proposed: an alert asked for it, and a person's yes is waited for.
+    #[must_use]
+    pub fn proposed(&self) -> bool {
+        match self.by {
+            Asker::Trigger => self.awaits,
+            Asker::Person | Asker::Watcher => false,
+        }
+    }
 }
 
 /// Who asked for a rollback.

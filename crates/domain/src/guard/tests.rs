@@ -9,11 +9,12 @@ use crate::{
     trigger::trust::{Doubt, TrustTier},
     window::Zone,
 };
-use case::{done_before, known, recent, unknown, uuid, window};
+use case::{done_before, known, recent, unknown, window};
 use failures::{Change, failures, later, underway, unseen};
 
 mod case;
 mod failures;
+mod limits;
 
 pub(super) use case::{at, fine, now};
 
@@ -431,20 +432,6 @@ proptest! {
         prop_assert!(decision.outcome == Outcome::Auto || !fault || after.outcome != Outcome::Auto,
             "{:#?} and then {:#?}", decision.reasons(), facts);
     }
-}
-
-#[test]
-fn what_is_only_proposed_stands_in_nothing_s_way() {
-    let mut facts = fine();
-    let proposals = ["shop", "shop", "blog", "wiki"].map(|name| Recent {
-        proposed: true,
-        undid: Some(uuid(5)),
-        episode: Some("Q1".to_owned()),
-        ..recent(name, Asker::Trigger, -60, None)
-    });
-    facts.rollbacks = Seen::Known(proposals.to_vec());
-    let decision = decide(&facts, &Policy::default(), now());
-    assert_eq!(decision.outcome, Outcome::Auto, "{:?}", decision.reasons());
 }
 
 #[test]

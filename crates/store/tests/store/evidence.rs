@@ -230,7 +230,7 @@ async fn rollbacks_and_the_deployment_that_they_undid_are_told() {
     let recent = alerted.rollbacks().await;
     assert_eq!(recent.len(), 1);
     assert_eq!((recent[0].rollback, recent[0].rested_at), (rollback, None));
-    assert_eq!((recent[0].by, recent[0].proposed), (Asker::Person, false));
+    assert_eq!((recent[0].by, recent[0].proposed()), (Asker::Person, false));
     let newest = house.store.facts(&alerted.told()).await.unwrap().deployment;
     assert_eq!(recent[0].undid, newest.known().map(|newest| newest.id));
 }
@@ -247,7 +247,7 @@ async fn a_proposal_gives_way_and_leaves_no_trace_in_the_facts() {
     store.rollback_request(&proposal).await.unwrap();
     let recent = alerted.rollbacks().await;
     assert!(
-        recent[0].proposed && recent[0].by == Asker::Trigger,
+        recent[0].proposed() && recent[0].by == Asker::Trigger,
         "{recent:?}"
     );
     let withdrawn = store.proposal_withdraw(name, &ana()).await.unwrap();
@@ -404,7 +404,7 @@ async fn what_an_alert_proposed_and_a_person_accepted_is_told_apart() {
     let asked = deciding.request(&proposal, "e1", 0, &proposed).await;
     assert_eq!(asked.unwrap(), Requested::New);
     let recent = alerted.rollbacks().await;
-    assert!(recent[0].proposed && !recent[0].accepted, "{recent:?}");
+    assert!(recent[0].proposed() && !recent[0].accepted, "{recent:?}");
     house
         .raw(&format!(
             "update rollback_run set phase = 'ended', acts = false, ended_at = now(),
@@ -414,7 +414,7 @@ async fn what_an_alert_proposed_and_a_person_accepted_is_told_apart() {
         .await;
     let recent = alerted.rollbacks().await;
     assert_eq!(recent[0].by, Asker::Trigger);
-    assert!(!recent[0].proposed && recent[0].accepted, "{recent:?}");
+    assert!(!recent[0].proposed() && recent[0].accepted, "{recent:?}");
     assert!(recent[0].touched, "{recent:?}");
 }
 

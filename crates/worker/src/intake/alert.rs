@@ -161,7 +161,7 @@ impl Judging<'_> {
     fn proposed<'a>(&self, facts: &'a Facts) -> Option<&'a Recent> {
         let name = &self.told.application.name;
         let mut recent = facts.rollbacks.known()?.iter();
-        recent.find(|recent| recent.proposed && recent.application == *name)
+        recent.find(|recent| recent.proposed() && recent.application == *name)
     }
 
     /// What is only proposed gives way to what may start.

@@ -125,7 +125,7 @@ pub(super) fn recent(application: &str, by: Asker, asked: i64, rested: Option<i6
         left: None,
         trigger: (by == Asker::Trigger).then(|| "other".to_owned()),
         plan: None,
-        proposed: false,
+        awaits: false,
         accepted: false,
     }
 }
